@@ -1,0 +1,31 @@
+"""All commands in one:  pixel-rnn COMMAND --FLAG=VALUE ...   (or: python -m experiments COMMAND ...)
+
+    train      train a model, or go on with a training
+    evaluate   the likelihood of a split
+    sample     draw images
+    complete   complete images
+
+pixel-rnn COMMAND --help tells the flags of each.
+"""
+
+import importlib
+import sys
+
+from experiments import command
+
+COMMANDS = ("train", "evaluate", "sample", "complete")
+
+
+def main() -> None:
+    """Hands over to the command that the first argument names."""
+    name, *argv = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print(__doc__.strip())
+    elif name in COMMANDS:
+        command.run(importlib.import_module(f"experiments.{name}").main, argv)
+    else:
+        sys.exit(f"error: the command must be one of {', '.join(COMMANDS)}; got {name!r}.")
+
+
+if __name__ == "__main__":
+    main()

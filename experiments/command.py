@@ -1,0 +1,126 @@
+"""What all command lines share: flags, configurations, and errors in one line."""
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from jaxtyping import UInt8
+from ml_collections import ConfigDict, config_flags
+
+from pixel_rnn_jax.data import load_images
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.evaluate import Score
+from pixel_rnn_jax.stopping import Interrupted
+
+SHIPPED = Path(__file__).parent
+
+
+def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
+    """Runs a command. What its user got wrong becomes one line on standard error, and an exit status other than 0.
+
+    Args:
+      main: the command.
+      argv: its arguments; those of the process by default.
+    """
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save
+    try:
+        main(argv)
+    except (InputError, FloatingPointError, OSError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    except Interrupted as interruption:
+        print(interruption, file=sys.stderr)
+        sys.exit(128 + interruption.signal)
+    except KeyboardInterrupt:
+        print("stopped by SIGINT", file=sys.stderr)
+        sys.exit(130)
+
+
+def make_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """A parser of a command's flags, with the one that all have."""
+    parser = argparse.ArgumentParser(
+        prog=f"pixel-rnn {name}",
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--workdir", required=True, help="work directory of the training run")
+    return parser
+
+
+def add_json_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --json, for `report`."""
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="also write the score to this file, as JSON")
+
+
+def add_data_dir_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --data_dir, for `load_split`."""
+    parser.add_argument("--data_dir", help="where the data is, if not where it was in training")
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """An argparse type: "H,W"."""
+    height, width = map(int, text.split(","))  # argparse turns a ValueError into its own message
+    return height, width
+
+
+def output_file(path: str) -> Path:
+    """An argparse type: a file that can be written, in a folder that exists."""
+    if not Path(path).parent.is_dir() or Path(path).is_dir():
+        raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that exists")
+    return Path(path)
+
+
+def report(score: Score, path: Path | None) -> None:
+    """Prints a score as the last line of standard output, and writes it as JSON if a path is given."""
+    if path is not None:
+        path.write_text(json.dumps(dataclasses.asdict(score), indent=2) + "\n")
+    print(score)
+
+
+def load_split(config: dict, split: str, data_dir: str | None) -> UInt8[np.ndarray, "N H W C"]:
+    """Reads one split of the data that a run was trained on.
+
+    Args:
+      config: of the run.
+      split: "train", "validation" or "test".
+      data_dir: where the data is now, if it was moved.
+    """
+    model, data = config["model"], config["data"]
+    images = load_images(
+        data["source"], levels=model["levels"], channels=model["channels"], data_dir=data_dir or data["data_dir"]
+    )
+    if split not in images:
+        raise InputError(f"--split must be one of {', '.join(images)} for {data['source']}; got {split!r}.")
+    return images[split]
+
+
+def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
+    """Reads a configuration, applies overrides to it, and locks it.
+
+    Args:
+      path: of a Python file with a function `get_config()`; or the name of a shipped one ("digits_rowlstm").
+      overrides: "--config.FIELD=VALUE" each.
+
+    Raises:
+      InputError: if there is no such file, a field is unknown, or a value has the wrong type.
+    """
+    file = Path(path) if Path(path).is_file() else SHIPPED / f"{path}.py"
+    if not file.is_file():
+        shipped = ", ".join(sorted(config.stem for config in SHIPPED.glob("[a-z]*_*.py")))
+        raise InputError(f"--config must be a file or one of {shipped}; got {path!r}.")
+    argv = ["train", f"--config={file}", *overrides]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+    try:
+        _, *unknown = values(argv)
+    except (flags.Error, AttributeError, KeyError, SyntaxError, TypeError) as error:
+        raise InputError(f"{file.name}: {type(error).__name__}: {error}") from None
+    if unknown:
+        raise InputError(f"unknown arguments {' '.join(unknown)}.")
+    return values.config

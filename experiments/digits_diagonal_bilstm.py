@@ -1,0 +1,17 @@
+"""Diagonal BiLSTM on scikit-learn's digits (8x8 pixels, 17 levels): what `make train` trains.
+
+    python -m experiments.train --config=experiments/digits_diagonal_bilstm.py --workdir=runs/digits_diagonal_bilstm
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import base
+
+
+def get_config() -> ConfigDict:
+    """The base, with the sizes, the regularisation and the schedule for 1,437 small images."""
+    config = base.get_config()
+    config.model.update(layer="diagonal_bilstm", depth=3, features=32, head_features=64, levels=17, channels=1, dropout=0.25)
+    config.optimizer.update(name="adam", learning_rate=4e-3, warmup_steps=50, ema_decay=0.98)
+    config.update(num_steps=450, eval_every=25, checkpoint_every=50)
+    return config

@@ -1,0 +1,28 @@
+"""Trains a model:  python -m experiments.train --config=experiments/digits_diagonal_bilstm.py --workdir=runs/digits
+
+The same command again goes on with a run that was interrupted. --config.FIELD=VALUE overrides a field of the configuration.
+"""
+
+from collections.abc import Sequence
+
+from experiments import command
+from pixel_rnn_jax.train import train
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Trains, and prints the score of the best checkpoint."""
+    parser = command.make_parser("train", __doc__)
+    parser.add_argument("--config", required=True, help="configuration file, or the name of a shipped one")
+    parser.add_argument(
+        "--allow_config_change", action="store_true", help="go on with a run although its configuration was another"
+    )
+    command.add_json_flag(parser)
+    args, overrides = parser.parse_known_args(argv)
+    config = command.read_config(args.config, overrides)
+    score = train(config, args.workdir, allow_config_change=args.allow_config_change)
+    print(f"checkpoints, metrics.jsonl, tensorboard and curves.png are in {args.workdir}")
+    command.report(score, args.json)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,215 @@
+"""Checkpoints of a training run, by Orbax: parameters, optimiser, position in the data, record, configuration.
+
+A work directory holds `checkpoints/STEP/` with the items
+
+    ema     the averaged parameters, which evaluation and sampling use
+    state   step, parameters and optimiser state
+    run     JSON: the configuration, the data iterator's position, and the best validation score so far
+
+A checkpoint is written in the background into a temporary folder that gets its name when it is complete. The latest few and
+the best on validation are kept.
+"""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.model import ModelConfig, PixelRNN
+
+FOLDER = "checkpoints"
+LATEST = 3
+
+
+@dataclasses.dataclass
+class Record:
+    """The best validation score so far, and how long ago it was; what early stopping looks at.
+
+    Attributes:
+      best_nats: the lowest validation score, in nats.
+      best_step: the step that reached it.
+      stale: evaluations since.
+    """
+
+    best_nats: float = math.inf
+    best_step: int = 0
+    stale: int = 0
+
+    def update(self, step: int, nats: float) -> bool:
+        """Takes note of a validation score, and returns whether it is the best so far."""
+        improved = nats < self.best_nats
+        if improved:
+            self.best_nats, self.best_step, self.stale = nats, step, 0
+        else:
+            self.stale += 1
+        return improved
+
+    def exhausted(self, patience: int) -> bool:
+        """Whether the last `patience` evaluations brought nothing; never, if `patience` is 0."""
+        return 0 < patience <= self.stale
+
+
+class Checkpoints:
+    """The checkpoints of one work directory; a context manager that waits for the last save before it leaves.
+
+    Args:
+      workdir: the work directory.
+      read_only: never write or delete anything.
+
+    Raises:
+      InputError: if the directory cannot be used.
+    """
+
+    def __init__(self, workdir: str | Path, *, read_only: bool = False):
+        self.directory = Path(workdir).resolve() / FOLDER
+        if read_only and not self.directory.is_dir():
+            raise InputError(f"{workdir} must be the work directory of a training run; it holds no {FOLDER}/.")
+        options = ocp.CheckpointManagerOptions(
+            best_fn=_validation_nats,
+            best_mode="min",
+            preservation_policy=preservation_policy.AnyPreservationPolicy(
+                [
+                    preservation_policy.LatestN(LATEST),
+                    preservation_policy.BestN(get_metric_fn=_validation_nats, reverse=True, n=1),
+                ]
+            ),
+            cleanup_tmp_directories=not read_only,
+            read_only=read_only,
+        )
+        try:
+            self._manager = ocp.CheckpointManager(self.directory, options=options)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.directory} cannot hold checkpoints ({_one_line(error)}).") from None
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._manager.close()
+
+    @property
+    def latest_step(self) -> int | None:
+        """Step of the newest checkpoint, or None."""
+        return self._manager.latest_step()
+
+    @property
+    def best_step(self) -> int | None:
+        """Step of the checkpoint with the best validation score, or None."""
+        return self._manager.best_step()
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step lies."""
+        return self.directory / str(step)
+
+    def wait(self) -> None:
+        """Waits until the last save is complete."""
+        self._manager.wait_until_finished()
+
+    def save(self, step: int, *, ema: Any, state: Any, run: dict[str, Any], nats: float | None) -> None:
+        """Saves a checkpoint in the background.
+
+        Args:
+          step: number of finished training steps.
+          ema: averaged parameters.
+          state: everything else that training needs: a tree of arrays.
+          run: what goes on from here and is not an array: configuration, position, record. JSON.
+          nats: validation score at this step; None if it was not evaluated.
+        """
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                ema=ocp.args.StandardSave(ema), state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
+            ),
+            metrics={"validation_nats": math.inf if nats is None else nats},
+        )
+
+    def restore_run(self, step: int) -> dict[str, Any]:
+        """Reads a checkpoint's JSON: configuration, data position, record."""
+        return self._restore(step, run=ocp.args.JsonRestore())["run"]
+
+    def restore_arrays(self, step: int, **like: Any) -> dict[str, Any]:
+        """Reads items of a checkpoint: `restore_arrays(step, ema=tree, state=tree)`.
+
+        Args:
+          step: which checkpoint.
+          **like: for each item, a tree of `jax.ShapeDtypeStruct` of the shapes (and shardings) that are expected.
+
+        Raises:
+          InputError: if the checkpoint is damaged or holds other shapes.
+        """
+        return self._restore(step, **{name: ocp.args.StandardRestore(tree) for name, tree in like.items()})
+
+    def _restore(self, step: int, **items: Any) -> dict[str, Any]:
+        try:
+            return dict(self._manager.restore(step, args=ocp.args.Composite(**items)))
+        except Exception as error:  # whatever Orbax, TensorStore and json raise about files that are not what they should be
+            raise InputError(
+                f"the checkpoint {self.path(step)} is damaged or belongs to another model ({_one_line(error)})."
+            ) from error
+
+
+def load(path: str | Path) -> tuple[PixelRNN, Any]:
+    """Loads a trained model.
+
+    Args:
+      path: the work directory of a training run.
+
+    Returns:
+      The model, and its parameters: the moving average, at the step with the best validation score.
+
+    Raises:
+      InputError: (a ValueError) if there is no such directory, or no usable checkpoint in it.
+    """
+    model, params, _ = load_run(path)
+    return model, params
+
+
+def load_run(path: str | Path) -> tuple[PixelRNN, Any, dict[str, Any]]:
+    """Like `load`, and returns the run's record too: its `config` and `image_shape`, among others."""
+    if not Path(path).is_dir():
+        raise InputError(f"{str(path)!r} must be the work directory of a training run; there is no such directory.")
+    with Checkpoints(path, read_only=True) as checkpoints:
+        step = checkpoints.best_step or checkpoints.latest_step
+        if step is None:
+            raise InputError(f"{path} must be the work directory of a training run; it holds no complete checkpoint.")
+        run = checkpoints.restore_run(step)
+        model = PixelRNN(ModelConfig(**run["config"]["model"]))
+        params = checkpoints.restore_arrays(step, ema=abstract_params(model))["ema"]
+    return model, params, run
+
+
+def abstract_params(model: nn.Module) -> Any:
+    """Shapes and types of a model's parameters, without computing them; on the default device."""
+    images = jax.ShapeDtypeStruct((1, 1, 1, model.config.channels), jnp.uint8)
+    params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), params)
+
+
+def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """The fields in which two nested configurations differ, each as "name: old -> new"."""
+    changes = []
+    for name in sorted({*old, *new}):
+        was, now = old.get(name), new.get(name)
+        if isinstance(was, dict) and isinstance(now, dict):
+            changes += changed_fields(was, now, f"{prefix}{name}.")
+        elif was != now:
+            changes.append(f"{prefix}{name}: {json.dumps(was)} -> {json.dumps(now)}")
+    return changes
+
+
+def _validation_nats(metrics: dict[str, float]) -> float:
+    return metrics["validation_nats"]
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:200]}…"

@@ -1,0 +1,66 @@
+"""Log-probabilities of images, in nats and in bits per dimension (§2.2 and §5.1 of the paper)."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Integer
+
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.images import Images, check_images
+
+
+def log_prob_from_logits(
+    logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
+) -> Float32[Array, "B"]:
+    """log p(x) = sum over all sub-pixels of log softmax(logits)[x] (equations 1 and 2), in nats.
+
+    Args:
+      logits: [B, H, W, C, levels], unnormalised log-probabilities of each sub-pixel's values.
+      images: integers [B, H, W, C] in [0, levels).
+
+    Returns:
+      [B], natural logarithms of the images' probabilities.
+    """
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
+    # Selected by comparison and not by index: a gather's gradient is a scatter, which is slow on every backend.
+    selected = jnp.arange(logits.shape[-1]) == jnp.asarray(images)[..., None]
+    return jnp.sum(jnp.where(selected, log_probs, 0), (1, 2, 3, 4))
+
+
+def log_prob(model: nn.Module, params: Any, images: Images) -> Float32[Array, "B"]:
+    """The exact log-probability of each image under the model, p(x) = Π_i p(x_i | x_<i) (equation 1).
+
+    Pure: can be jitted (with `model` static), vmapped, and differentiated by `params`.
+
+    Args:
+      model: a `PixelRNN`.
+      params: its parameters.
+      images: integers [B, H, W, C] in [0, levels).
+
+    Returns:
+      [B], nats, summed over all sub-pixels.
+
+    Raises:
+      InputError: (a ValueError) if the images have the wrong rank, type, channels or, where they are not traced, range.
+    """
+    check_images(images, levels=model.config.levels, channels=model.config.channels)
+    return log_prob_from_logits(model.apply({"params": params}, images), images)
+
+
+def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: tuple[int, ...]) -> Float[Any, "*batch"] | float:
+    """Turns nats per image into bits per dimension, -log_prob / (ln 2 · H · W · C).
+
+    Args:
+      log_prob: log-probabilities of whole images in nats, of any shape.
+      image_shape: (H, W, C) of one image.
+
+    Raises:
+      InputError: (a ValueError) if `image_shape` is not three positive integers.
+    """
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise InputError(f"image_shape must be (H, W, C), each at least 1; got {tuple(image_shape)}.")
+    return -log_prob / (math.log(2) * math.prod(image_shape))

@@ -1,0 +1,104 @@
+"""The LSTM step (equation 3 of the paper), shared by the Row LSTM and the Diagonal BiLSTM.
+
+Both layers sweep over the image and hold the states of one row, or of one diagonal, at a time. That line of states lies along
+the leading axis, [N, B, h]: to read a neighbour is to shift the leading axis, and each step is one matrix product.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32
+
+from pixel_rnn_jax.conv import MaskedConv
+
+
+class State(NamedTuple):
+    """Hidden state h and cell state c of a line of N pixels."""
+
+    hidden: Float32[Array, "N B h"]
+    cell: Float32[Array, "N B h"]
+
+
+class Recurrence(NamedTuple):
+    """The parameters that a step of the sweep needs.
+
+    Attributes:
+      state_to_state: K_ss, not masked. Tap k reads the hidden state of neighbour n - 1 + k in the previous line.
+      initial_hidden: h_0, the learned state outside the image.
+      initial_cell: c_0, likewise.
+    """
+
+    state_to_state: Float32[Array, "taps h 4*h"]
+    initial_hidden: Float32[Array, " h"]
+    initial_cell: Float32[Array, " h"]
+
+
+class LSTM(nn.Module):
+    """The parameters of one LSTM: its input-to-state convolution K_is (with bias) and its recurrence.
+
+    Attributes:
+      features: h, the number of hidden features.
+      channels: number of colour channels.
+      kernel_width: width of K_is along the row; masked (B).
+      taps: number of neighbours that K_ss reads: 3 (n - 1, n, n + 1) or 2 (n - 1, n).
+    """
+
+    features: int
+    channels: int
+    kernel_width: int
+    taps: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W in"]) -> tuple[Float[Array, "B H W 4*{self.features}"], Recurrence]:
+        """Returns K_is ⊛ x for the whole map, since it does not depend on the states, and the recurrence."""
+        h = self.features
+        gates = MaskedConv(
+            h, self.channels, (1, self.kernel_width), "B", gates=4, bias_init=open_forget_gates, name="input_to_state"
+        )(x)
+        return gates, Recurrence(
+            self.param("state_to_state", nn.initializers.lecun_normal(in_axis=(0, 1), batch_axis=()), (self.taps, h, 4 * h)),
+            self.param("initial_hidden", nn.initializers.zeros, (h,)),
+            self.param("initial_cell", nn.initializers.zeros, (h,)),
+        )
+
+
+def open_forget_gates(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, " 4*h"]:
+    """A bias of 1 for the forget gates and 0 for the others, so that memory lasts from the first training step."""
+    h = shape[0] // 4
+    return jnp.zeros(shape, dtype).at[h : 2 * h].set(1)
+
+
+def initial_state(recurrence: Recurrence, length: int, batch: int) -> State:
+    """The state of a line of pixels outside the image: h_0 and c_0 everywhere."""
+    shape = (length, batch, recurrence.initial_hidden.size)
+    return State(jnp.broadcast_to(recurrence.initial_hidden, shape), jnp.broadcast_to(recurrence.initial_cell, shape))
+
+
+def lstm_step(recurrence: Recurrence, state: State, input_gates: Float[Array, "N B 4*h"]) -> State:
+    """One step of equation 3, for all pixels of a line at once.
+
+        [o, f, i, g] = σ(K_ss ⊛ h_{i-1} + K_is ⊛ x_i)
+        c_i = f ⊙ c_{i-1} + i ⊙ g
+        h_i = o ⊙ tanh(c_i)
+
+    σ is the sigmoid for o, f and i, and tanh for g.
+
+    Args:
+      recurrence: K_ss, and h_0, which is what taps outside the line read.
+      state: h_{i-1} and c_{i-1}.
+      input_gates: K_is ⊛ x_i, with the bias.
+
+    Returns:
+      h_i and c_i.
+    """
+    taps, h, _ = recurrence.state_to_state.shape
+    length, batch, _ = state.hidden.shape
+    outside = jnp.broadcast_to(recurrence.initial_hidden, (1, batch, h))
+    line = jnp.concatenate([outside, state.hidden] + [outside] * (taps - 2))
+    neighbours = jnp.concatenate([line[tap : tap + length] for tap in range(taps)], -1)
+    gates = input_gates + neighbours @ recurrence.state_to_state.reshape(taps * h, 4 * h)
+    o, f, i, g = jnp.split(gates, 4, -1)
+    cell = jax.nn.sigmoid(f) * state.cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return State(jax.nn.sigmoid(o) * jnp.tanh(cell), cell)

@@ -1,0 +1,171 @@
+"""The whole network (Table 1 of the paper): stem, layers with residual and skip connections, head."""
+
+import dataclasses
+import operator
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32
+
+from pixel_rnn_jax.conv import MaskedConv
+from pixel_rnn_jax.diagonal_bilstm import DiagonalBiLSTM
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.images import Images, centre, check_images
+from pixel_rnn_jax.pixel_cnn import PixelCNNBlock
+from pixel_rnn_jax.row_lstm import RowLSTM
+
+LAYERS = {"pixel_cnn": PixelCNNBlock, "row_lstm": RowLSTM, "diagonal_bilstm": DiagonalBiLSTM}
+PRECISIONS = ("highest", "high", "default")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What a `PixelRNN` is made of; immutable and hashable.
+
+    Attributes:
+      layer: "pixel_cnn", "row_lstm" or "diagonal_bilstm".
+      depth: number of layers (blocks, for the PixelCNN).
+      features: h, the hidden size of a layer; the map that runs through the network has 2h features.
+      head_features: width of the two 1x1 layers before the logits.
+      levels: number of values that a sub-pixel can take, 2 to 256.
+      channels: number of colour channels, predicted in order.
+      residual: add each layer's input to its output (§3.5).
+      skip: connect each layer's output to the head (§3.5).
+      dropout: share of each layer's hidden features that is dropped in training.
+      precision: of matrix products on accelerators: "highest" (float32), "high" or "default" (whatever is fastest there).
+
+    Raises:
+      InputError: (a ValueError) if a field has the wrong type, range or name.
+    """
+
+    layer: str
+    depth: int = 7
+    features: int = 16
+    head_features: int = 32
+    levels: int
+    channels: int
+    residual: bool = True
+    skip: bool = True
+    dropout: float = 0.0
+    precision: str = "highest"
+
+    def __post_init__(self):
+        _check_name("layer", self.layer, LAYERS)
+        _check_name("precision", self.precision, PRECISIONS)
+        for name in ("depth", "features", "head_features", "channels"):
+            _check_integer(name, getattr(self, name), 1)
+        _check_integer("levels", self.levels, 2, 256)
+        for name in ("features", "head_features"):
+            if getattr(self, name) < self.channels:
+                raise InputError(f"{name} (={getattr(self, name)}) must be at least channels (={self.channels}).")
+        for name in ("residual", "skip"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} must be True or False; got {getattr(self, name)!r}.")
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must be a number in [0, 1); got {self.dropout!r}.")
+
+
+class PixelRNN(nn.Module):
+    """A model of images, p(x) = Π_i p(x_i | x_<i), that returns all conditionals in one pass.
+
+    Pixels come in raster order and the colours of a pixel in the order of their channels: the logits of a sub-pixel depend on
+    the sub-pixels before it and on no others.
+
+    Attributes:
+      config: what it is made of.
+    """
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, images: Images, train: bool = False) -> Float32[Array, "B H W C levels"]:
+        """Computes the logits of every sub-pixel's values.
+
+        Args:
+          images: integers [B, H, W, C] in [0, levels), of any height and width. Floats are taken unrounded.
+          train: drop hidden features, with the random key "dropout".
+
+        Returns:
+          [B, H, W, C, levels], float32; log-softmax over the last axis gives log p(x_i | x_<i).
+
+        Raises:
+          InputError: (a ValueError) if the images have the wrong rank, type, channels or, where not traced, range.
+        """
+        config = self.config
+        check_images(images, levels=config.levels, channels=config.channels, allow_float=True)
+        # Accelerators multiply float32 numbers in TF32 or bfloat16 unless told otherwise.
+        with jax.default_matmul_precision(config.precision):
+            x = centre(jnp.asarray(images), config.levels)
+            x = MaskedConv(2 * config.features, config.channels, (7, 7), "A", name="stem")(x)
+            # Scanned over, layers of one kind share one parameter tree with a depth axis. Unrolled, XLA need not copy what
+            # the backward pass keeps of each layer into stacked arrays.
+            layers = nn.scan(
+                ResidualLayer,
+                length=config.depth,
+                unroll=config.depth,
+                variable_axes={"params": 0},
+                split_rngs={"params": True, "dropout": True},
+                in_axes=nn.broadcast,
+            )
+            (x, skips), _ = layers(config, name="layers")((x, jnp.zeros_like(x)), train)
+            return Head(config, name="head")(skips if config.skip else x)
+
+
+class ResidualLayer(nn.Module):
+    """One layer with its residual and skip connections (§3.5); `PixelRNN` scans over `depth` of them.
+
+    Attributes:
+      config: of the whole model.
+    """
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(
+        self, maps: tuple[Float[Array, "B H W F"], Float[Array, "B H W F"]], train: bool
+    ) -> tuple[tuple[Float[Array, "B H W F"], Float[Array, "B H W F"]], None]:
+        """Takes the map that runs through and the sum of the skip connections, and returns both one layer further."""
+        config = self.config
+        x, skips = maps
+        y = LAYERS[config.layer](config.features, config.channels, config.dropout, name=config.layer)(x, train)
+        x = x + y if config.residual else y
+        if config.skip:
+            skips = skips + MaskedConv(2 * config.features, config.channels, name="skip")(x)
+        return (x, skips), None
+
+
+class Head(nn.Module):
+    """From features to logits: (ReLU, 1x1) twice, then ReLU and the 1x1 layer that gives the logits; all of mask B.
+
+    Attributes:
+      config: of the whole model.
+    """
+
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W F"]) -> Float32[Array, "B H W C levels"]:
+        """Returns the logits. For two levels there is one per sub-pixel, z: softmax([0, z]) is (1 - sigmoid(z), sigmoid(z))."""
+        config = self.config
+        for name in ("hidden_1", "hidden_2"):
+            x = MaskedConv(config.head_features, config.channels, name=name)(nn.relu(x))
+        outputs = 1 if config.levels == 2 else config.levels
+        x = MaskedConv(config.channels * outputs, config.channels, name="logits")(nn.relu(x))
+        logits = x.reshape(*x.shape[:-1], config.channels, outputs).astype(jnp.float32)
+        return jnp.pad(logits, [(0, 0)] * 4 + [(1, 0)]) if config.levels == 2 else logits
+
+
+def _check_name(field: str, value: str, known) -> None:
+    if not isinstance(value, str) or value not in known:
+        raise InputError(f"{field} must be one of {', '.join(known)}; got {value!r}.")
+
+
+def _check_integer(field: str, value: int, low: int, high: int | None = None) -> None:
+    try:
+        valid = not isinstance(value, bool) and low <= operator.index(value) and (high is None or value <= high)
+    except TypeError:
+        valid = False
+    if not valid:
+        expected = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise InputError(f"{field} must be an integer {expected}; got {value!r}.")

@@ -1,0 +1,53 @@
+"""The optimiser of a configuration, put together from Optax's parts."""
+
+from typing import Any
+
+import optax
+
+from pixel_rnn_jax.errors import InputError
+
+OPTIMIZERS = {"adam": optax.scale_by_adam, "rmsprop": optax.scale_by_rms}
+
+
+def learning_rate_schedule(config: Any, num_steps: int) -> optax.Schedule:
+    """A linear warm-up from 0 to `config.learning_rate`, then a cosine down to 0 at `num_steps`, or a constant.
+
+    Args:
+      config: the fields `learning_rate`, `warmup_steps` and `schedule` ("cosine" or "constant").
+      num_steps: length of the training.
+
+    Raises:
+      InputError: if the schedule's name is unknown or the warm-up does not fit.
+    """
+    if not 0 <= config.warmup_steps <= num_steps:
+        raise InputError(f"optimizer.warmup_steps must be from 0 to num_steps (={num_steps}); got {config.warmup_steps}.")
+    schedules = {
+        "cosine": optax.cosine_decay_schedule(config.learning_rate, max(num_steps - config.warmup_steps, 1)),
+        "constant": optax.constant_schedule(config.learning_rate),
+    }
+    if config.schedule not in schedules:
+        raise InputError(f"optimizer.schedule must be one of {', '.join(schedules)}; got {config.schedule!r}.")
+    warmup = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
+    return optax.join_schedules([warmup, schedules[config.schedule]], [config.warmup_steps])
+
+
+def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:
+    """Clips the gradient's global norm, then takes a step of RMSProp (the paper's, §5.2) or Adam.
+
+    Args:
+      config: the fields `name` ("rmsprop" or "adam"), `clip_norm`, and those of `learning_rate_schedule`.
+      num_steps: length of the training.
+
+    Raises:
+      InputError: if a name is unknown or a number out of range.
+    """
+    if config.name not in OPTIMIZERS:
+        raise InputError(f"optimizer.name must be one of {', '.join(OPTIMIZERS)}; got {config.name!r}.")
+    for name in ("learning_rate", "clip_norm"):
+        if not config[name] > 0:
+            raise InputError(f"optimizer.{name} must be greater than 0; got {config[name]}.")
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        OPTIMIZERS[config.name](),
+        optax.scale_by_learning_rate(learning_rate_schedule(config, num_steps)),
+    )

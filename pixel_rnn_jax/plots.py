@@ -1,0 +1,81 @@
+"""Arrays to pictures: sheets of images, and curves of a training run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from matplotlib.figure import Figure
+from PIL import Image
+
+BACKGROUND = 128
+UNKNOWN = np.array([90, 110, 160], np.uint8)
+
+
+def to_rgb(images: UInt8[np.ndarray, "N H W C"], levels: int) -> UInt8[np.ndarray, "N H W 3"]:
+    """Spreads [0, levels) over [0, 255]; grey images get three equal channels, other than 1 or 3 channels their mean."""
+    scaled = np.round(images.astype(np.float64) * (255 / (levels - 1)))
+    if images.shape[-1] != 3:
+        scaled = scaled.mean(-1, keepdims=True).repeat(3, -1)
+    return scaled.astype(np.uint8)
+
+
+def hide_unknown(
+    rgb: UInt8[np.ndarray, "N H W 3"], known: Bool[np.ndarray, "N H W"] | Bool[np.ndarray, "H W"]
+) -> UInt8[np.ndarray, "N H W 3"]:
+    """Paints the unknown pixels in a colour that is no grey."""
+    return np.where(known[..., None], rgb, UNKNOWN)
+
+
+def save_sheet(path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: int = 800) -> None:
+    """Writes images as a sheet, row by row, enlarged by a whole factor until the sheet is about `min_width` pixels wide.
+
+    Args:
+      path: of the PNG file.
+      rgb: the images.
+      columns: images in a row.
+      min_width: in pixels.
+    """
+    count, height, width, _ = rgb.shape
+    rows = -(-count // columns)
+    scale = max(1, round(min_width / (columns * (width + 1))))
+    gap = max(2, scale // 2)
+    cell_height, cell_width = height * scale + gap, width * scale + gap
+    sheet = np.full((rows * cell_height + gap, columns * cell_width + gap, 3), BACKGROUND, np.uint8)
+    for index, image in enumerate(rgb):
+        top, left = gap + index // columns * cell_height, gap + index % columns * cell_width
+        sheet[top : top + height * scale, left : left + width * scale] = image.repeat(scale, 0).repeat(scale, 1)
+    Image.fromarray(sheet).save(path)
+
+
+def save_curves(
+    path: str | Path, rows: Sequence[Mapping[str, Any]], *, best_step: int | None = None, title: str = ""
+) -> None:
+    """Draws the training and validation scores of a run against the step.
+
+    Args:
+      path: of the PNG file.
+      rows: of `metrics.jsonl`.
+      best_step: marked with a line.
+      title: above the plot.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, label, style in (
+        ("train_bits_per_dim", "training batches", {"alpha": 0.6, "linewidth": 1}),
+        ("validation_bits_per_dim", "validation (averaged parameters)", {"marker": "o", "markersize": 3}),
+    ):
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label, **style)
+    scores = [row["validation_bits_per_dim"] for row in rows if "validation_bits_per_dim" in row]
+    if scores:  # the first steps, far above the rest, would flatten the part that matters
+        low, high = min(scores), max(scores)
+        axes.set_ylim(low - 0.6 * (high - low) - 0.05, high + 0.2 * (high - low) + 0.05)
+    if best_step:
+        axes.axvline(best_step, color="grey", linestyle=":", label=f"best on validation: step {best_step}")
+    axes.set(xlabel="step", ylabel="bits/dim", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)

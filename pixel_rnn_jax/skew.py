@@ -1,0 +1,24 @@
+"""Skewing of maps, so that a diagonal of the image becomes a column (§3.3 and Figure 3 of the paper).
+
+Row i moves i places to the right: `skew(x)[:, i, i + j] == x[:, i, j]`. Padding and reshaping is all that it takes: rows that
+are one cell longer than the map is wide fall one place further to the right with each row.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+
+
+def skew(x: Shaped[Array, "B H W C"]) -> Shaped[Array, "B H W+H-1 C"]:
+    """Offsets each row by one position from the row above; the cells that come in are zero."""
+    batch, height, width, features = x.shape
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, height), (0, 0)))
+    x = x.reshape(batch, height * (width + height), features)[:, : height * (width + height - 1)]
+    return x.reshape(batch, height, width + height - 1, features)
+
+
+def unskew(x: Shaped[Array, "B H W+H-1 C"]) -> Shaped[Array, "B H W C"]:
+    """The inverse of `skew`: takes each row back to the left and drops the cells outside the image."""
+    batch, height, columns, features = x.shape
+    x = x.reshape(batch, height * columns, features)
+    x = jnp.pad(x, ((0, 0), (0, height), (0, 0)))
+    return x.reshape(batch, height, columns + 1, features)[:, :, : columns + 1 - height]

@@ -1,0 +1,302 @@
+"""Training: the state, one step of it, and the loop that puts the rooms together."""
+
+import dataclasses
+import functools
+import math
+import signal
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, UInt8
+from ml_collections import ConfigDict
+
+from pixel_rnn_jax.checkpoint import Checkpoints, Record, changed_fields, load
+from pixel_rnn_jax.data import Batch, load_images, train_batches
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.evaluate import Score, evaluate
+from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
+from pixel_rnn_jax.metrics import MetricsLog, read_metrics
+from pixel_rnn_jax.model import ModelConfig, PixelRNN
+from pixel_rnn_jax.optimizer import learning_rate_schedule, make_optimizer
+from pixel_rnn_jax.plots import save_curves
+from pixel_rnn_jax.progress import progress_bar
+from pixel_rnn_jax.sharding import check_batch_size, make_mesh, replicated, shard_batch
+from pixel_rnn_jax.stopping import Interrupted, StopSignals
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All arrays that a training step changes.
+
+    Attributes:
+      step: number of finished steps.
+      params: the parameters.
+      ema: their exponential moving average.
+      opt_state: the optimiser's state.
+    """
+
+    step: Int[Array, ""]
+    params: Any
+    ema: Any
+    opt_state: optax.OptState
+
+
+def init_state(
+    key: jax.Array, *, model: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, ...]
+) -> TrainState:
+    """The state before the first step; a function of the key."""
+    params = model.init(key, jnp.zeros((1, *image_shape), jnp.uint8))["params"]
+    return TrainState(jnp.zeros((), jnp.int32), params, params, optimizer.init(params))
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    key: jax.Array,
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    """One step on the mean negative log-likelihood of a batch, in bits/dim. Pure.
+
+    Args:
+      state: the state before.
+      batch: images [B, H, W, C].
+      key: random key of the whole run, for dropout.
+      model: a `PixelRNN`.
+      optimizer: turns gradients into updates.
+      ema_decay: of the moving average. The decay grows to it, min(ema_decay, (1 + t) / (10 + t)) at step t, so that the
+        average forgets the random start.
+
+    Returns:
+      The state after, and the batch's nats, bits_per_dim and gradient norm (before clipping).
+    """
+    images = batch["image"]
+
+    def loss(params):
+        rngs = {"dropout": jax.random.fold_in(key, state.step)}
+        logits = model.apply({"params": params}, images, train=True, rngs=rngs)
+        log_prob = jnp.mean(log_prob_from_logits(logits, images))
+        return bits_per_dim(log_prob, images.shape[1:]), -log_prob
+
+    (bits, nats), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+    ema = optax.incremental_update(params, state.ema, 1 - decay)
+    metrics = {"nats": nats, "bits_per_dim": bits, "gradient_norm": optax.global_norm(gradient)}
+    return TrainState(state.step + 1, params, ema, opt_state), metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """Everything that a configuration stands for, made and checked before the first step."""
+
+    config: ConfigDict
+    model: PixelRNN
+    optimizer: optax.GradientTransformation
+    mesh: Mesh
+    images: dict[str, UInt8[np.ndarray, "N H W C"]]
+    batches: grain.DatasetIterator
+    init_key: jax.Array
+    step_key: jax.Array
+
+
+def prepare(config: ConfigDict) -> Setup:
+    """Makes the parts of a training.
+
+    Raises:
+      InputError: if a field of the configuration cannot be used.
+    """
+    for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every"):
+        if config[name] < 1:
+            raise InputError(f"{name} must be at least 1; got {config[name]}.")
+    if config.patience < 0:
+        raise InputError(f"patience must be at least 0 (never stop early); got {config.patience}.")
+    if not 0 <= config.optimizer.ema_decay < 1:
+        raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")
+    model = PixelRNN(ModelConfig(**config.model))
+    optimizer = make_optimizer(config.optimizer, config.num_steps)
+    mesh = make_mesh()
+    check_batch_size(config.batch_size, mesh)
+    images = load_images(
+        config.data.source, levels=model.config.levels, channels=model.config.channels, data_dir=config.data.data_dir
+    )
+    batches = train_batches(images["train"], batch_size=config.batch_size, seed=config.seed)
+    return Setup(config, model, optimizer, mesh, images, batches, *jax.random.split(jax.random.key(config.seed)))
+
+
+def start_or_resume(
+    setup: Setup, checkpoints: Checkpoints, *, allow_config_change: bool
+) -> tuple[TrainState, Record]:
+    """The first state of a new run, or the last state of the one that the work directory holds.
+
+    Raises:
+      InputError: if that run had another configuration, or its last checkpoint is damaged.
+    """
+    init = functools.partial(
+        init_state, model=setup.model, optimizer=setup.optimizer, image_shape=setup.images["train"].shape[1:]
+    )
+    sharding = replicated(setup.mesh)
+    step = checkpoints.latest_step
+    if step is None:
+        return jax.jit(init, out_shardings=sharding)(setup.init_key), Record()
+
+    run = checkpoints.restore_run(step)
+    changes = changed_fields(run["config"], setup.config.to_dict())
+    if changes and not allow_config_change:
+        raise InputError(
+            f"{checkpoints.directory.parent} holds a run of another configuration ({'; '.join(changes)})."
+            " Use another work directory, or --allow_config_change to go on from its last checkpoint."
+        )
+    like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), jax.eval_shape(init, setup.init_key)
+    )
+    arrays = checkpoints.restore_arrays(step, ema=like.ema, state=_without_ema(like))
+    setup.batches.set_state(run["data"])
+    return TrainState(ema=arrays["ema"], **arrays["state"]), Record(**run["record"])
+
+
+def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoints, log: MetricsLog) -> None:
+    """The loop: step, report, evaluate, save.
+
+    Raises:
+      FloatingPointError: if a loss or a gradient is no longer finite.
+      Interrupted: after SIGINT or SIGTERM, when the state is saved.
+    """
+    config = setup.config
+    update = functools.partial(
+        train_step, model=setup.model, optimizer=setup.optimizer, ema_decay=config.optimizer.ema_decay
+    )
+    update = jax.jit(update, donate_argnums=0)
+    first = int(state.step) + 1
+    with StopSignals() as signals, progress_bar(config.num_steps, done=first - 1, unit="step") as bar:
+        reporter = Reporter(config, checkpoints, log, bar)
+        for step in range(first, config.num_steps + 1):
+            if record.exhausted(config.patience):
+                break
+            state, metrics = update(state, shard_batch(next(setup.batches), setup.mesh), setup.step_key)
+            reporter.add(step, metrics)
+            last = step == config.num_steps
+            score = None
+            improved = False
+            if last or step % config.eval_every == 0:
+                reporter.flush()
+                score = score_split(setup, state.ema, "validation")
+                improved = record.update(step, score.nats)
+                log.write(step, validation_nats=score.nats, validation_bits_per_dim=score.bits_per_dim)
+                bar.write(f"step {step}: {score}{' (best)' if improved else ''}", file=bar.fp)
+            last = last or record.exhausted(config.patience) or signals.received is not None
+            if last or improved or step % config.checkpoint_every == 0:
+                reporter.flush()
+                checkpoints.save(
+                    step,
+                    ema=state.ema,
+                    state=_without_ema(state),
+                    run={
+                        "config": config.to_dict(),
+                        "image_shape": setup.images["train"].shape[1:],
+                        "data": setup.batches.get_state(),
+                        "record": dataclasses.asdict(record),
+                    },
+                    nats=score and score.nats,
+                )
+            if signals.received is not None:
+                checkpoints.wait()
+                name = signal.Signals(signals.received).name
+                raise Interrupted(
+                    f"stopped by {name}; saved as {checkpoints.path(step)}, the same command goes on.", signals.received
+                )
+
+
+class Reporter:
+    """Reads the metrics of training steps one step late, so that the device always has the next step at hand.
+
+    Args:
+      config: of the run.
+      checkpoints: named in the error when the loss is not finite.
+      log: gets the metrics of every `log_every`-th step.
+      bar: shows the progress.
+    """
+
+    def __init__(self, config: ConfigDict, checkpoints: Checkpoints, log: MetricsLog, bar: Any):
+        self._log_every, self._checkpoints, self._log, self._bar = config.log_every, checkpoints, log, bar
+        self._learning_rate = learning_rate_schedule(config.optimizer, config.num_steps)
+        self._pending: tuple[int, dict[str, Float[Array, ""]]] | None = None
+
+    def add(self, step: int, metrics: dict[str, Float[Array, ""]]) -> None:
+        """Takes the metrics of a step that may still be running, and reports the step before."""
+        self.flush()
+        self._pending = (step, metrics)
+
+    def flush(self) -> None:
+        """Waits for the last step, and reports it.
+
+        Raises:
+          FloatingPointError: if it was not finite.
+        """
+        if self._pending is None:
+            return
+        step, metrics = self._pending
+        self._pending = None
+        values = {name: float(value) for name, value in metrics.items()}
+        if not all(map(math.isfinite, values.values())):
+            self._checkpoints.wait()
+            good = self._checkpoints.latest_step
+            raise FloatingPointError(
+                f"step {step} gave {', '.join(f'{name} = {value}' for name, value in values.items())}; "
+                + (f"the last good checkpoint is {self._checkpoints.path(good)}." if good else "there is no checkpoint yet.")
+            )
+        if step % self._log_every == 0:
+            values["learning_rate"] = float(self._learning_rate(step - 1))
+            self._log.write(step, **{f"train_{name}": value for name, value in values.items()})
+        self._bar.set_postfix_str(f"{values['bits_per_dim']:.3f} bits/dim", refresh=False)
+        self._bar.update()
+
+
+def train(config: ConfigDict, workdir: str | Path, *, allow_config_change: bool = False) -> Score:
+    """Trains a model, or goes on with a training that was interrupted.
+
+    Args:
+      config: see `experiments/base.py`.
+      workdir: where checkpoints, metrics and curves go.
+      allow_config_change: go on although the configuration is not the one that the run was started with.
+
+    Returns:
+      The score of the best checkpoint on the test split, or on validation if the source has no test split.
+
+    Raises:
+      InputError: (a ValueError) if the configuration or the work directory cannot be used.
+      FloatingPointError: if a loss or a gradient is no longer finite.
+      Interrupted: after SIGINT or SIGTERM, when the state is saved.
+    """
+    setup = prepare(config)
+    with Checkpoints(workdir) as checkpoints:
+        state, record = start_or_resume(setup, checkpoints, allow_config_change=allow_config_change)
+        with MetricsLog(workdir, int(state.step)) as log:
+            fit(setup, state, record, checkpoints, log)
+        best_step = checkpoints.best_step
+    _, params = load(workdir)
+    score = score_split(setup, params, "test" if "test" in setup.images else "validation")
+    title = f"{config.model.layer} on {config.data.source}: {score}"
+    save_curves(Path(workdir) / "curves.png", read_metrics(workdir), best_step=best_step, title=title)
+    return score
+
+
+def score_split(setup: Setup, params: Any, split: str) -> Score:
+    """Evaluates parameters on a split."""
+    return evaluate(
+        setup.model, params, split, setup.images[split], batch_size=setup.config.batch_size, mesh=setup.mesh
+    )
+
+
+def _without_ema(state: TrainState) -> dict[str, Any]:
+    return {"step": state.step, "params": state.params, "opt_state": state.opt_state}
