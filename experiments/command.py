@@ -28,7 +28,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
       main: the command.
       argv: its arguments; those of the process by default.
     """
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax reports every save
     try:
         main(argv)
     except (InputError, FloatingPointError, OSError) as error:
@@ -120,7 +120,7 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
     try:
         _, *unknown = values(argv)
     except (flags.Error, AttributeError, KeyError, SyntaxError, TypeError) as error:
-        raise InputError(f"{file.name}: {type(error).__name__}: {error}") from None
+        raise InputError(f"{file.name}: {type(error).__name__}: {' '.join(map(str, error.args))}") from None
     if unknown:
         raise InputError(f"unknown arguments {' '.join(unknown)}.")
     return values.config

@@ -20,6 +20,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+import tensorstore
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from pixel_rnn_jax.errors import InputError
@@ -73,6 +74,7 @@ class Checkpoints:
         if read_only and not self.directory.is_dir():
             raise InputError(f"{workdir} must be the work directory of a training run; it holds no {FOLDER}/.")
         options = ocp.CheckpointManagerOptions(
+            create=not read_only,
             best_fn=_validation_nats,
             best_mode="min",
             preservation_policy=preservation_policy.AnyPreservationPolicy(
@@ -82,12 +84,11 @@ class Checkpoints:
                 ]
             ),
             cleanup_tmp_directories=not read_only,
-            read_only=read_only,
         )
         try:
             self._manager = ocp.CheckpointManager(self.directory, options=options)
         except (OSError, ValueError) as error:
-            raise InputError(f"{self.directory} cannot hold checkpoints ({_one_line(error)}).") from None
+            raise InputError(f"{self.directory} is damaged, or cannot hold checkpoints ({_one_line(error)}).") from None
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -145,7 +146,24 @@ class Checkpoints:
         Raises:
           InputError: if the checkpoint is damaged or holds other shapes.
         """
+        for item in like:
+            self._read_through(step, item)
         return self._restore(step, **{name: ocp.args.StandardRestore(tree) for name, tree in like.items()})
+
+    def _read_through(self, step: int, item: str) -> None:
+        # Orbax reads all arrays at the same time; when one is damaged, the others' threads print a traceback each, long after
+        # the error reached us. So damage is looked for first, one array after the other.
+        database = {"driver": "ocdbt", "base": f"file://{self.path(step) / item}/"}
+        try:
+            keys = tensorstore.KvStore.open(database).result().list().result()
+            names = [key.decode().removesuffix(".zarray") for key in keys if key.endswith(b".zarray")]
+            for name in names:
+                array = {"driver": "zarr", "kvstore": {**database, "path": name}, "fill_missing_data_reads": False}
+                tensorstore.open(array, open=True, read=True).result().read().result()
+        except ValueError as error:
+            raise InputError(f"the checkpoint {self.path(step)} is damaged ({_one_line(error)}).") from None
+        if not names:
+            raise InputError(f"the checkpoint {self.path(step)} is damaged ({item} holds no arrays).")
 
     def _restore(self, step: int, **items: Any) -> dict[str, Any]:
         try:

@@ -40,7 +40,7 @@ class MaskedConv(nn.Module):
             channel_groups(self.features, self.channels, self.gates),
             self.mask_type,
         )
-        kernel = self.param("kernel", masked_lecun_normal(mask), mask.shape) * mask
+        kernel = jnp.multiply(self.param("kernel", masked_lecun_normal(mask), mask.shape), mask)
         bias = self.param("bias", self.bias_init, mask.shape[-1:])
         return convolve_causal(x, kernel) + bias
 

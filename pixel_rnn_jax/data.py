@@ -7,7 +7,7 @@ from typing import NamedTuple, TypedDict
 
 import grain
 import numpy as np
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Integer, Shaped, UInt8
 
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images
@@ -79,12 +79,12 @@ def _read_digits(argument: str, *, levels: int, data_dir: str | None) -> dict[st
     return {"train": train, "validation": validation, "test": test}
 
 
-def _read_npz(argument: str, *, levels: int, data_dir: str | None) -> dict[str, Integer[np.ndarray, "N ..."]]:
+def _read_npz(argument: str, *, levels: int, data_dir: str | None) -> dict[str, Shaped[np.ndarray, "N ..."]]:
     path = Path(data_dir or "") / argument
     if not path.is_file():
         raise InputError(f"data.source 'npz:PATH' must name a file; there is none at {str(path)!r}.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, zipfile.ZipFile(file), np.load(file, allow_pickle=False) as arrays:
             splits = {split: arrays[split] for split in SPLITS if split in arrays}
             names = list(arrays)
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
@@ -98,7 +98,7 @@ class Source(NamedTuple):
     """A kind of source: how it is written in a configuration, and what reads it."""
 
     form: str
-    read: Callable[..., dict[str, Integer[np.ndarray, "N ..."]]]
+    read: Callable[..., dict[str, Shaped[np.ndarray, "N ..."]]]
 
 
 SOURCES = {"digits": Source("digits", _read_digits), "npz": Source("npz:PATH", _read_npz)}

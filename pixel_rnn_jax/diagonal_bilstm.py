@@ -40,7 +40,7 @@ class DiagonalBiLSTM(nn.Module):
 
 
 def sweep_diagonals(
-    recurrences: tuple[Recurrence, ...], gates: tuple[Float[Array, "B H W 4*h"], ...]
+    recurrences: tuple[Recurrence, ...], gates: tuple[Float[Array, "B H W gates"], ...]
 ) -> tuple[Float[Array, "B H W h"], ...]:
     """Runs LSTMs over the diagonals of their maps, from the top left corner on; all of them in one scan.
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float32, UInt8
 
 from pixel_rnn_jax.data import Batch, eval_batches
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
-from pixel_rnn_jax.sharding import shard_batch
+from pixel_rnn_jax.sharding import replicated, shard_batch
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def evaluate(
     Returns:
       The score.
     """
+    params = jax.device_put(params, replicated(mesh))
     sums = [_sum_of_nats(model, params, shard_batch(batch, mesh)) for batch in eval_batches(images, batch_size=batch_size)]
     nats = sum(map(float, sums)) / len(images)
     return Score(split, len(images), nats, bits_per_dim(-nats, images.shape[1:]))

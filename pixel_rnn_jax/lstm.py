@@ -64,7 +64,7 @@ class LSTM(nn.Module):
         )
 
 
-def open_forget_gates(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, " 4*h"]:
+def open_forget_gates(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, " gates"]:
     """A bias of 1 for the forget gates and 0 for the others, so that memory lasts from the first training step."""
     h = shape[0] // 4
     return jnp.zeros(shape, dtype).at[h : 2 * h].set(1)
@@ -76,7 +76,7 @@ def initial_state(recurrence: Recurrence, length: int, batch: int) -> State:
     return State(jnp.broadcast_to(recurrence.initial_hidden, shape), jnp.broadcast_to(recurrence.initial_cell, shape))
 
 
-def lstm_step(recurrence: Recurrence, state: State, input_gates: Float[Array, "N B 4*h"]) -> State:
+def lstm_step(recurrence: Recurrence, state: State, input_gates: Float[Array, "N B gates"]) -> State:
     """One step of equation 3, for all pixels of a line at once.
 
         [o, f, i, g] = σ(K_ss ⊛ h_{i-1} + K_is ⊛ x_i)

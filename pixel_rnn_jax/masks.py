@@ -15,7 +15,7 @@ from pixel_rnn_jax.errors import InputError
 MASK_TYPES = ("A", "B")
 
 
-def channel_groups(features: int, channels: int, gates: int = 1) -> Int[np.ndarray, "gates*features"]:
+def channel_groups(features: int, channels: int, gates: int = 1) -> Int[np.ndarray, "{gates}*{features}"]:
     """The colour that each feature belongs to: contiguous groups, as even as can be.
 
     Args:

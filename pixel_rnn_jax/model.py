@@ -2,6 +2,8 @@
 
 import dataclasses
 import operator
+from collections.abc import Collection
+from typing import Any, no_type_check
 
 import flax.linen as nn
 import jax
@@ -19,6 +21,7 @@ LAYERS = {"pixel_cnn": PixelCNNBlock, "row_lstm": RowLSTM, "diagonal_bilstm": Di
 PRECISIONS = ("highest", "high", "default")
 
 
+@no_type_check  # __post_init__ checks the fields, with ValueErrors
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """What a `PixelRNN` is made of; immutable and hashable.
@@ -156,12 +159,12 @@ class Head(nn.Module):
         return jnp.pad(logits, [(0, 0)] * 4 + [(1, 0)]) if config.levels == 2 else logits
 
 
-def _check_name(field: str, value: str, known) -> None:
+def _check_name(field: str, value: Any, known: Collection[str]) -> None:
     if not isinstance(value, str) or value not in known:
         raise InputError(f"{field} must be one of {', '.join(known)}; got {value!r}.")
 
 
-def _check_integer(field: str, value: int, low: int, high: int | None = None) -> None:
+def _check_integer(field: str, value: Any, low: int, high: int | None = None) -> None:
     try:
         valid = not isinstance(value, bool) and low <= operator.index(value) and (high is None or value <= high)
     except TypeError:

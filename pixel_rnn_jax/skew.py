@@ -16,7 +16,7 @@ def skew(x: Shaped[Array, "B H W C"]) -> Shaped[Array, "B H W+H-1 C"]:
     return x.reshape(batch, height, width + height - 1, features)
 
 
-def unskew(x: Shaped[Array, "B H W+H-1 C"]) -> Shaped[Array, "B H W C"]:
+def unskew(x: Shaped[Array, "B H columns C"]) -> Shaped[Array, "B H columns+1-H C"]:
     """The inverse of `skew`: takes each row back to the left and drops the cells outside the image."""
     batch, height, columns, features = x.shape
     x = x.reshape(batch, height * columns, features)

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from pixel_rnn_jax.checkpoint import Checkpoints, Record, changed_fields, load
+from pixel_rnn_jax.checkpoint import Checkpoints, Record, abstract_params, changed_fields, load
 from pixel_rnn_jax.data import Batch, load_images, train_batches
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score, evaluate
@@ -36,13 +36,13 @@ class TrainState(flax.struct.PyTreeNode):
     """All arrays that a training step changes.
 
     Attributes:
-      step: number of finished steps.
+      step: number of finished steps, int32.
       params: the parameters.
       ema: their exponential moving average.
       opt_state: the optimiser's state.
     """
 
-    step: Int[Array, ""]
+    step: Any
     params: Any
     ema: Any
     opt_state: optax.OptState
@@ -92,7 +92,7 @@ def train_step(
     params = optax.apply_updates(state.params, updates)
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
     ema = optax.incremental_update(params, state.ema, 1 - decay)
-    metrics = {"nats": nats, "bits_per_dim": bits, "gradient_norm": optax.global_norm(gradient)}
+    metrics = {"nats": nats, "bits_per_dim": bits, "gradient_norm": optax.tree.norm(gradient)}
     return TrainState(state.step + 1, params, ema, opt_state), metrics
 
 
@@ -157,6 +157,9 @@ def start_or_resume(
             f"{checkpoints.directory.parent} holds a run of another configuration ({'; '.join(changes)})."
             " Use another work directory, or --allow_config_change to go on from its last checkpoint."
         )
+    saved_model = PixelRNN(ModelConfig(**run["config"]["model"]))
+    if abstract_params(saved_model) != abstract_params(setup.model):
+        raise InputError(f"{checkpoints.path(step)} holds another model, {saved_model.config}; it cannot go on as this one.")
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), jax.eval_shape(init, setup.init_key)
     )

@@ -1,0 +1,15 @@
+"""PixelCNN on scikit-learn's digits (8x8 pixels, 17 levels).
+
+    python -m experiments.train --config=experiments/digits_pixelcnn.py --workdir=runs/digits_pixelcnn
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import digits_diagonal_bilstm
+
+
+def get_config() -> ConfigDict:
+    """The Diagonal BiLSTM's, with another layer, deeper."""
+    config = digits_diagonal_bilstm.get_config()
+    config.model.update(layer="pixel_cnn", depth=6)
+    return config

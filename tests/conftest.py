@@ -1,0 +1,64 @@
+"""Eight simulated devices, annotations checked, and what several tests share."""
+
+import os
+import tempfile
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+from jaxtyping import install_import_hook
+
+install_import_hook("pixel_rnn_jax", "beartype.beartype")
+
+import jax
+import numpy as np
+import pytest
+
+import pixel_rnn_jax as prnn
+from experiments import command
+from pixel_rnn_jax.checkpoint import abstract_params
+from pixel_rnn_jax.train import train
+
+# Several tests compile the same programs.
+jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="pixel_rnn_jax_tests_"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
+
+
+def make_model(layer, *, channels=1, levels=2, depth=2, features=7, head_features=8, **fields):
+    """A tiny model and random parameters: biases and initial states too, so that nothing hides behind a zero."""
+    config = prnn.ModelConfig(
+        layer=layer, channels=channels, levels=levels, depth=depth, features=features, head_features=head_features, **fields
+    )
+    model = prnn.PixelRNN(config)
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), abstract_params(model))
+    return model, params
+
+
+def tiny_config(*overrides):
+    """The digits' configuration, small enough for a test."""
+    tiny = {
+        "batch_size": 16,
+        "num_steps": 6,
+        "eval_every": 2,
+        "checkpoint_every": 3,
+        "log_every": 1,
+        "model.depth": 1,
+        "model.features": 4,
+        "model.head_features": 4,
+        "model.layer": "row_lstm",
+        "optimizer.warmup_steps": 2,
+    }
+    flags = [f"--config.{name}={value}" for name, value in tiny.items()]
+    return command.read_config("digits_rowlstm", [*flags, *overrides])
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """The work directory of a finished training, and its score. Not to be changed."""
+    workdir = tmp_path_factory.mktemp("tiny") / "run"
+    score = train(tiny_config(), workdir)
+    return workdir, score

@@ -1,0 +1,64 @@
+import shutil
+
+import chex
+import numpy as np
+import pytest
+from conftest import tiny_config
+
+import pixel_rnn_jax as prnn
+from pixel_rnn_jax.checkpoint import Record
+from pixel_rnn_jax.evaluate import evaluate
+from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.train import prepare
+
+
+def test_load_needs_nothing_but_the_path(tiny_run):
+    workdir, score = tiny_run
+    model, params = prnn.load(workdir)
+    assert model.config == prnn.ModelConfig(
+        layer="row_lstm", depth=1, features=4, head_features=4, levels=17, channels=1, dropout=model.config.dropout
+    )
+    images = prepare(tiny_config()).images["test"]
+    assert evaluate(model, params, "test", images, batch_size=16, mesh=make_mesh()) == score
+    model_again, params_again = prnn.load(str(workdir))
+    assert model_again == model
+    chex.assert_trees_all_equal(params, params_again)
+
+
+def test_record_counts_evaluations_without_improvement():
+    record = Record()
+    assert [record.update(step, nats) for step, nats in enumerate([3.0, 2.0, 2.0, 2.5, 1.0, float("nan")])] == [
+        True, True, False, False, True, False,
+    ]  # fmt: skip
+    assert record == Record(best_nats=1.0, best_step=4, stale=1)
+    assert not record.exhausted(0)
+    assert not record.exhausted(2)
+    assert record.exhausted(1)
+
+
+def test_there_must_be_a_run(tmp_path):
+    with pytest.raises(ValueError, match="no such directory"):
+        prnn.load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds no checkpoints/"):
+        prnn.load(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ValueError, match="holds no complete checkpoint"):
+        prnn.load(tmp_path)
+    assert not any((tmp_path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("victim", ["ema", "ema/**/d/*", "ema/manifest.ocdbt", "ema/_METADATA", "run", "run/metadata", "metrics/metrics", ""])
+def test_a_damaged_checkpoint_is_named(tiny_run, tmp_path, victim):
+    workdir, _ = tiny_run
+    shutil.copytree(workdir, tmp_path / "run")
+    for step in (tmp_path / "run" / "checkpoints").iterdir():
+        for target in list(step.glob(victim)) if victim else [step]:
+            if target.is_file():
+                content = np.frombuffer(target.read_bytes(), np.uint8)
+                target.write_bytes((content[: len(content) // 2] ^ 0x5A).tobytes())
+            else:
+                shutil.rmtree(target)
+        step.mkdir(exist_ok=True)
+    with pytest.raises(ValueError, match=r"checkpoints.* (is damaged|complete checkpoint)") as error:
+        prnn.load(tmp_path / "run")
+    assert "\n" not in str(error.value)

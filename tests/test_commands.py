@@ -1,0 +1,222 @@
+"""The command lines, as a user types them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import chex
+import numpy as np
+import pytest
+from PIL import Image
+
+import pixel_rnn_jax as prnn
+from experiments import command, complete, evaluate, sample, train
+from experiments.__main__ import main as pixel_rnn
+from pixel_rnn_jax.metrics import read_metrics
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*_*.py"))
+
+
+def run_in_process(main, *argv):
+    """Runs a command; returns its exit status or message."""
+    try:
+        command.run(main, argv)
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def test_evaluate_prints_and_writes_the_score(tiny_run, tmp_path, capsys):
+    workdir, score = tiny_run
+    assert run_in_process(evaluate.main, f"--workdir={workdir}", f"--json={tmp_path}/score.json") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"test {score.nats:.2f} nats {score.bits_per_dim:.4f} bits/dim"
+    written = json.loads((tmp_path / "score.json").read_text())
+    assert written == {"split": "test", "num_images": 180, "nats": score.nats, "bits_per_dim": score.bits_per_dim}
+    assert run_in_process(evaluate.main, f"--workdir={workdir}", "--split=validation", "--batch_size=64") == 0
+    best = min(row["validation_nats"] for row in read_metrics(workdir) if "validation_nats" in row)
+    assert capsys.readouterr().out.startswith(f"validation {best:.2f} nats")
+
+
+def test_sample_writes_a_sheet_and_arrays(tiny_run, tmp_path, capsys):
+    workdir, _ = tiny_run
+    flags = (f"--workdir={workdir}", "--num=5", "--seed=3", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz")
+    assert run_in_process(sample.main, *flags) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/s.png {tmp_path}/s.npz\n"
+    images = np.load(tmp_path / "s.npz")["images"]
+    assert images.shape == (5, 8, 8, 1)
+    assert images.max() <= 16
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert 600 < sheet.width < 1000
+    assert run_in_process(sample.main, *flags[:3], f"--npz={tmp_path}/t.npz", f"--out={tmp_path}/t.png") == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "t.npz")["images"], images)
+    assert run_in_process(sample.main, *flags, "--size=3,5") == 0
+    assert np.load(tmp_path / "s.npz")["images"].shape == (5, 3, 5, 1)
+
+
+def test_complete_keeps_the_top(tiny_run, tmp_path):
+    workdir, _ = tiny_run
+    flags = (f"--workdir={workdir}", "--num=2", "--completions=3", "--keep=0.25", f"--out={tmp_path}/c.png")
+    assert run_in_process(complete.main, *flags, f"--npz={tmp_path}/c.npz") == 0
+    arrays = np.load(tmp_path / "c.npz")
+    assert arrays["known"].sum() == 2 * 8
+    originals, completions = arrays["originals"], arrays["completions"]
+    assert completions.shape == (2, 3, 8, 8, 1)
+    np.testing.assert_array_equal(completions[:, :, :2], np.repeat(originals[:, None, :2], 3, 1))
+    assert np.any(completions[:, 0] != completions[:, 1])
+    with Image.open(tmp_path / "c.png") as sheet:
+        assert sheet.width > 300
+
+
+def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
+    workdir, score = tiny_run
+    config = prnn.checkpoint.load_run(workdir)[2]["config"]
+    overrides = [
+        f"--config.{section}.{name}={value}"
+        for section in ("model", "optimizer")
+        for name, value in config[section].items()
+    ] + [f"--config.{name}={value}" for name, value in config.items() if not isinstance(value, dict)]
+    assert run_in_process(train.main, "--config=digits_rowlstm", f"--workdir={workdir}", *overrides) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(score)
+
+
+@pytest.mark.parametrize(
+    "main,argv,message",
+    [
+        (train.main, ["--config=nowhere.py"], "--config must be a file or one of digits_diagonal_bilstm, "),
+        (train.main, ["--config=digits_rowlstm", "--config.batchsize=3"], 'Did you mean "batch_size"'),
+        (train.main, ["--config=digits_rowlstm", "--config.batch_size=many"], "invalid literal for int"),
+        (train.main, ["--config=digits_rowlstm", "--config.no.such=1"], "KeyError: 'no'"),
+        (train.main, ["--config=digits_rowlstm", "--batch_size=3"], "Unknown command line flag 'batch_size'"),
+        (train.main, ["--config=digits_rowlstm", "word"], "unknown arguments word"),
+        (train.main, ["--config=base"], "layer must be one of"),
+        (evaluate.main, [], "no such directory"),
+        (sample.main, [], "no such directory"),
+        (complete.main, [], "no such directory"),
+        (complete.main, ["--keep=2"], r"--keep must be in [0, 1]; got 2.0"),
+    ],
+)
+def test_mistakes_cost_one_line(tmp_path, main, argv, message):
+    workdir = tmp_path / "run"
+    error = run_in_process(main, f"--workdir={workdir}", *argv)
+    assert error.startswith("error: ")
+    assert message in error
+    assert "\n" not in error
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    "main,argv,message",
+    [
+        (evaluate.main, ["--split=dev"], "--split must be one of train, validation, test for digits; got 'dev'"),
+        (evaluate.main, ["--batch_size=3"], "multiple of the 8 devices"),
+        (sample.main, ["--num=0"], "num must be an integer of at least 1; got 0"),
+        (sample.main, ["--temperature=-1"], "temperature must be greater than 0"),
+        (complete.main, ["--num=181"], "--num must be from 1 to 180"),
+        (complete.main, ["--completions=0"], "--completions must be at least 1"),
+    ],
+)
+def test_mistakes_with_a_run_cost_one_line(tiny_run, tmp_path, monkeypatch, main, argv, message):
+    monkeypatch.chdir(tmp_path)
+    error = run_in_process(main, f"--workdir={tiny_run[0]}", *argv)
+    assert error.startswith("error: ")
+    assert message in error
+    assert "\n" not in error
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--out=nowhere/x.png", "--out=.", "--size=8", "--num=many", "--nmu=3"])
+def test_bad_flags_are_refused_before_the_work(tiny_run, flag, capsys):
+    assert run_in_process(sample.main, f"--workdir={tiny_run[0]}", flag) == 2
+    assert "error: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_mistyped_field_in_a_configuration_file_is_an_error(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from experiments import base\n\ndef get_config():\n    c = base.get_config()\n    c.bacth_size = 3\n    return c\n")
+    with pytest.raises(ValueError, match=r"mine.py: AttributeError: .*bacth_size"):
+        command.read_config(str(path), [])
+    path.write_text("def get_config(:\n")
+    with pytest.raises(ValueError, match=r"mine.py: SyntaxError"):
+        command.read_config(str(path), [])
+    path.write_text("x = 3\n")
+    with pytest.raises(ValueError, match=r"mine.py: "):
+        command.read_config(str(path), [])
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_configurations_are_complete(name):
+    config = command.read_config(name, [])
+    prnn.ModelConfig(**config.model)
+    assert config.is_locked
+    assert f"--config=experiments/{name}.py" in (ROOT / "experiments" / f"{name}.py").read_text()
+
+
+def test_one_command_for_all(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pixel-rnn", "--help"])
+    pixel_rnn()
+    assert "evaluate" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["pixel-rnn", "tarin"])
+    with pytest.raises(SystemExit, match="must be one of train, evaluate, sample, complete; got 'tarin'"):
+        pixel_rnn()
+    monkeypatch.setattr(sys, "argv", ["pixel-rnn", "evaluate", "--workdir=nowhere"])
+    with pytest.raises(SystemExit, match="no such directory"):
+        pixel_rnn()
+
+
+@pytest.mark.parametrize("victim", ["ema/manifest.ocdbt", "ema/**/d/*"])
+def test_damaged_arrays_cost_one_line(tiny_run, tmp_path, victim):
+    """In a process of its own: Orbax's threads have more to say than the error that reaches us, unless damage is found first."""
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").glob(f"*/{victim}"):
+        path.write_bytes(bytes(byte ^ 0x5A for byte in path.read_bytes()))
+    argv = [sys.executable, "-m", "experiments.evaluate", f"--workdir={tmp_path}/run"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "is damaged" in done.stderr
+
+
+def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path):
+    """SIGKILL in the middle of a real process; then the same command again."""
+    flags = [
+        "--config.model.layer=row_lstm", "--config.model.depth=1", "--config.model.features=4", "--config.batch_size=16",
+        "--config.num_steps=120", "--config.eval_every=20", "--config.checkpoint_every=10", "--config.optimizer.warmup_steps=5",
+    ]  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+
+    def start(workdir):
+        argv = [sys.executable, "-m", "experiments.train", "--config=experiments/digits_rowlstm.py", f"--workdir={workdir}"]
+        return subprocess.Popen([*argv, *flags], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    killed = start(tmp_path / "killed")
+    deadline = time.monotonic() + 120
+    while not any(row["step"] >= 50 for row in read_metrics(tmp_path / "killed")):
+        assert killed.poll() is None, killed.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    killed.communicate()
+    assert max(row["step"] for row in read_metrics(tmp_path / "killed")) < 120
+
+    alone, resumed = start(tmp_path / "alone"), start(tmp_path / "killed")
+    alone_output, alone_errors = alone.communicate()
+    resumed_output, resumed_errors = resumed.communicate()
+    assert alone.returncode == 0, alone_errors.decode()
+    assert resumed.returncode == 0, resumed_errors.decode()
+    assert resumed_output.splitlines()[-1] == alone_output.splitlines()[-1]
+    assert alone_output.startswith(b"checkpoints, metrics.jsonl")
+    assert b"Traceback" not in alone_errors + resumed_errors
+    (_, params, run), (_, expected_params, expected_run) = (
+        prnn.checkpoint.load_run(tmp_path / name) for name in ("killed", "alone")
+    )
+    chex.assert_trees_all_equal(params, expected_params)
+    assert run["record"] == expected_run["record"]
+    assert read_metrics(tmp_path / "killed") == read_metrics(tmp_path / "alone")

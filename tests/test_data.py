@@ -1,0 +1,128 @@
+import itertools
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from pixel_rnn_jax.data import eval_batches, load_images, train_batches
+from pixel_rnn_jax.errors import InputError
+
+
+def images_of(count, levels=2, shape=(3, 4, 1), dtype=np.uint8):
+    return np.random.default_rng(0).integers(0, levels, (count, *shape)).astype(dtype)
+
+
+def numbered(count):
+    """Images that can be told apart."""
+    return np.arange(count, dtype=np.uint8).reshape(count, 1, 1, 1)
+
+
+def test_digits_are_split_as_documented():
+    images = load_images("digits", levels=17, channels=1)
+    assert {split: len(array) for split, array in images.items()} == {"train": 1437, "validation": 180, "test": 180}
+    order = np.random.default_rng(0).permutation(1797)
+    together = np.concatenate([images[split] for split in ("train", "validation", "test")])
+    np.testing.assert_array_equal(together[..., 0], load_digits().images[order])
+
+
+def test_npz_is_read_as_it_is(tmp_path):
+    arrays = {split: images_of(count, 256, (5, 4, 3)) for split, count in (("train", 7), ("validation", 2), ("test", 3))}
+    np.savez(tmp_path / "x.npz", **arrays, train_labels=np.zeros(7))
+    images = load_images(f"npz:{tmp_path}/x.npz", levels=256, channels=3)
+    for split, array in arrays.items():
+        np.testing.assert_array_equal(images[split], array)
+    relative = load_images("npz:x.npz", levels=256, channels=3, data_dir=str(tmp_path))
+    np.testing.assert_array_equal(relative["train"], arrays["train"])
+
+
+def test_missing_validation_is_carved_from_train(tmp_path):
+    train = images_of(25, shape=(3, 4), dtype=np.int64)
+    np.savez(tmp_path / "x.npz", train=train)
+    images = load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
+    assert set(images) == {"train", "validation"}
+    np.testing.assert_array_equal(images["train"][..., 0], train[:22])
+    np.testing.assert_array_equal(images["validation"][..., 0], train[22:])
+
+
+@pytest.mark.parametrize(
+    "arrays,message",
+    [
+        ({"other": images_of(3)}, r"array named train .* got \['other'\]"),
+        ({"train": images_of(20, levels=5)}, r"train: images must lie in \[0, 2\); got values from 0 to 4"),
+        ({"train": images_of(20, shape=(3, 4, 3))}, "1 channels on their last axis"),
+        ({"train": images_of(20).astype(np.float32)}, "got dtype float32"),
+        ({"train": images_of(20).astype(bool)}, "got dtype bool"),
+        ({"train": np.zeros((5, 12), np.uint8)}, "4 axes"),
+        ({"train": images_of(1)}, "train must hold at least 1 image"),
+        ({"train": images_of(20), "test": images_of(2, shape=(5, 4, 1))}, "of one shape"),
+        ({"train": np.array([{}], object)}, "damaged or no npz file of plain arrays"),
+    ],
+)
+def test_bad_npz_is_refused(tmp_path, arrays, message):
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(InputError, match=message):
+        load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
+
+
+def test_damaged_npz_is_refused(tmp_path):
+    np.savez(tmp_path / "x.npz", train=images_of(500))
+    whole = (tmp_path / "x.npz").read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 255
+    np.save(tmp_path / "array.npy", images_of(5))
+    for content in (b"", b"text", whole[: len(whole) // 2], bytes(flipped), (tmp_path / "array.npy").read_bytes()):
+        (tmp_path / "x.npz").write_bytes(content)
+        with pytest.raises(InputError, match=r"x\.npz is damaged or no npz file"):
+            load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
+
+
+@pytest.mark.parametrize(
+    "source,levels,message",
+    [
+        ("mnits", 2, "data.source must be one of digits, npz:PATH; got 'mnits'"),
+        ("npz:nowhere.npz", 2, "there is none at 'nowhere.npz'"),
+        ("npz:", 2, "must name a file"),
+        ("digits:8", 17, "takes no argument"),
+        ("digits", 16, "model.levels must be 17"),
+    ],
+)
+def test_bad_source_is_refused(source, levels, message):
+    with pytest.raises(InputError, match=message):
+        load_images(source, levels=levels, channels=1)
+
+
+def test_each_epoch_holds_each_image_once_in_a_new_order():
+    batches = train_batches(numbered(12), batch_size=4, seed=0)
+    epochs = [np.concatenate([next(batches)["image"].ravel() for _ in range(3)]) for _ in range(3)]
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(12))
+    assert not np.array_equal(epochs[0], epochs[1])
+    assert not np.array_equal(epochs[1], epochs[2])
+
+
+def test_restored_iterator_goes_on_at_the_next_batch():
+    def make():
+        return train_batches(numbered(10), batch_size=4, seed=3)
+
+    batches = make()
+    for _ in range(3):
+        next(batches)
+    state = batches.get_state()
+    expected = [next(batches)["image"] for _ in range(4)]
+    restored = make()
+    restored.set_state(state)
+    np.testing.assert_array_equal([next(restored)["image"] for _ in range(4)], expected)
+
+
+def test_order_depends_on_the_seed():
+    first, again, other = (next(train_batches(numbered(50), batch_size=50, seed=seed))["image"] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+
+
+def test_evaluation_sees_each_image_once_and_masks_what_fills_up():
+    batches = list(eval_batches(numbered(10), batch_size=4))
+    assert [batch["mask"].tolist() for batch in batches] == [[True] * 4, [True] * 4, [True, True, False, False]]
+    assert all(batch["image"].shape == (4, 1, 1, 1) for batch in batches)
+    images = list(itertools.chain.from_iterable(batch["image"][batch["mask"]].ravel() for batch in batches))
+    assert images == list(range(10))

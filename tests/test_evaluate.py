@@ -1,0 +1,34 @@
+import jax
+import numpy as np
+import pytest
+from conftest import make_model
+from jax.sharding import Mesh
+
+import pixel_rnn_jax as prnn
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.evaluate import Score, evaluate
+from pixel_rnn_jax.sharding import check_batch_size, make_mesh
+
+
+def test_every_image_weighs_the_same_whatever_the_batches_and_devices():
+    model, params = make_model("row_lstm", levels=3)
+    images = np.random.default_rng(0).integers(0, 3, (21, 4, 3, 1)).astype(np.uint8)
+    expected = -float(np.mean(prnn.log_prob(model, params, images)))
+    one = Mesh(np.array(jax.devices()[:1]), ("data",))
+    for batch_size, mesh in ((8, one), (21, one), (16, make_mesh())):
+        score = evaluate(model, params, "test", images, batch_size=batch_size, mesh=mesh)
+        assert score.num_images == 21
+        assert score.nats == pytest.approx(expected, rel=1e-5)
+        assert score.bits_per_dim == pytest.approx(expected / np.log(2) / 12, rel=1e-5)
+
+
+def test_score_reads_as_documented():
+    score = Score("test", 3, 79.2, 0.14574)
+    assert str(score) == "test 79.20 nats 0.1457 bits/dim"
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_refused():
+    with pytest.raises(InputError, match=r"batch_size \(=20\) must be a multiple of the 8 devices, for instance 16"):
+        check_batch_size(20, make_mesh())
+    with pytest.raises(InputError, match="for instance 8"):
+        check_batch_size(0, make_mesh())

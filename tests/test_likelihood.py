@@ -1,0 +1,39 @@
+import jax
+import numpy as np
+import pytest
+from conftest import make_model
+
+import pixel_rnn_jax as prnn
+from pixel_rnn_jax.likelihood import log_prob_from_logits
+
+
+def test_uniform_logits_cost_the_logarithm_of_the_levels():
+    images = np.random.default_rng(0).integers(0, 17, (3, 8, 8, 1))
+    log_prob = log_prob_from_logits(jax.numpy.zeros((3, 8, 8, 1, 17)), images)
+    np.testing.assert_allclose(log_prob, -64 * np.log(17), rtol=1e-6)
+    np.testing.assert_allclose(prnn.bits_per_dim(log_prob, (8, 8, 1)), np.log2(17), rtol=1e-6)
+
+
+def test_log_prob_by_hand():
+    logits = np.log(np.array([[0.9, 0.1], [0.25, 0.75]], np.float32)).reshape(1, 1, 2, 1, 2)
+    images = np.array([0, 1]).reshape(1, 1, 2, 1)
+    np.testing.assert_allclose(log_prob_from_logits(jax.numpy.asarray(logits), images), np.log(0.9 * 0.75), rtol=1e-6)
+
+
+def test_bits_per_dim_by_hand():
+    assert prnn.bits_per_dim(-12 * np.log(2), (2, 2, 3)) == pytest.approx(1)
+
+
+def test_log_prob_is_pure_under_jit_and_vmap():
+    model, params = make_model("row_lstm", levels=3)
+    images = np.random.default_rng(0).integers(0, 3, (4, 3, 3, 1))
+    expected = prnn.log_prob(model, params, images)
+    np.testing.assert_allclose(jax.jit(prnn.log_prob, static_argnums=0)(model, params, images), expected, rtol=1e-5)
+    one = jax.vmap(lambda image: prnn.log_prob(model, params, image[None])[0])(images)
+    np.testing.assert_allclose(one, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (2, 8, 8, 1), (0, 8, 1), (-8, 8, 1)])
+def test_bad_image_shape(shape):
+    with pytest.raises(ValueError, match=r"\(H, W, C\)"):
+        prnn.bits_per_dim(1.0, shape)

@@ -1,0 +1,171 @@
+"""The whole network: against its twin, what each logit depends on, and normalisation."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import twin
+from conftest import LAYERS, make_model
+
+import pixel_rnn_jax as prnn
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    "channels,levels,size,fields",
+    [
+        (1, 2, (5, 4), {}),
+        (3, 5, (3, 6), {}),
+        (3, 5, (4, 2), {"residual": False}),
+        (1, 3, (2, 4), {"skip": False}),
+        (2, 3, (1, 1), {"residual": False, "skip": False}),
+    ],
+)
+def test_logits_equal_the_twins(layer, channels, levels, size, fields):
+    model, params = make_model(layer, channels=channels, levels=levels, **fields)
+    images = np.random.default_rng(1).integers(0, levels, (2, *size, channels))
+    logits = jax.jit(model.apply)({"params": params}, images)
+    for image, image_logits in zip(images, logits, strict=True):
+        np.testing.assert_allclose(image_logits, twin.logits(image, params, model.config), atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("channels,levels,size", [(1, 2, (2, 2)), (1, 3, (3, 1)), (3, 2, (1, 2)), (3, 3, (1, 2))])
+def test_probabilities_of_all_images_add_up_to_one(layer, channels, levels, size):
+    model, params = make_model(layer, channels=channels, levels=levels)
+    shape = (*size, channels)
+    every = np.array(list(itertools.product(range(levels), repeat=np.prod(shape))), np.uint8).reshape(-1, *shape)
+    log_prob = jax.jit(functools.partial(prnn.log_prob, model))(params, every)
+    np.testing.assert_allclose(np.exp(np.float64(log_prob)).sum(), 1, atol=1e-5)
+
+
+def receptive_field(layer, depth, height, width, channels):
+    """Which sub-pixels [H, W, C] the logits of a sub-pixel [H, W, C] depend on, after the paper."""
+    field = np.zeros((height, width, channels) * 2, bool)
+    for (i, j, c), (y, x, k) in itertools.product(np.ndindex(height, width, channels), repeat=2):
+        above = i - y
+        if (y, x) == (i, j):
+            seen = k < c
+        elif above < 0 or (above == 0 and x > j):
+            seen = False
+        elif layer == "diagonal_bilstm":  # everything before, but for one hole: no feature at a pixel contains the pixel's own
+            # last colour, the map from the right is shifted down, and only the stem reaches past that
+            hole = (y, x, k) == (i - 1, width - 1, channels - 1) and j + 3 < width - 1
+            seen = not hole
+        elif above == 0:
+            seen = x >= j - 3 - depth
+        elif layer == "row_lstm":
+            seen = j - 3 - depth - above <= x <= j + 2 + above
+        else:
+            seen = above <= depth + 3 and j - 3 - depth <= x <= j + min(2 + above, depth + 3)
+        field[i, j, c, y, x, k] = seen
+    return field
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("features", [7, 16])
+@pytest.mark.parametrize("size", [(5, 5), (3, 11)])
+def test_logits_depend_on_what_the_paper_says_and_on_nothing_else(layer, channels, features, size):
+    depth = 1 if layer == "diagonal_bilstm" else 2
+    model, params = make_model(layer, channels=channels, levels=3, depth=depth, features=features, head_features=30)
+
+    def last_logit(image):
+        return model.apply({"params": params}, image[None])[0, ..., -1]
+
+    # Several images, and bright ones, since at a single one a ReLU may happen to close the only way.
+    images = np.random.default_rng(1).normal(1, 3, (32, *size, channels)).astype(np.float32)
+    depends = np.any(jax.jit(jax.vmap(jax.jacrev(last_logit)))(images) != 0, 0)
+    np.testing.assert_array_equal(depends, receptive_field(layer, depth, *size, channels))
+
+
+def test_products_keep_float32_on_accelerators():
+    model, params = make_model("diagonal_bilstm", channels=3)
+    images = np.zeros((1, 4, 4, 3), np.uint8)
+    jaxpr = str(jax.make_jaxpr(jax.grad(lambda p: prnn.log_prob(model, p, images).sum()))(params))
+    products = jaxpr.count("dot_general[")
+    assert products > 20
+    assert jaxpr.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") + jaxpr.count("precision=Precision.HIGHEST") == products
+
+
+def test_dropout_acts_in_training_only():
+    model, params = make_model("pixel_cnn", dropout=0.5)
+    images = np.ones((2, 4, 4, 1), np.uint8)
+    evaluated = model.apply({"params": params}, images)
+    np.testing.assert_array_equal(evaluated, model.apply({"params": params}, images))
+    trained = [
+        model.apply({"params": params}, images, train=True, rngs={"dropout": jax.random.key(seed)}) for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(trained[0], trained[1])
+    assert np.any(trained[0] != trained[2])
+    assert np.any(trained[0] != evaluated)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_dropout_does_not_leak(layer):
+    model, params = make_model(layer, channels=3, dropout=0.5)
+
+    def logits(image):
+        return model.apply({"params": params}, image[None], train=True, rngs={"dropout": jax.random.key(0)})[0, ..., 1]
+
+    jacobian = jax.jit(jax.jacrev(logits))(jnp.ones((3, 4, 3)))
+    assert not np.any(np.triu(np.asarray(jacobian).reshape(36, 36)))
+    assert np.any(jacobian)
+
+
+@pytest.mark.parametrize(
+    "fields,message",
+    [
+        ({"layer": "lstm"}, "layer must be one of pixel_cnn, row_lstm, diagonal_bilstm; got 'lstm'"),
+        ({"layer": ["row_lstm"]}, "layer must be"),
+        ({"levels": 1}, "levels must be an integer from 2 to 256; got 1"),
+        ({"levels": 257}, "levels must be"),
+        ({"levels": True}, "levels must be"),
+        ({"depth": 0}, "depth must be an integer of at least 1; got 0"),
+        ({"features": 16.0}, "features must be"),
+        ({"channels": None}, "channels must be"),
+        ({"channels": 17}, r"features \(=16\) must be at least channels \(=17\)"),
+        ({"channels": 3, "head_features": 2}, r"head_features \(=2\)"),
+        ({"residual": 1}, "residual must be True or False; got 1"),
+        ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\); got 1.0"),
+        ({"precision": "int4"}, "precision must be one of"),
+    ],
+)
+def test_bad_config_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        prnn.ModelConfig(**{"layer": "row_lstm", "levels": 2, "channels": 1, **fields})
+
+
+def test_config_is_immutable_and_hashable():
+    config = prnn.ModelConfig(layer="row_lstm", levels=2, channels=1)
+    assert hash(config) == hash(prnn.ModelConfig(layer="row_lstm", levels=2, channels=1))
+    with pytest.raises(AttributeError):
+        config.depth = 3
+
+
+BAD_IMAGES = [
+    (np.zeros((4, 4, 1), np.uint8), "4 axes"),
+    (np.zeros((2, 4, 4, 3), np.uint8), r"1 channels .* \(2, 4, 4, 3\)"),
+    (np.zeros((2, 0, 4, 1), np.uint8), "at least 1 pixel"),
+    (np.zeros((2, 4, 4, 1), bool), "got dtype bool"),
+    (np.full((2, 4, 4, 1), 2, np.uint8), r"\[0, 2\); got values from 2 to 2"),
+    (np.full((2, 4, 4, 1), -1, np.int32), "from -1 to -1"),
+]
+
+
+@pytest.mark.parametrize("images,message", BAD_IMAGES)
+def test_bad_images_are_refused(images, message):
+    model, params = make_model("row_lstm")
+    with pytest.raises(ValueError, match=message):
+        model.apply({"params": params}, images)
+    with pytest.raises(ValueError, match=message):
+        prnn.log_prob(model, params, images)
+
+
+def test_shapes_are_checked_while_tracing():
+    model, params = make_model("row_lstm")
+    with pytest.raises(ValueError, match="4 axes"):
+        jax.jit(functools.partial(prnn.log_prob, model))(params, jnp.zeros((4, 4, 1), jnp.uint8))

@@ -1,0 +1,109 @@
+import functools
+
+import jax
+import numpy as np
+import pytest
+from conftest import LAYERS, make_model
+
+import pixel_rnn_jax as prnn
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_samples_follow_the_models_distribution(layer):
+    """The frequencies of all images of a tiny size, against their exact probabilities."""
+    model, params = make_model(layer, levels=3)
+    count = 20_000
+    images = np.asarray(prnn.sample(model, params, jax.random.key(0), num=count, size=(2, 1)))
+    assert images.dtype == np.uint8
+    every = np.array([(a, b) for a in range(3) for b in range(3)], np.uint8).reshape(9, 2, 1, 1)
+    expected = np.exp(prnn.log_prob(model, params, every))
+    frequencies = [np.mean(np.all(images == image, (1, 2, 3))) for image in every]
+    np.testing.assert_allclose(frequencies, expected, atol=4 * np.sqrt(0.25 / count))
+
+
+def test_colours_are_drawn_in_order():
+    model, params = make_model("row_lstm", channels=2, levels=2)
+    count = 20_000
+    images = np.asarray(prnn.sample(model, params, jax.random.key(1), num=count, size=(1, 1)))
+    every = np.array([(a, b) for a in range(2) for b in range(2)], np.uint8).reshape(4, 1, 1, 2)
+    expected = np.exp(prnn.log_prob(model, params, every))
+    frequencies = [np.mean(np.all(images == image, (1, 2, 3))) for image in every]
+    np.testing.assert_allclose(frequencies, expected, atol=4 * np.sqrt(0.25 / count))
+
+
+def test_completion_keeps_the_known_pixels_and_ignores_the_others():
+    model, params = make_model("diagonal_bilstm", channels=3, levels=4)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 4, (6, 3, 4, 3))
+    known = rng.random((6, 3, 4)) < 0.5
+    complete = functools.partial(prnn.complete, model, params, jax.random.key(2))
+    full = np.asarray(complete(images, known))
+    np.testing.assert_array_equal(full[known], images[known])
+    garbage = np.where(known[..., None], images, 200)
+    np.testing.assert_array_equal(complete(garbage, known), full)
+
+
+def test_pixels_before_the_first_unknown_one_decide_the_rest():
+    """Drawn pixels follow p(x_i | x_<i): given the first pixel, the second one's frequencies are its conditional."""
+    model, params = make_model("diagonal_bilstm", levels=3)
+    first = np.full((20_000, 1, 2, 1), 2, np.uint8)
+    drawn = np.asarray(prnn.complete(model, params, jax.random.key(0), first, np.array([[True, False]])))[:, 0, 1, 0]
+    logits = model.apply({"params": params}, first[:1])[0, 0, 1, 0]
+    np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 20_000, jax.nn.softmax(logits), atol=0.015)
+
+
+def test_a_mask_for_all_images_is_the_same_as_one_for_each():
+    model, params = make_model("pixel_cnn")
+    images = np.random.default_rng(0).integers(0, 2, (4, 3, 3, 1))
+    known = np.array([[True] * 3, [True, False, False], [False] * 3])
+    shared = prnn.complete(model, params, jax.random.key(0), images, known)
+    np.testing.assert_array_equal(
+        shared, prnn.complete(model, params, jax.random.key(0), images, np.repeat(known[None], 4, 0))
+    )
+
+
+def test_low_temperature_takes_the_most_probable_value():
+    model, params = make_model("row_lstm", levels=5)
+    images = np.asarray(prnn.sample(model, params, jax.random.key(0), num=3, size=(2, 3), temperature=1e-6))
+    assert np.all(images == images[0])
+    logits = model.apply({"params": params}, images)
+    np.testing.assert_array_equal(np.argmax(logits, -1), images)
+
+
+def test_sampling_can_be_jitted_and_repeated():
+    model, params = make_model("row_lstm")
+    draw = functools.partial(prnn.sample, model, num=2, size=(2, 2))
+    eager = draw(params, jax.random.key(5))
+    np.testing.assert_array_equal(jax.jit(draw)(params, jax.random.key(5)), eager)
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        ({"num": 0}, "num must be an integer of at least 1; got 0"),
+        ({"size": (-1, 4)}, "height must be an integer of at least 1; got -1"),
+        ({"size": (4, 4, 1)}, r"size must be \(height, width\)"),
+        ({"temperature": 0.0}, "temperature must be greater than 0; got 0.0"),
+        ({"temperature": float("nan")}, "temperature must be greater than 0; got nan"),
+    ],
+)
+def test_bad_sampling_arguments(arguments, message):
+    model, params = make_model("row_lstm")
+    with pytest.raises(ValueError, match=message):
+        prnn.sample(model, params, jax.random.key(0), **{"num": 1, "size": (4, 4), **arguments})
+
+
+@pytest.mark.parametrize(
+    "images,known,message",
+    [
+        (np.zeros((2, 3, 4, 1), np.uint8), np.ones((4, 3), bool), r"known must be bool of shape \(3, 4\) or \(2, 3, 4\)"),
+        (np.zeros((2, 3, 4, 1), np.uint8), np.ones((3, 4), np.uint8), "got uint8"),
+        (np.full((2, 3, 4, 1), 3, np.uint8), np.ones((3, 4), bool), r"\[0, 2\); got values from 3 to 3"),
+        (np.zeros((2, 3, 4), np.uint8), np.ones((3, 4), bool), "4 axes"),
+        (np.zeros((2, 3, 4, 1), bool), np.ones((3, 4), bool), "got dtype bool"),
+    ],
+)
+def test_bad_completion_arguments(images, known, message):
+    model, params = make_model("row_lstm")
+    with pytest.raises(ValueError, match=message):
+        prnn.complete(model, params, jax.random.key(0), images, known)

@@ -1,0 +1,253 @@
+"""Training: it learns, resumes without a trace, stops where it should, and gives one device's numbers on eight."""
+
+import json
+import os
+import shutil
+import signal
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from conftest import make_model, tiny_config
+from jax.sharding import Mesh
+
+import pixel_rnn_jax as prnn
+from pixel_rnn_jax import train as train_module
+from pixel_rnn_jax.checkpoint import Checkpoints, abstract_params, changed_fields
+from pixel_rnn_jax.evaluate import Score
+from pixel_rnn_jax.metrics import read_metrics
+from pixel_rnn_jax.sharding import make_mesh, replicated, shard_batch
+from pixel_rnn_jax.stopping import Interrupted
+from pixel_rnn_jax.train import TrainState, init_state, prepare, train, train_step
+
+
+def final_arrays(workdir, config):
+    """All arrays of the last checkpoint."""
+    setup = prepare(config)
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        assert checkpoints.latest_step == config.num_steps
+        return train_module.start_or_resume(setup, checkpoints, allow_config_change=True)
+
+
+def never(*args, **kwargs):
+    raise AssertionError("no step should be taken")
+
+
+def rows(workdir):
+    return [json.dumps(row) for row in read_metrics(workdir)]
+
+
+def test_a_few_steps_beat_independent_pixels():
+    """Two kinds of images, each with noise: their pixels are nearly certain given the first ones, and a coin each alone."""
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 2, (64, 1, 1, 1))
+    images = (kind ^ (rng.random((64, 5, 5, 1)) < 0.02)).astype(np.uint8)
+    mean = images.mean(0)
+    independent = -np.sum(images * np.log(mean) + (1 - images) * np.log(1 - mean)) / len(images)
+
+    model, _ = make_model("diagonal_bilstm", depth=1, features=8)
+    optimizer = optax.adam(2e-2)
+    state = init_state(jax.random.key(0), model=model, optimizer=optimizer, image_shape=(5, 5, 1))
+    update = jax.jit(lambda state, batch: train_step(state, batch, key, model=model, optimizer=optimizer, ema_decay=0.9))
+    key = jax.random.key(1)
+    for _ in range(60):
+        state, metrics = update(state, {"image": images, "mask": np.ones(64, bool)})
+    assert independent > 15
+    assert metrics["nats"] < independent / 2
+    assert -float(prnn.log_prob(model, state.ema, images).mean()) < independent / 2
+    assert int(state.step) == 60
+
+
+def test_ema_forgets_its_start_and_then_averages():
+    model, params = make_model("pixel_cnn", depth=1)
+    optimizer = optax.sgd(0.1)
+    state = TrainState(jnp.asarray(0), params, jax.tree.map(jnp.zeros_like, params), optimizer.init(params))
+    batch = {"image": np.zeros((2, 3, 3, 1), np.uint8), "mask": np.ones(2, bool)}
+    new, _ = train_step(state, batch, jax.random.key(0), model=model, optimizer=optimizer, ema_decay=0.5)
+    chex.assert_trees_all_close(new.ema, jax.tree.map(lambda leaf: 0.9 * leaf, new.params))  # min(0.5, 1 / 10) of the old
+    late = new.replace(step=jnp.asarray(1000))
+    newer, _ = train_step(late, batch, jax.random.key(0), model=model, optimizer=optimizer, ema_decay=0.5)
+    expected = jax.tree.map(lambda old, leaf: 0.5 * old + 0.5 * leaf, new.ema, newer.params)
+    chex.assert_trees_all_close(newer.ema, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", ["pixel_cnn", "row_lstm", "diagonal_bilstm"])
+def test_eight_devices_give_the_numbers_of_one(layer):
+    model, params = make_model(layer, channels=3, levels=4, depth=1)
+    optimizer = optax.sgd(0.1)
+    batch = {"image": np.random.default_rng(0).integers(0, 4, (16, 3, 4, 3)).astype(np.uint8), "mask": np.ones(16, bool)}
+    results = []
+    for mesh in (Mesh(np.array(jax.devices()[:1]), ("data",)), make_mesh()):
+        state = TrainState(jnp.asarray(0), params, params, optimizer.init(params))
+        state = jax.device_put(state, replicated(mesh))
+        update = jax.jit(
+            lambda state, batch: train_step(
+                state, batch, jax.random.key(0), model=model, optimizer=optimizer, ema_decay=0.9
+            )
+        )
+        results.append(update(state, shard_batch(batch, mesh)))
+    (one, one_metrics), (eight, eight_metrics) = jax.device_get(results)
+    assert abs(one_metrics["bits_per_dim"] - eight_metrics["bits_per_dim"]) < 1e-5
+    chex.assert_trees_all_close(one.params, eight.params, atol=1e-5)
+
+
+def test_the_run_leaves_what_is_documented(tiny_run):
+    workdir, score = tiny_run
+    assert score.split == "test"
+    assert score.num_images == 180
+    rows = read_metrics(workdir)
+    assert [row["step"] for row in rows if "train_nats" in row] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows if "validation_nats" in row] == [2, 4, 6]
+    assert rows[0]["train_learning_rate"] == 0
+    assert (workdir / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((workdir / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_a_finished_run_is_only_scored_again(tiny_run, monkeypatch):
+    workdir, score = tiny_run
+    monkeypatch.setattr(train_module, "train_step", never)
+    assert train(tiny_config(), workdir) == score
+
+
+@pytest.mark.parametrize("number,stop_at", [(signal.SIGTERM, 1), (signal.SIGINT, 4)])
+def test_an_interrupted_run_resumes_without_a_trace(tiny_run, tmp_path, monkeypatch, number, stop_at):
+    """Wherever it is stopped, the end is the same: parameters, metrics, best checkpoint, score."""
+    calls = []
+
+    def shard_and_interrupt(batch, mesh):
+        calls.append(batch)
+        if len(calls) == stop_at:
+            os.kill(os.getpid(), number)
+        return shard_batch(batch, mesh)
+
+    monkeypatch.setattr(train_module, "shard_batch", shard_and_interrupt)
+    with pytest.raises(Interrupted, match=f"stopped by {number.name}; saved as .*/checkpoints/{stop_at}, the same") as error:
+        train(tiny_config(), tmp_path)
+    assert error.value.signal == number
+    monkeypatch.undo()
+
+    whole, expected_score = tiny_run
+    assert train(tiny_config(), tmp_path) == expected_score
+    state, record = final_arrays(tmp_path, tiny_config())
+    expected_state, expected_record = final_arrays(whole, tiny_config())
+    assert record == expected_record
+    chex.assert_trees_all_equal(state, expected_state)
+    assert rows(tmp_path) == rows(whole)
+
+
+def test_rows_after_the_restored_step_are_replaced(tiny_run, tmp_path):
+    """A kill loses the steps since the last checkpoint: their rows are measured again, and a torn last row goes."""
+    whole, _ = tiny_run
+    shutil.copytree(whole, tmp_path / "run")
+    for step in (4, 6):
+        shutil.rmtree(tmp_path / "run" / "checkpoints" / str(step), ignore_errors=True)
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "train_')
+    train(tiny_config(), tmp_path / "run")
+    assert rows(tmp_path / "run") == rows(whole)
+
+
+def test_patience_stops_and_survives_a_restart(tmp_path, monkeypatch):
+    """With a learning rate of zero nothing improves after the first validation."""
+    config = tiny_config(
+        "--config.num_steps=100", "--config.eval_every=1", "--config.checkpoint_every=2", "--config.patience=3",
+        "--config.optimizer.learning_rate=1e-30", "--config.optimizer.warmup_steps=0",
+    )  # fmt: skip
+    scores = iter(np.linspace(5, 4, 2).tolist() + [4.5] * 100)
+    monkeypatch.setattr(
+        train_module, "score_split", lambda setup, params, split: Score(split, 1, next(scores), 1.0)
+    )
+    train(config, tmp_path)
+    assert [row["step"] for row in read_metrics(tmp_path) if "validation_nats" in row] == [1, 2, 3, 4, 5]
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert checkpoints.latest_step == 5
+        assert checkpoints.best_step == 2
+        assert checkpoints.restore_run(5)["record"] == {"best_nats": 4.0, "best_step": 2, "stale": 3}
+    monkeypatch.setattr(train_module, "train_step", never)
+    train(config, tmp_path)
+
+
+def test_best_and_latest_checkpoints_are_kept(tmp_path, monkeypatch):
+    config = tiny_config("--config.num_steps=12", "--config.checkpoint_every=2")
+    scores = iter([9.0, 3.0, 8.0, 7.0, 6.0, 5.0, 1.0])
+    monkeypatch.setattr(
+        train_module, "score_split", lambda setup, params, split: Score(split, 1, next(scores), 1.0)
+    )
+    train(config, tmp_path)
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [4, 8, 10, 12]
+    model, params = prnn.load(tmp_path)
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        best = checkpoints.restore_arrays(4, ema=abstract_params(model))["ema"]
+        last = checkpoints.restore_arrays(12, ema=abstract_params(model))["ema"]
+    chex.assert_trees_all_equal(params, best)
+    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(best), jax.tree.leaves(last), strict=True))
+
+
+@pytest.mark.parametrize("poison", ["nan", "inf"])
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, poison):
+    original = train_step
+
+    def poisoned(state, batch, key, **parts):
+        state, metrics = original(state, batch, key, **parts)
+        return state, {**metrics, "nats": jnp.where(state.step == 5, float(poison), metrics["nats"])}
+
+    monkeypatch.setattr(train_module, "train_step", poisoned)
+    with pytest.raises(FloatingPointError, match=rf"step 5 gave .*nats = {poison}.*last good checkpoint is .*/checkpoints/4"):
+        train(tiny_config(), tmp_path)
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert checkpoints.latest_step == 4
+
+
+def test_another_configuration_is_refused_and_nothing_is_touched(tiny_run, tmp_path):
+    whole, _ = tiny_run
+    shutil.copytree(whole, tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="model.features: 4 -> 5; optimizer.learning_rate") as error:
+        train(tiny_config("--config.model.features=5", "--config.optimizer.learning_rate=1.0"), tmp_path / "run")
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="num_steps: 6 -> 8"):
+        train(tiny_config("--config.num_steps=8"), tmp_path / "run")
+    with pytest.raises(ValueError, match="damaged or belongs to another"):
+        train(tiny_config("--config.optimizer.name=rmsprop"), tmp_path / "run", allow_config_change=True)
+    with pytest.raises(ValueError, match=r"checkpoints/6 holds another model, .*features=4"):
+        train(tiny_config("--config.model.features=5"), tmp_path / "run", allow_config_change=True)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+
+def test_allowed_change_goes_on(tiny_run, tmp_path):
+    whole, _ = tiny_run
+    shutil.copytree(whole, tmp_path / "run")
+    train(tiny_config("--config.num_steps=8"), tmp_path / "run", allow_config_change=True)
+    assert read_metrics(tmp_path / "run")[-1]["step"] == 8
+
+
+@pytest.mark.parametrize(
+    "override,message",
+    [
+        ("batch_size=12", r"batch_size \(=12\) must be a multiple of the 8 devices"),
+        ("num_steps=0", "num_steps must be at least 1; got 0"),
+        ("patience=-1", "patience must be at least 0"),
+        ("optimizer.name=sgd", "optimizer.name must be one of adam, rmsprop; got 'sgd'"),
+        ("optimizer.schedule=linear", "optimizer.schedule must be one of cosine, constant; got 'linear'"),
+        ("optimizer.learning_rate=-1.0", "optimizer.learning_rate must be greater than 0; got -1.0"),
+        ("optimizer.warmup_steps=7", r"optimizer.warmup_steps must be from 0 to num_steps \(=6\); got 7"),
+        ("optimizer.ema_decay=1.0", r"optimizer.ema_decay must be in \[0, 1\)"),
+        ("data.source=cifar", "data.source must be one of digits, npz:PATH; got 'cifar'"),
+        ("model.layer=gru", "layer must be one of"),
+        ("model.levels=16", "model.levels must be 17"),
+        ("model.channels=3", "3 channels|channels"),
+    ],
+)
+def test_bad_configuration_is_refused_before_anything_is_written(tmp_path, override, message):
+    with pytest.raises(ValueError, match=message):
+        train(tiny_config(f"--config.{override}"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_changed_fields_are_listed():
+    old = {"a": 1, "b": {"c": None, "d": 2}, "gone": 0}
+    new = {"a": 1, "b": {"c": "x", "d": 3}, "new": 0}
+    assert changed_fields(old, new) == ["b.c: null -> \"x\"", "b.d: 2 -> 3", "gone: 0 -> null", "new: null -> 0"]

@@ -1,0 +1,117 @@
+"""The networks once more, in plain NumPy, written from the paper's equations as loops over pixels.
+
+Nothing is shared with the package but the names of the parameters. An image is [H, W, C].
+"""
+
+import numpy as np
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def group(feature, features, channels):
+    """The colour that a feature belongs to."""
+    return feature * channels // features
+
+
+def conv(x, params, channels, mask_type, gates=1):
+    """A masked convolution, pixel by pixel; `gates` outputs side by side, each with its own groups of colours."""
+    kernel, bias = params["kernel"], params["bias"]
+    height, width, inputs = x.shape
+    rows, columns, _, outputs = kernel.shape
+    y = np.zeros((height, width, outputs))
+    for i in range(height):
+        for j in range(width):
+            y[i, j] = bias
+            for k in range(rows):
+                for m in range(columns):
+                    di, dj = k - rows // 2, m - columns // 2
+                    if not (0 <= i + di < height and 0 <= j + dj < width) or (di, dj) > (0, 0):
+                        continue
+                    weights = kernel[k, m].astype(float)
+                    if (di, dj) == (0, 0):
+                        for a in range(inputs):
+                            for b in range(outputs):
+                                per_gate = outputs // gates
+                                of, to = group(a, inputs, channels), group(b % per_gate, per_gate, channels)
+                                if of > to or (mask_type == "A" and of == to):
+                                    weights[a, b] = 0
+                    y[i, j] += x[i + di, j + dj] @ weights
+    return y
+
+
+def cell(gates, c):
+    """Equation 3."""
+    o, f, i, g = np.split(gates, 4)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
+
+
+def row_lstm(x, params, channels):
+    lstm = params["lstm"]
+    h_0, c_0, k_ss = lstm["initial_hidden"], lstm["initial_cell"], lstm["state_to_state"]
+    gates = conv(x, lstm["input_to_state"], channels, "B", gates=4)
+    height, width, _ = x.shape
+    hidden, cells = {}, {}
+    for i in range(height):
+        for j in range(width):
+            total = gates[i, j].copy()
+            for tap, dj in enumerate((-1, 0, 1)):
+                total += hidden.get((i - 1, j + dj), h_0) @ k_ss[tap]
+            hidden[i, j], cells[i, j] = cell(total, cells.get((i - 1, j), c_0))
+    hidden = np.array([[hidden[i, j] for j in range(width)] for i in range(height)])
+    return conv(hidden, params["up"], channels, "B")
+
+
+def diagonal_lstm(x, params, channels):
+    """From the left: pixel (i, j) reads the hidden states of (i - 1, j) and (i, j - 1), and the cell state of the latter."""
+    h_0, c_0, k_ss = params["initial_hidden"], params["initial_cell"], params["state_to_state"]
+    gates = conv(x, params["input_to_state"], channels, "B", gates=4)
+    height, width, _ = x.shape
+    hidden, cells = {}, {}
+    for i in range(height):
+        for j in range(width):
+            total = gates[i, j] + hidden.get((i - 1, j), h_0) @ k_ss[0] + hidden.get((i, j - 1), h_0) @ k_ss[1]
+            hidden[i, j], cells[i, j] = cell(total, cells.get((i, j - 1), c_0))
+    return np.array([[hidden[i, j] for j in range(width)] for i in range(height)])
+
+
+def diagonal_bilstm(x, params, channels):
+    left = diagonal_lstm(x, params["left"], channels)
+    right = diagonal_lstm(x[:, ::-1], params["right"], channels)[:, ::-1]
+    total = left.copy()
+    for i in range(1, len(x)):
+        total[i] += right[i - 1]
+    return conv(total, params["up"], channels, "B")
+
+
+def pixel_cnn(x, params, channels):
+    y = conv(np.maximum(x, 0), params["down"], channels, "B")
+    y = conv(np.maximum(y, 0), params["conv"], channels, "B")
+    return conv(np.maximum(y, 0), params["up"], channels, "B")
+
+
+LAYERS = {"row_lstm": row_lstm, "diagonal_bilstm": diagonal_bilstm, "pixel_cnn": pixel_cnn}
+
+
+def logits(image, params, config):
+    """The logits of one image, [H, W, C, levels]."""
+    channels = config.channels
+    x = conv(image / (config.levels - 1) * 2 - 1, params["stem"], channels, "A")
+    skips = 0
+    for depth in range(config.depth):
+        layer = slice_tree(params["layers"], depth)
+        y = LAYERS[config.layer](x, layer[config.layer], channels)
+        x = x + y if config.residual else y
+        if config.skip:
+            skips = skips + conv(x, layer["skip"], channels, "B")
+    x = skips if config.skip else x
+    for name in ("hidden_1", "hidden_2", "logits"):
+        x = conv(np.maximum(x, 0), params["head"][name], channels, "B")
+    x = x.reshape(*image.shape, -1)
+    return np.concatenate([np.zeros_like(x), x], -1) if config.levels == 2 else x
+
+
+def slice_tree(tree, index):
+    return {name: slice_tree(leaf, index) if isinstance(leaf, dict) else leaf[index] for name, leaf in tree.items()}
