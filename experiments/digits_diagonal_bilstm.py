@@ -1,6 +1,6 @@
 """Diagonal BiLSTM on scikit-learn's digits (8x8 pixels, 17 levels): what `make train` trains.
 
-    python -m experiments.train --config=experiments/digits_diagonal_bilstm.py --workdir=runs/digits_diagonal_bilstm
+python -m experiments.train --config=experiments/digits_diagonal_bilstm.py --workdir=runs/digits_diagonal_bilstm
 """
 
 from ml_collections import ConfigDict

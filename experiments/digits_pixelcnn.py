@@ -1,6 +1,6 @@
 """PixelCNN on scikit-learn's digits (8x8 pixels, 17 levels).
 
-    python -m experiments.train --config=experiments/digits_pixelcnn.py --workdir=runs/digits_pixelcnn
+python -m experiments.train --config=experiments/digits_pixelcnn.py --workdir=runs/digits_pixelcnn
 """
 
 from ml_collections import ConfigDict

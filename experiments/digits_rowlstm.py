@@ -1,6 +1,6 @@
 """Row LSTM on scikit-learn's digits (8x8 pixels, 17 levels).
 
-    python -m experiments.train --config=experiments/digits_rowlstm.py --workdir=runs/digits_rowlstm
+python -m experiments.train --config=experiments/digits_rowlstm.py --workdir=runs/digits_rowlstm
 """
 
 from ml_collections import ConfigDict

@@ -20,8 +20,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--num", type=int, default=100, help="number of images")
     parser.add_argument("--seed", type=int, default=0, help="of the random key")
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the logits")
-    parser.add_argument("--size", type=command.image_size, metavar="H,W", help="height and width; of the training, if not given")
-    parser.add_argument("--out", type=command.output_file, default=Path("samples.png"), help="PNG file of a sheet of the images")
+    parser.add_argument(
+        "--size", type=command.image_size, metavar="H,W", help="height and width; of the training, if not given"
+    )
+    parser.add_argument(
+        "--out", type=command.output_file, default=Path("samples.png"), help="PNG file of a sheet of the images"
+    )
     parser.add_argument("--npz", type=command.output_file, help="also write the images to this file, as the array `images`")
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)

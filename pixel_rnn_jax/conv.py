@@ -45,9 +45,7 @@ class MaskedConv(nn.Module):
         return convolve_causal(x, kernel) + bias
 
 
-def convolve_causal(
-    x: Float[Array, "B H W in"], kernel: Float[Array, "height width in out"]
-) -> Float[Array, "B H W out"]:
+def convolve_causal(x: Float[Array, "B H W in"], kernel: Float[Array, "height width in out"]) -> Float[Array, "B H W out"]:
     """Convolves maps with a kernel of which nothing after the centre counts; outside the image the map is zero.
 
     The taps that count are laid side by side, so that all of them are one matrix product. Half of a general convolution's

@@ -48,7 +48,9 @@ def load_images(
     """
     name, _, argument = source.partition(":")
     if name not in SOURCES:
-        raise InputError(f"data.source must be one of {', '.join(source.form for source in SOURCES.values())}; got {source!r}.")
+        raise InputError(
+            f"data.source must be one of {', '.join(source.form for source in SOURCES.values())}; got {source!r}."
+        )
     splits = SOURCES[name].read(argument, levels=levels, data_dir=data_dir)
     if "validation" not in splits:
         count = -(-len(splits["train"]) // 10)

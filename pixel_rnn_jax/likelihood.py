@@ -15,7 +15,7 @@ from pixel_rnn_jax.images import Images, check_images
 
 def log_prob_from_logits(
     logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
-) -> Float32[Array, "B"]:
+) -> Float32[Array, " B"]:
     """log p(x) = sum over all sub-pixels of log softmax(logits)[x] (equations 1 and 2), in nats.
 
     Args:
@@ -31,7 +31,7 @@ def log_prob_from_logits(
     return jnp.sum(jnp.where(selected, log_probs, 0), (1, 2, 3, 4))
 
 
-def log_prob(model: nn.Module, params: Any, images: Images) -> Float32[Array, "B"]:
+def log_prob(model: nn.Module, params: Any, images: Images) -> Float32[Array, " B"]:
     """The exact log-probability of each image under the model, p(x) = Π_i p(x_i | x_<i) (equation 1).
 
     Pure: can be jitted (with `model` static), vmapped, and differentiated by `params`.

@@ -15,7 +15,7 @@ from pixel_rnn_jax.errors import InputError
 MASK_TYPES = ("A", "B")
 
 
-def channel_groups(features: int, channels: int, gates: int = 1) -> Int[np.ndarray, "{gates}*{features}"]:
+def channel_groups(features: int, channels: int, gates: int = 1) -> Int[np.ndarray, " {gates}*{features}"]:
     """The colour that each feature belongs to: contiguous groups, as even as can be.
 
     Args:
@@ -37,8 +37,8 @@ def channel_groups(features: int, channels: int, gates: int = 1) -> Int[np.ndarr
 
 def kernel_mask(
     kernel_size: tuple[int, int],
-    in_groups: Int[np.ndarray, "in"] | Sequence[int],
-    out_groups: Int[np.ndarray, "out"] | Sequence[int],
+    in_groups: Int[np.ndarray, " in"] | Sequence[int],
+    out_groups: Int[np.ndarray, " out"] | Sequence[int],
     mask_type: str,
 ) -> Float32[np.ndarray, "height width in out"]:
     """The mask of a convolution kernel: 1 where a weight is allowed, 0 elsewhere.

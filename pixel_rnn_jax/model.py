@@ -149,7 +149,7 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W F"]) -> Float32[Array, "B H W C levels"]:
-        """Returns the logits. For two levels there is one per sub-pixel, z: softmax([0, z]) is (1 - sigmoid(z), sigmoid(z))."""
+        """Returns the logits. For two levels, the paper's one z: softmax([0, z]) = [1 - sigmoid(z), sigmoid(z)]."""
         config = self.config
         for name in ("hidden_1", "hidden_2"):
             x = MaskedConv(config.head_features, config.channels, name=name)(nn.relu(x))

@@ -49,9 +49,7 @@ def save_sheet(path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], *, columns: 
     Image.fromarray(sheet).save(path)
 
 
-def save_curves(
-    path: str | Path, rows: Sequence[Mapping[str, Any]], *, best_step: int | None = None, title: str = ""
-) -> None:
+def save_curves(path: str | Path, rows: Sequence[Mapping[str, Any]], *, best_step: int | None = None, title: str = "") -> None:
     """Draws the training and validation scores of a run against the step.
 
     Args:
@@ -71,8 +69,7 @@ def save_curves(
             axes.plot(*zip(*points, strict=True), label=label, **style)
     scores = [row["validation_bits_per_dim"] for row in rows if "validation_bits_per_dim" in row]
     if scores:  # the first steps, far above the rest, would flatten the part that matters
-        low, high = min(scores), max(scores)
-        axes.set_ylim(low - 0.6 * (high - low) - 0.05, high + 0.2 * (high - low) + 0.05)
+        axes.set_ylim(top=max(scores) + 0.2 * (max(scores) - min(scores)) + 0.05)
     if best_step:
         axes.axvline(best_step, color="grey", linestyle=":", label=f"best on validation: step {best_step}")
     axes.set(xlabel="step", ylabel="bits/dim", title=title)

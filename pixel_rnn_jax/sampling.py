@@ -78,10 +78,10 @@ def complete(
       InputError: (a ValueError) if shapes or types do not fit, or the temperature is not positive.
     """
     check_shape(images, channels=model.config.channels)
-    if getattr(known, "dtype", None) != bool or known.shape not in (images.shape[1:3], images.shape[:3]):
+    if str(known.dtype) != "bool" or known.shape not in (images.shape[1:3], images.shape[:3]):
         raise InputError(
             f"known must be bool of shape {images.shape[1:3]} or {images.shape[:3]}, as the images' pixels;"
-            f" got {getattr(known, 'dtype', type(known))} of shape {getattr(known, 'shape', None)}."
+            f" got {known.dtype} of shape {known.shape}."
         )
     known = jnp.broadcast_to(jnp.asarray(known)[..., None], images.shape)  # [H, W] or [B, H, W] -> [B, H, W, C]
     check_values(images, levels=model.config.levels, where=known)

@@ -134,9 +134,7 @@ def prepare(config: ConfigDict) -> Setup:
     return Setup(config, model, optimizer, mesh, images, batches, *jax.random.split(jax.random.key(config.seed)))
 
 
-def start_or_resume(
-    setup: Setup, checkpoints: Checkpoints, *, allow_config_change: bool
-) -> tuple[TrainState, Record]:
+def start_or_resume(setup: Setup, checkpoints: Checkpoints, *, allow_config_change: bool) -> tuple[TrainState, Record]:
     """The first state of a new run, or the last state of the one that the work directory holds.
 
     Raises:
@@ -176,9 +174,7 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
       Interrupted: after SIGINT or SIGTERM, when the state is saved.
     """
     config = setup.config
-    update = functools.partial(
-        train_step, model=setup.model, optimizer=setup.optimizer, ema_decay=config.optimizer.ema_decay
-    )
+    update = functools.partial(train_step, model=setup.model, optimizer=setup.optimizer, ema_decay=config.optimizer.ema_decay)
     update = jax.jit(update, donate_argnums=0)
     first = int(state.step) + 1
     with StopSignals() as signals, progress_bar(config.num_steps, done=first - 1, unit="step") as bar:
@@ -296,9 +292,7 @@ def train(config: ConfigDict, workdir: str | Path, *, allow_config_change: bool 
 
 def score_split(setup: Setup, params: Any, split: str) -> Score:
     """Evaluates parameters on a split."""
-    return evaluate(
-        setup.model, params, split, setup.images[split], batch_size=setup.config.batch_size, mesh=setup.mesh
-    )
+    return evaluate(setup.model, params, split, setup.images[split], batch_size=setup.config.batch_size, mesh=setup.mesh)
 
 
 def _without_ema(state: TrainState) -> dict[str, Any]:

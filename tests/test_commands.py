@@ -77,9 +77,7 @@ def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
     workdir, score = tiny_run
     config = prnn.checkpoint.load_run(workdir)[2]["config"]
     overrides = [
-        f"--config.{section}.{name}={value}"
-        for section in ("model", "optimizer")
-        for name, value in config[section].items()
+        f"--config.{section}.{name}={value}" for section in ("model", "optimizer") for name, value in config[section].items()
     ] + [f"--config.{name}={value}" for name, value in config.items() if not isinstance(value, dict)]
     assert run_in_process(train.main, "--config=digits_rowlstm", f"--workdir={workdir}", *overrides) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(score)
@@ -138,7 +136,9 @@ def test_bad_flags_are_refused_before_the_work(tiny_run, flag, capsys):
 
 def test_mistyped_field_in_a_configuration_file_is_an_error(tmp_path):
     path = tmp_path / "mine.py"
-    path.write_text("from experiments import base\n\ndef get_config():\n    c = base.get_config()\n    c.bacth_size = 3\n    return c\n")
+    path.write_text(
+        "from experiments import base\n\ndef get_config():\n    c = base.get_config()\n    c.bacth_size = 3\n    return c\n"
+    )
     with pytest.raises(ValueError, match=r"mine.py: AttributeError: .*bacth_size"):
         command.read_config(str(path), [])
     path.write_text("def get_config(:\n")
@@ -171,7 +171,7 @@ def test_one_command_for_all(monkeypatch, capsys):
 
 @pytest.mark.parametrize("victim", ["ema/manifest.ocdbt", "ema/**/d/*"])
 def test_damaged_arrays_cost_one_line(tiny_run, tmp_path, victim):
-    """In a process of its own: Orbax's threads have more to say than the error that reaches us, unless damage is found first."""
+    """In a process of its own, since Orbax's threads may have more to say than the error that reaches us."""
     shutil.copytree(tiny_run[0], tmp_path / "run")
     for path in (tmp_path / "run" / "checkpoints").glob(f"*/{victim}"):
         path.write_bytes(bytes(byte ^ 0x5A for byte in path.read_bytes()))
@@ -187,7 +187,8 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path):
     """SIGKILL in the middle of a real process; then the same command again."""
     flags = [
         "--config.model.layer=row_lstm", "--config.model.depth=1", "--config.model.features=4", "--config.batch_size=16",
-        "--config.num_steps=120", "--config.eval_every=20", "--config.checkpoint_every=10", "--config.optimizer.warmup_steps=5",
+        "--config.num_steps=120", "--config.optimizer.warmup_steps=5", "--config.eval_every=20",
+        "--config.checkpoint_every=10",
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
 

@@ -88,7 +88,10 @@ def test_products_keep_float32_on_accelerators():
     jaxpr = str(jax.make_jaxpr(jax.grad(lambda p: prnn.log_prob(model, p, images).sum()))(params))
     products = jaxpr.count("dot_general[")
     assert products > 20
-    assert jaxpr.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") + jaxpr.count("precision=Precision.HIGHEST") == products
+    assert (
+        jaxpr.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") + jaxpr.count("precision=Precision.HIGHEST")
+        == products
+    )
 
 
 def test_dropout_acts_in_training_only():

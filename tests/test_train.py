@@ -84,9 +84,7 @@ def test_eight_devices_give_the_numbers_of_one(layer):
         state = TrainState(jnp.asarray(0), params, params, optimizer.init(params))
         state = jax.device_put(state, replicated(mesh))
         update = jax.jit(
-            lambda state, batch: train_step(
-                state, batch, jax.random.key(0), model=model, optimizer=optimizer, ema_decay=0.9
-            )
+            lambda state, batch: train_step(state, batch, jax.random.key(0), model=model, optimizer=optimizer, ema_decay=0.9)
         )
         results.append(update(state, shard_batch(batch, mesh)))
     (one, one_metrics), (eight, eight_metrics) = jax.device_get(results)
@@ -157,9 +155,7 @@ def test_patience_stops_and_survives_a_restart(tmp_path, monkeypatch):
         "--config.optimizer.learning_rate=1e-30", "--config.optimizer.warmup_steps=0",
     )  # fmt: skip
     scores = iter(np.linspace(5, 4, 2).tolist() + [4.5] * 100)
-    monkeypatch.setattr(
-        train_module, "score_split", lambda setup, params, split: Score(split, 1, next(scores), 1.0)
-    )
+    monkeypatch.setattr(train_module, "score_split", lambda setup, params, split: Score(split, 1, next(scores), 1.0))
     train(config, tmp_path)
     assert [row["step"] for row in read_metrics(tmp_path) if "validation_nats" in row] == [1, 2, 3, 4, 5]
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
@@ -173,9 +169,7 @@ def test_patience_stops_and_survives_a_restart(tmp_path, monkeypatch):
 def test_best_and_latest_checkpoints_are_kept(tmp_path, monkeypatch):
     config = tiny_config("--config.num_steps=12", "--config.checkpoint_every=2")
     scores = iter([9.0, 3.0, 8.0, 7.0, 6.0, 5.0, 1.0])
-    monkeypatch.setattr(
-        train_module, "score_split", lambda setup, params, split: Score(split, 1, next(scores), 1.0)
-    )
+    monkeypatch.setattr(train_module, "score_split", lambda setup, params, split: Score(split, 1, next(scores), 1.0))
     train(config, tmp_path)
     assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [4, 8, 10, 12]
     model, params = prnn.load(tmp_path)
@@ -250,4 +244,4 @@ def test_bad_configuration_is_refused_before_anything_is_written(tmp_path, overr
 def test_changed_fields_are_listed():
     old = {"a": 1, "b": {"c": None, "d": 2}, "gone": 0}
     new = {"a": 1, "b": {"c": "x", "d": 3}, "new": 0}
-    assert changed_fields(old, new) == ["b.c: null -> \"x\"", "b.d: 2 -> 3", "gone: 0 -> null", "new: null -> 0"]
+    assert changed_fields(old, new) == ['b.c: null -> "x"', "b.d: 2 -> 3", "gone: 0 -> null", "new: null -> 0"]
