@@ -1,10 +1,14 @@
 """The record of a run: one JSON line for each measurement, and the same as TensorBoard events."""
 
 import json
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jax.typing import ArrayLike
 from tensorboardX import SummaryWriter
+from tqdm import tqdm
 
 FILE = "metrics.jsonl"
 
@@ -42,6 +46,45 @@ class MetricsLog:
         self._file.flush()
         for name, value in values.items():
             self._tensorboard.add_scalar(name.replace("_", "/", 1), value, step)
+
+
+class StepReport:
+    """Reports the metrics of training steps, one step late, so that the device always has the next step at hand.
+
+    Args:
+      log: gets the metrics of every `log_every`-th step.
+      bar: shows the progress.
+      log_every: in steps.
+      learning_rate: the schedule, a function of the number of finished steps.
+    """
+
+    def __init__(self, log: MetricsLog, bar: tqdm, *, log_every: int, learning_rate: Callable[[int], ArrayLike]):
+        self._log, self._bar, self._log_every, self._learning_rate = log, bar, log_every, learning_rate
+        self._pending: tuple[int, Mapping[str, ArrayLike]] | None = None
+
+    def add(self, step: int, metrics: Mapping[str, ArrayLike]) -> None:
+        """Takes the metrics of a step that may still be running, and reports the step before."""
+        self.finish()
+        self._pending = (step, metrics)
+
+    def finish(self) -> None:
+        """Waits for the last step, and reports it.
+
+        Raises:
+          FloatingPointError: if its loss or its gradient was not finite.
+        """
+        if self._pending is None:
+            return
+        step, metrics = self._pending
+        self._pending = None
+        values = {name: float(value) for name, value in metrics.items()}
+        if not all(map(math.isfinite, values.values())):
+            raise FloatingPointError(f"step {step} gave {', '.join(f'{name} = {value}' for name, value in values.items())}")
+        if step % self._log_every == 0:
+            values["learning_rate"] = float(self._learning_rate(step - 1))
+            self._log.write(step, **{f"train_{name}": value for name, value in values.items()})
+        self._bar.set_postfix_str(f"{values['bits_per_dim']:.3f} bits/dim", refresh=False)
+        self._bar.update()
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:

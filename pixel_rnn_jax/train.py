@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 import signal
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from pixel_rnn_jax.data import Batch, load_images, train_batches
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score, evaluate
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
-from pixel_rnn_jax.metrics import MetricsLog, read_metrics
+from pixel_rnn_jax.metrics import MetricsLog, StepReport, read_metrics
 from pixel_rnn_jax.model import ModelConfig, PixelRNN
 from pixel_rnn_jax.optimizer import learning_rate_schedule, make_optimizer
 from pixel_rnn_jax.plots import save_curves
@@ -176,38 +175,29 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
     config = setup.config
     update = functools.partial(train_step, model=setup.model, optimizer=setup.optimizer, ema_decay=config.optimizer.ema_decay)
     update = jax.jit(update, donate_argnums=0)
+    learning_rate = learning_rate_schedule(config.optimizer, config.num_steps)
     first = int(state.step) + 1
     with StopSignals() as signals, progress_bar(config.num_steps, done=first - 1, unit="step") as bar:
-        reporter = Reporter(config, checkpoints, log, bar)
+        report = StepReport(log, bar, log_every=config.log_every, learning_rate=learning_rate)
         for step in range(first, config.num_steps + 1):
             if record.exhausted(config.patience):
                 break
             state, metrics = update(state, shard_batch(next(setup.batches), setup.mesh), setup.step_key)
-            reporter.add(step, metrics)
-            last = step == config.num_steps
-            score = None
-            improved = False
-            if last or step % config.eval_every == 0:
-                reporter.flush()
+            report.add(step, metrics)
+
+            score, improved = None, False
+            if step % config.eval_every == 0 or step == config.num_steps:
+                report.finish()
                 score = score_split(setup, state.ema, "validation")
                 improved = record.update(step, score.nats)
                 log.write(step, validation_nats=score.nats, validation_bits_per_dim=score.bits_per_dim)
                 bar.write(f"step {step}: {score}{' (best)' if improved else ''}", file=bar.fp)
-            last = last or record.exhausted(config.patience) or signals.received is not None
-            if last or improved or step % config.checkpoint_every == 0:
-                reporter.flush()
-                checkpoints.save(
-                    step,
-                    ema=state.ema,
-                    state=_without_ema(state),
-                    run={
-                        "config": config.to_dict(),
-                        "image_shape": setup.images["train"].shape[1:],
-                        "data": setup.batches.get_state(),
-                        "record": dataclasses.asdict(record),
-                    },
-                    nats=score and score.nats,
-                )
+
+            stopping = step == config.num_steps or record.exhausted(config.patience) or signals.received is not None
+            if stopping or improved or step % config.checkpoint_every == 0:
+                report.finish()
+                run = describe_run(setup, record)
+                checkpoints.save(step, ema=state.ema, state=_without_ema(state), run=run, nats=score and score.nats)
             if signals.received is not None:
                 checkpoints.wait()
                 name = signal.Signals(signals.received).name
@@ -216,49 +206,14 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
                 )
 
 
-class Reporter:
-    """Reads the metrics of training steps one step late, so that the device always has the next step at hand.
-
-    Args:
-      config: of the run.
-      checkpoints: named in the error when the loss is not finite.
-      log: gets the metrics of every `log_every`-th step.
-      bar: shows the progress.
-    """
-
-    def __init__(self, config: ConfigDict, checkpoints: Checkpoints, log: MetricsLog, bar: Any):
-        self._log_every, self._checkpoints, self._log, self._bar = config.log_every, checkpoints, log, bar
-        self._learning_rate = learning_rate_schedule(config.optimizer, config.num_steps)
-        self._pending: tuple[int, dict[str, Float[Array, ""]]] | None = None
-
-    def add(self, step: int, metrics: dict[str, Float[Array, ""]]) -> None:
-        """Takes the metrics of a step that may still be running, and reports the step before."""
-        self.flush()
-        self._pending = (step, metrics)
-
-    def flush(self) -> None:
-        """Waits for the last step, and reports it.
-
-        Raises:
-          FloatingPointError: if it was not finite.
-        """
-        if self._pending is None:
-            return
-        step, metrics = self._pending
-        self._pending = None
-        values = {name: float(value) for name, value in metrics.items()}
-        if not all(map(math.isfinite, values.values())):
-            self._checkpoints.wait()
-            good = self._checkpoints.latest_step
-            raise FloatingPointError(
-                f"step {step} gave {', '.join(f'{name} = {value}' for name, value in values.items())}; "
-                + (f"the last good checkpoint is {self._checkpoints.path(good)}." if good else "there is no checkpoint yet.")
-            )
-        if step % self._log_every == 0:
-            values["learning_rate"] = float(self._learning_rate(step - 1))
-            self._log.write(step, **{f"train_{name}": value for name, value in values.items()})
-        self._bar.set_postfix_str(f"{values['bits_per_dim']:.3f} bits/dim", refresh=False)
-        self._bar.update()
+def describe_run(setup: Setup, record: Record) -> dict[str, Any]:
+    """What a checkpoint holds besides arrays; JSON."""
+    return {
+        "config": setup.config.to_dict(),
+        "image_shape": setup.images["train"].shape[1:],
+        "data": setup.batches.get_state(),
+        "record": dataclasses.asdict(record),
+    }
 
 
 def train(config: ConfigDict, workdir: str | Path, *, allow_config_change: bool = False) -> Score:
@@ -281,7 +236,13 @@ def train(config: ConfigDict, workdir: str | Path, *, allow_config_change: bool 
     with Checkpoints(workdir) as checkpoints:
         state, record = start_or_resume(setup, checkpoints, allow_config_change=allow_config_change)
         with MetricsLog(workdir, int(state.step)) as log:
-            fit(setup, state, record, checkpoints, log)
+            try:
+                fit(setup, state, record, checkpoints, log)
+            except FloatingPointError as error:
+                checkpoints.wait()
+                step = checkpoints.latest_step
+                good = f"the last good checkpoint is {checkpoints.path(step)}" if step else "there is no checkpoint yet"
+                raise FloatingPointError(f"{error}; {good}.") from None
         best_step = checkpoints.best_step
     _, params = load(workdir)
     score = score_split(setup, params, "test" if "test" in setup.images else "validation")
