@@ -193,16 +193,17 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
                 log.write(step, validation_nats=score.nats, validation_bits_per_dim=score.bits_per_dim)
                 bar.write(f"step {step}: {score}{' (best)' if improved else ''}", file=bar.fp)
 
-            stopping = step == config.num_steps or record.exhausted(config.patience) or signals.received is not None
+            interruption = signals.received  # read once: what is told to stop is saved
+            stopping = step == config.num_steps or record.exhausted(config.patience) or interruption is not None
             if stopping or improved or step % config.checkpoint_every == 0:
                 report.finish()
                 run = describe_run(setup, record)
                 checkpoints.save(step, ema=state.ema, state=_without_ema(state), run=run, nats=score and score.nats)
-            if signals.received is not None:
+            if interruption is not None:
                 checkpoints.wait()
-                name = signal.Signals(signals.received).name
+                name = signal.Signals(interruption).name
                 raise Interrupted(
-                    f"stopped by {name}; saved as {checkpoints.path(step)}, the same command goes on.", signals.received
+                    f"stopped by {name}; saved as {checkpoints.path(step)}, the same command goes on.", interruption
                 )
 
 
