@@ -119,6 +119,23 @@ def test_dropout_does_not_leak(layer):
     assert np.any(jacobian)
 
 
+def test_parameters_start_as_documented():
+    """Kernels: variance 1 / fan-in, counted over what the mask lets through, and nothing elsewhere; forget gates open."""
+    model = prnn.PixelRNN(prnn.ModelConfig(layer="row_lstm", features=64, depth=2, levels=2, channels=1))
+    params = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 2, 2, 1), np.uint8))["params"]
+    stem = np.asarray(params["stem"]["kernel"])
+    assert np.all(stem[3, 3:] == 0)
+    assert np.all(stem[4:] == 0)
+    assert np.std(stem[stem != 0]) == pytest.approx(24**-0.5, rel=0.05)
+    lstm = params["layers"]["row_lstm"]["lstm"]
+    np.testing.assert_array_equal(lstm["input_to_state"]["bias"], np.tile(np.repeat([0, 1, 0, 0], 64), (2, 1)))
+    kernel = np.asarray(lstm["input_to_state"]["kernel"])
+    assert np.all(kernel[:, 0, 2] == 0)
+    assert np.std(kernel[:, 0, :2]) == pytest.approx(256**-0.5, rel=0.05)
+    assert np.std(lstm["state_to_state"]) == pytest.approx(192**-0.5, rel=0.05)
+    assert np.any(kernel[0] != kernel[1])
+
+
 @pytest.mark.parametrize(
     "fields,message",
     [

@@ -74,6 +74,20 @@ def test_ema_forgets_its_start_and_then_averages():
     chex.assert_trees_all_close(newer.ema, expected, rtol=1e-5)
 
 
+def test_a_step_drops_features_anew_each_time():
+    model, params = make_model("pixel_cnn", depth=1, dropout=0.5)
+    optimizer = optax.sgd(0.0)
+    batch = {"image": np.ones((8, 3, 3, 1), np.uint8), "mask": np.ones(8, bool)}
+
+    def loss(step, seed):
+        state = TrainState(jnp.asarray(step), params, params, optimizer.init(params))
+        _, metrics = train_step(state, batch, jax.random.key(seed), model=model, optimizer=optimizer, ema_decay=0.9)
+        return float(metrics["nats"])
+
+    assert loss(0, 0) == loss(0, 0)
+    assert len({loss(0, 0), loss(1, 0), loss(0, 1)}) == 3
+
+
 @pytest.mark.parametrize("layer", ["pixel_cnn", "row_lstm", "diagonal_bilstm"])
 def test_eight_devices_give_the_numbers_of_one(layer):
     model, params = make_model(layer, channels=3, levels=4, depth=1)
