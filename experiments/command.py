@@ -55,12 +55,29 @@ def make_parser(name: str, description: str) -> argparse.ArgumentParser:
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
     """Adds --json, for `report`."""
-    parser.add_argument("--json", type=output_file, metavar="FILE", help="also write the score to this file, as JSON")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the score to this file, as JSON")
 
 
 def add_data_dir_flag(parser: argparse.ArgumentParser) -> None:
     """Adds --data_dir, for `load_split`."""
     parser.add_argument("--data_dir", help="where the data is, if not where it was in training")
+
+
+def add_seed_flag(parser: argparse.ArgumentParser, of: str) -> None:
+    """Adds --seed, an integer of at least 0."""
+
+    def seed(text: str) -> int:
+        if int(text) < 0:
+            raise argparse.ArgumentTypeError(f"{text} must be at least 0")
+        return int(text)
+
+    parser.add_argument("--seed", type=seed, default=0, help=f"of {of}")
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Writes an npz file of exactly this name."""
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def image_size(text: str) -> tuple[int, int]:
@@ -79,6 +96,7 @@ def output_file(path: str) -> Path:
 def report(score: Score, path: Path | None) -> None:
     """Prints a score as the last line of standard output, and writes it as JSON if a path is given."""
     if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(dataclasses.asdict(score), indent=2) + "\n")
     print(score)
 

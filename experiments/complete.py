@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--num", type=int, default=8, help="number of images, picked at random")
     parser.add_argument("--completions", type=int, default=6, help="completions of each image")
     parser.add_argument("--keep", type=float, default=0.5, help="share of the rows, from the top, that is known")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of images and of the random key")
+    command.add_seed_flag(parser, "the choice of images and the random key")
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the logits")
     parser.add_argument("--out", type=command.output_file, default=Path("completions.png"), help="PNG file of the sheet")
     parser.add_argument("--npz", type=command.output_file, help="also write the arrays originals, known, completions")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     completed = np.asarray(complete(model, params, jax.random.key(args.seed), starts, known, args.temperature))
     completed = completed.reshape(args.num, args.completions, *originals.shape[1:])
     if args.npz:
-        np.savez_compressed(args.npz, originals=originals, known=known, completions=completed)
+        command.write_arrays(args.npz, originals=originals, known=known, completions=completed)
 
     def rgb(images):
         return to_rgb(images, model.config.levels)

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
     images = command.load_split(run["config"], args.split, args.data_dir)
-    batch_size = args.batch_size or run["config"]["batch_size"]
+    batch_size = run["config"]["batch_size"] if args.batch_size is None else args.batch_size
     mesh = make_mesh()
     check_batch_size(batch_size, mesh)
     command.report(evaluate(model, params, args.split, images, batch_size=batch_size, mesh=mesh), args.json)

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Draws images, and writes them as a sheet."""
     parser = command.make_parser("sample", __doc__)
     parser.add_argument("--num", type=int, default=100, help="number of images")
-    parser.add_argument("--seed", type=int, default=0, help="of the random key")
+    command.add_seed_flag(parser, "the random key")
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the logits")
     parser.add_argument(
         "--size", type=command.image_size, metavar="H,W", help="height and width; of the training, if not given"
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"drawing {args.num} images of {size[0]}x{size[1]} pixels", file=sys.stderr)
     images = np.asarray(sample(model, params, jax.random.key(args.seed), args.num, size, args.temperature))
     if args.npz:
-        np.savez_compressed(args.npz, images=images)
+        command.write_arrays(args.npz, images=images)
     save_sheet(args.out, to_rgb(images, model.config.levels), columns=math.ceil(math.sqrt(args.num)))
     print(*filter(None, (args.out, args.npz)))
 

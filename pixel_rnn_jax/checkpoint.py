@@ -73,6 +73,8 @@ class Checkpoints:
         self.directory = Path(workdir).resolve() / FOLDER
         if read_only and not self.directory.is_dir():
             raise InputError(f"{workdir} must be the work directory of a training run; it holds no {FOLDER}/.")
+        if self.directory.exists() and not self.directory.is_dir():
+            raise InputError(f"{self.directory} must be a folder of checkpoints; it is a file.")
         options = ocp.CheckpointManagerOptions(
             create=not read_only,
             best_fn=_validation_nats,
@@ -114,7 +116,7 @@ class Checkpoints:
         """Waits until the last save is complete."""
         self._manager.wait_until_finished()
 
-    def save(self, step: int, *, ema: Any, state: Any, run: dict[str, Any], nats: float | None) -> None:
+    def save(self, step: int, *, ema: Any, state: Any, run: dict[str, Any], best_nats: float | None) -> None:
         """Saves a checkpoint in the background.
 
         Args:
@@ -122,19 +124,24 @@ class Checkpoints:
           ema: averaged parameters.
           state: everything else that training needs: a tree of arrays.
           run: what goes on from here and is not an array: configuration, position, record. JSON.
-          nats: validation score at this step; None if it was not evaluated.
+          best_nats: validation score of this step, if it is the best so far.
         """
         self._manager.save(
             step,
             args=ocp.args.Composite(
                 ema=ocp.args.StandardSave(ema), state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
             ),
-            metrics={"validation_nats": math.inf if nats is None else nats},
+            metrics={"validation_nats": math.inf if best_nats is None else best_nats},
         )
 
     def restore_run(self, step: int) -> dict[str, Any]:
         """Reads a checkpoint's JSON: configuration, data position, record."""
-        return self._restore(step, run=ocp.args.JsonRestore())["run"]
+        run = self._restore(step, run=ocp.args.JsonRestore())["run"]
+        if not isinstance(run, dict) or not {"config", "image_shape", "data", "record"} <= run.keys():
+            raise InputError(
+                f"the checkpoint {self.path(step)} is damaged (run/ must hold configuration, position and record)."
+            )
+        return run
 
     def restore_arrays(self, step: int, **like: Any) -> dict[str, Any]:
         """Reads items of a checkpoint: `restore_arrays(step, ema=tree, state=tree)`.
@@ -153,7 +160,7 @@ class Checkpoints:
     def _read_through(self, step: int, item: str) -> None:
         # Orbax reads all arrays at the same time; when one is damaged, the others' threads print a traceback each, long after
         # the error reached us. So damage is looked for first, one array after the other.
-        database = {"driver": "ocdbt", "base": f"file://{self.path(step) / item}/"}
+        database = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{self.path(step) / item}/"}}
         try:
             keys = tensorstore.KvStore.open(database).result().list().result()
             names = [key.decode().removesuffix(".zarray") for key in keys if key.endswith(b".zarray")]
@@ -195,13 +202,27 @@ def load_run(path: str | Path) -> tuple[PixelRNN, Any, dict[str, Any]]:
     if not Path(path).is_dir():
         raise InputError(f"{str(path)!r} must be the work directory of a training run; there is no such directory.")
     with Checkpoints(path, read_only=True) as checkpoints:
-        step = checkpoints.best_step or checkpoints.latest_step
-        if step is None:
+        latest = checkpoints.latest_step
+        if latest is None:
             raise InputError(f"{path} must be the work directory of a training run; it holds no complete checkpoint.")
+        # Not what Orbax holds for the best: if that one was lost, another must not silently stand for it.
+        step = checkpoints.restore_run(latest)["record"].get("best_step") or latest
         run = checkpoints.restore_run(step)
-        model = PixelRNN(ModelConfig(**run["config"]["model"]))
+        model = restore_model(run)
         params = checkpoints.restore_arrays(step, ema=abstract_params(model))["ema"]
     return model, params, run
+
+
+def restore_model(run: dict[str, Any]) -> PixelRNN:
+    """The model of a checkpoint, from its JSON.
+
+    Raises:
+      InputError: if its fields are not those of a `ModelConfig`.
+    """
+    try:
+        return PixelRNN(ModelConfig(**run["config"]["model"]))
+    except (TypeError, KeyError) as error:
+        raise InputError(f"the checkpoint's model configuration is damaged, or of another version ({error}).") from None
 
 
 def abstract_params(model: nn.Module) -> Any:

@@ -52,6 +52,9 @@ def load_images(
             f"data.source must be one of {', '.join(source.form for source in SOURCES.values())}; got {source!r}."
         )
     splits = SOURCES[name].read(argument, levels=levels, data_dir=data_dir)
+    for split, images in splits.items():
+        if images.ndim != 4:
+            raise InputError(f"{source}: {split} must have 4 axes, [N, H, W, C]; got shape {images.shape}.")
     if "validation" not in splits:
         count = -(-len(splits["train"]) // 10)
         splits["train"], splits["validation"] = splits["train"][:-count], splits["train"][-count:]

@@ -1,6 +1,7 @@
 """Log-probabilities of images, in nats and in bits per dimension (§2.2 and §5.1 of the paper)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -51,7 +52,7 @@ def log_prob(model: nn.Module, params: Any, images: Images) -> Float32[Array, " 
     return log_prob_from_logits(model.apply({"params": params}, images), images)
 
 
-def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: tuple[int, ...]) -> Float[Any, "*batch"] | float:
+def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: Any) -> Float[Any, "*batch"] | float:
     """Turns nats per image into bits per dimension, -log_prob / (ln 2 · H · W · C).
 
     Args:
@@ -61,6 +62,6 @@ def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: tuple[int,
     Raises:
       InputError: (a ValueError) if `image_shape` is not three positive integers.
     """
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise InputError(f"image_shape must be (H, W, C), each at least 1; got {tuple(image_shape)}.")
+    if not isinstance(image_shape, Sequence) or len(image_shape) != 3 or min(image_shape) < 1:
+        raise InputError(f"image_shape must be (H, W, C), each at least 1; got {image_shape}.")
     return -log_prob / (math.log(2) * math.prod(image_shape))

@@ -10,6 +10,8 @@ from jax.typing import ArrayLike
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from pixel_rnn_jax.errors import InputError
+
 FILE = "metrics.jsonl"
 
 
@@ -71,7 +73,7 @@ class StepReport:
         """Waits for the last step, and reports it.
 
         Raises:
-          FloatingPointError: if its loss or its gradient was not finite.
+          FloatingPointError: if its loss, gradient or update was not finite.
         """
         if self._pending is None:
             return
@@ -91,4 +93,10 @@ def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
     """The rows of a work directory's `metrics.jsonl`; without the last one, if a kill cut it short."""
     path = Path(workdir) / FILE
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    try:
+        rows = [json.loads(line) for line in lines]
+        if not all(isinstance(row["step"], int) for row in rows):
+            raise ValueError("a step is no integer")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} must hold rows of JSON with a step each ({type(error).__name__}: {error}).") from None
+    return rows

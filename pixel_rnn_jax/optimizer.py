@@ -1,5 +1,6 @@
 """The optimiser of a configuration, put together from Optax's parts."""
 
+import math
 from typing import Any
 
 import optax
@@ -44,8 +45,8 @@ def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:
     if config.name not in OPTIMIZERS:
         raise InputError(f"optimizer.name must be one of {', '.join(OPTIMIZERS)}; got {config.name!r}.")
     for name in ("learning_rate", "clip_norm"):
-        if not config[name] > 0:
-            raise InputError(f"optimizer.{name} must be greater than 0; got {config[name]}.")
+        if not 0 < config[name] < math.inf:
+            raise InputError(f"optimizer.{name} must be greater than 0, and finite; got {config[name]}.")
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         OPTIMIZERS[config.name](),

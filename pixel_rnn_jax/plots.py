@@ -46,7 +46,7 @@ def save_sheet(path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], *, columns: 
     for index, image in enumerate(rgb):
         top, left = gap + index // columns * cell_height, gap + index % columns * cell_width
         sheet[top : top + height * scale, left : left + width * scale] = image.repeat(scale, 0).repeat(scale, 1)
-    Image.fromarray(sheet).save(path)
+    Image.fromarray(sheet).save(path, format="PNG")
 
 
 def save_curves(path: str | Path, rows: Sequence[Mapping[str, Any]], *, best_step: int | None = None, title: str = "") -> None:

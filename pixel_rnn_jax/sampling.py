@@ -44,7 +44,7 @@ def sample(
     Raises:
       InputError: (a ValueError) if num, size or temperature are not positive.
     """
-    if len(size) != 2:
+    if not isinstance(size, Sequence) or len(size) != 2:
         raise InputError(f"size must be (height, width); got {size}.")
     shape = (*_positive(num=num), *_positive(height=size[0], width=size[1]), model.config.channels)
     images = jnp.zeros(shape, jnp.uint8)
@@ -78,10 +78,10 @@ def complete(
       InputError: (a ValueError) if shapes or types do not fit, or the temperature is not positive.
     """
     check_shape(images, channels=model.config.channels)
-    if str(known.dtype) != "bool" or known.shape not in (images.shape[1:3], images.shape[:3]):
+    if str(getattr(known, "dtype", None)) != "bool" or known.shape not in (images.shape[1:3], images.shape[:3]):
         raise InputError(
             f"known must be bool of shape {images.shape[1:3]} or {images.shape[:3]}, as the images' pixels;"
-            f" got {known.dtype} of shape {known.shape}."
+            f" got {getattr(known, 'dtype', type(known))} of shape {getattr(known, 'shape', None)}."
         )
     known = jnp.broadcast_to(jnp.asarray(known)[..., None], images.shape)  # [H, W] or [B, H, W] -> [B, H, W, C]
     check_values(images, levels=model.config.levels, where=known)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from pixel_rnn_jax.checkpoint import Checkpoints, Record, abstract_params, changed_fields, load
+from pixel_rnn_jax.checkpoint import Checkpoints, Record, abstract_params, changed_fields, load, restore_model
 from pixel_rnn_jax.data import Batch, load_images, train_batches
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score, evaluate
@@ -52,7 +53,7 @@ def init_state(
 ) -> TrainState:
     """The state before the first step; a function of the key."""
     params = model.init(key, jnp.zeros((1, *image_shape), jnp.uint8))["params"]
-    return TrainState(jnp.zeros((), jnp.int32), params, params, optimizer.init(params))
+    return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
 def train_step(
@@ -76,7 +77,7 @@ def train_step(
         average forgets the random start.
 
     Returns:
-      The state after, and the batch's nats, bits_per_dim and gradient norm (before clipping).
+      The state after, and the batch's nats, bits_per_dim and the norms of gradient (before clipping) and update.
     """
     images = batch["image"]
 
@@ -92,6 +93,7 @@ def train_step(
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
     ema = optax.incremental_update(params, state.ema, 1 - decay)
     metrics = {"nats": nats, "bits_per_dim": bits, "gradient_norm": optax.tree.norm(gradient)}
+    metrics["update_norm"] = optax.tree.norm(updates)
     return TrainState(state.step + 1, params, ema, opt_state), metrics
 
 
@@ -118,6 +120,8 @@ def prepare(config: ConfigDict) -> Setup:
     for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every"):
         if config[name] < 1:
             raise InputError(f"{name} must be at least 1; got {config[name]}.")
+    if config.seed < 0:
+        raise InputError(f"seed must be at least 0; got {config.seed}.")
     if config.patience < 0:
         raise InputError(f"patience must be at least 0 (never stop early); got {config.patience}.")
     if not 0 <= config.optimizer.ema_decay < 1:
@@ -154,7 +158,7 @@ def start_or_resume(setup: Setup, checkpoints: Checkpoints, *, allow_config_chan
             f"{checkpoints.directory.parent} holds a run of another configuration ({'; '.join(changes)})."
             " Use another work directory, or --allow_config_change to go on from its last checkpoint."
         )
-    saved_model = PixelRNN(ModelConfig(**run["config"]["model"]))
+    saved_model = restore_model(run)
     if abstract_params(saved_model) != abstract_params(setup.model):
         raise InputError(f"{checkpoints.path(step)} holds another model, {saved_model.config}; it cannot go on as this one.")
     like = jax.tree.map(
@@ -169,7 +173,7 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
     """The loop: step, report, evaluate, save.
 
     Raises:
-      FloatingPointError: if a loss or a gradient is no longer finite.
+      FloatingPointError: if a loss, a gradient or a validation score is no longer finite.
       Interrupted: after SIGINT or SIGTERM, when the state is saved.
     """
     config = setup.config
@@ -189,6 +193,8 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
             if step % config.eval_every == 0 or step == config.num_steps:
                 report.finish()
                 score = score_split(setup, state.ema, "validation")
+                if not math.isfinite(score.nats):
+                    raise FloatingPointError(f"step {step} gave validation nats = {score.nats}")
                 improved = record.update(step, score.nats)
                 log.write(step, validation_nats=score.nats, validation_bits_per_dim=score.bits_per_dim)
                 bar.write(f"step {step}: {score}{' (best)' if improved else ''}", file=bar.fp)
@@ -198,7 +204,9 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
             if stopping or improved or step % config.checkpoint_every == 0:
                 report.finish()
                 run = describe_run(setup, record)
-                checkpoints.save(step, ema=state.ema, state=_without_ema(state), run=run, nats=score and score.nats)
+                checkpoints.save(
+                    step, ema=state.ema, state=_without_ema(state), run=run, best_nats=score.nats if improved else None
+                )
             if interruption is not None:
                 checkpoints.wait()
                 name = signal.Signals(interruption).name

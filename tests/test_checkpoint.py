@@ -6,7 +6,7 @@ import pytest
 from conftest import tiny_config
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.checkpoint import Record
+from pixel_rnn_jax.checkpoint import Checkpoints, Record
 from pixel_rnn_jax.evaluate import evaluate
 from pixel_rnn_jax.sharding import make_mesh
 from pixel_rnn_jax.train import prepare
@@ -34,6 +34,34 @@ def test_record_counts_evaluations_without_improvement():
     assert not record.exhausted(0)
     assert not record.exhausted(2)
     assert record.exhausted(1)
+
+
+@pytest.mark.parametrize("name", ["a b", "x#y", "x?y", "p%41q"])
+def test_any_path_will_do(tiny_run, tmp_path, name):
+    shutil.copytree(tiny_run[0], tmp_path / name)
+    chex.assert_trees_all_equal(prnn.load(tmp_path / name)[1], prnn.load(tiny_run[0])[1])
+
+
+def test_a_missing_best_checkpoint_is_not_replaced_by_a_worse_one(tiny_run, tmp_path):
+    """The record of the last checkpoint names the best one; here it is made to name one that is gone."""
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    with Checkpoints(tmp_path / "run") as checkpoints:
+        best, last = checkpoints.best_step, checkpoints.latest_step
+    metadata = tmp_path / "run" / "checkpoints" / str(last) / "run" / "metadata"
+    metadata.write_text(metadata.read_text().replace(f'"best_step": {best}', '"best_step": 5'))
+    with pytest.raises(ValueError, match="checkpoints/5 is damaged"):
+        prnn.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[1]", '{"config": {"model": {"x": 1}}, "image_shape": 0, "data": 0, "record": {}}']
+)
+def test_foreign_json_in_a_checkpoint_is_refused(tiny_run, tmp_path, content):
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").glob("*/run/metadata"):
+        path.write_text(content)
+    with pytest.raises(ValueError, match="damaged"):
+        prnn.load(tmp_path / "run")
 
 
 def test_there_must_be_a_run(tmp_path):

@@ -55,6 +55,8 @@ def test_sample_writes_a_sheet_and_arrays(tiny_run, tmp_path, capsys):
         assert 600 < sheet.width < 1000
     assert run_in_process(sample.main, *flags[:3], f"--npz={tmp_path}/t.npz", f"--out={tmp_path}/t.png") == 0
     np.testing.assert_array_equal(np.load(tmp_path / "t.npz")["images"], images)
+    assert run_in_process(sample.main, *flags, "--seed=4") == 0
+    assert np.any(np.load(tmp_path / "s.npz")["images"] != images)
     assert run_in_process(sample.main, *flags, "--size=3,5") == 0
     assert np.load(tmp_path / "s.npz")["images"].shape == (5, 3, 5, 1)
 
@@ -128,10 +130,17 @@ def test_mistakes_with_a_run_cost_one_line(tiny_run, tmp_path, monkeypatch, main
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("flag", ["--out=nowhere/x.png", "--out=.", "--size=8", "--num=many", "--nmu=3"])
+@pytest.mark.parametrize("flag", ["--out=nowhere/x.png", "--out=.", "--size=8", "--num=many", "--nmu=3", "--seed=-1"])
 def test_bad_flags_are_refused_before_the_work(tiny_run, flag, capsys):
     assert run_in_process(sample.main, f"--workdir={tiny_run[0]}", flag) == 2
     assert "error: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_foreign_metrics_file_is_left_alone(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("mine\n")
+    error = run_in_process(train.main, "--config=digits_rowlstm", f"--workdir={tmp_path}")
+    assert "metrics.jsonl must hold rows of JSON" in error
+    assert (tmp_path / "metrics.jsonl").read_text() == "mine\n"
 
 
 def test_mistyped_field_in_a_configuration_file_is_an_error(tmp_path):

@@ -100,7 +100,9 @@ def test_eight_devices_give_the_numbers_of_one(layer):
         update = jax.jit(
             lambda state, batch: train_step(state, batch, jax.random.key(0), model=model, optimizer=optimizer, ema_decay=0.9)
         )
-        results.append(update(state, shard_batch(batch, mesh)))
+        sharded = shard_batch(batch, mesh)
+        assert {shard.data.shape[0] for shard in sharded["image"].addressable_shards} == {16 // mesh.size}
+        results.append(update(state, sharded))
     (one, one_metrics), (eight, eight_metrics) = jax.device_get(results)
     assert abs(one_metrics["bits_per_dim"] - eight_metrics["bits_per_dim"]) < 1e-5
     chex.assert_trees_all_close(one.params, eight.params, atol=1e-5)
@@ -209,6 +211,21 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, poison):
         assert checkpoints.latest_step == 4
 
 
+def test_a_validation_score_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+    scores = iter([5.0, float("nan")])
+    monkeypatch.setattr(train_module, "score_split", lambda setup, params, split: Score(split, 1, next(scores), 1.0))
+    with pytest.raises(FloatingPointError, match="step 4 gave validation nats = nan; the last good checkpoint is .*/3"):
+        train(tiny_config(), tmp_path)
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert (checkpoints.latest_step, checkpoints.best_step) == (3, 2)
+
+
+def test_an_update_that_is_not_finite_is_never_saved(tmp_path):
+    config = tiny_config("--config.optimizer.learning_rate=1e38", "--config.optimizer.warmup_steps=0")
+    with pytest.raises(FloatingPointError, match="update_norm = inf.*there is no checkpoint yet"):
+        train(config, tmp_path)
+
+
 def test_another_configuration_is_refused_and_nothing_is_touched(tiny_run, tmp_path):
     whole, _ = tiny_run
     shutil.copytree(whole, tmp_path / "run")
@@ -237,10 +254,11 @@ def test_allowed_change_goes_on(tiny_run, tmp_path):
     [
         ("batch_size=12", r"batch_size \(=12\) must be a multiple of the 8 devices"),
         ("num_steps=0", "num_steps must be at least 1; got 0"),
+        ("seed=-1", "seed must be at least 0; got -1"),
         ("patience=-1", "patience must be at least 0"),
         ("optimizer.name=sgd", "optimizer.name must be one of adam, rmsprop; got 'sgd'"),
         ("optimizer.schedule=linear", "optimizer.schedule must be one of cosine, constant; got 'linear'"),
-        ("optimizer.learning_rate=-1.0", "optimizer.learning_rate must be greater than 0; got -1.0"),
+        ("optimizer.learning_rate=-1.0", "optimizer.learning_rate must be greater than 0, and finite; got -1.0"),
         ("optimizer.warmup_steps=7", r"optimizer.warmup_steps must be from 0 to num_steps \(=6\); got 7"),
         ("optimizer.ema_decay=1.0", r"optimizer.ema_decay must be in \[0, 1\)"),
         ("data.source=cifar", "data.source must be one of digits, npz:PATH; got 'cifar'"),
