@@ -1,7 +1,6 @@
 """The whole network (Table 1 of the paper): stem, layers with residual and skip connections, head."""
 
 import dataclasses
-import operator
 from collections.abc import Collection
 from typing import Any, no_type_check
 
@@ -12,7 +11,7 @@ from jaxtyping import Array, Float, Float32
 
 from pixel_rnn_jax.conv import MaskedConv
 from pixel_rnn_jax.diagonal_bilstm import DiagonalBiLSTM
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.images import Images, centre, check_images
 from pixel_rnn_jax.pixel_cnn import PixelCNNBlock
 from pixel_rnn_jax.row_lstm import RowLSTM
@@ -57,8 +56,8 @@ class ModelConfig:
         _check_name("layer", self.layer, LAYERS)
         _check_name("precision", self.precision, PRECISIONS)
         for name in ("depth", "features", "head_features", "channels"):
-            _check_integer(name, getattr(self, name), 1)
-        _check_integer("levels", self.levels, 2, 256)
+            check_integer(name, getattr(self, name), 1)
+        check_integer("levels", self.levels, 2, 256)
         for name in ("features", "head_features"):
             if getattr(self, name) < self.channels:
                 raise InputError(f"{name} (={getattr(self, name)}) must be at least channels (={self.channels}).")
@@ -162,13 +161,3 @@ class Head(nn.Module):
 def _check_name(field: str, value: Any, known: Collection[str]) -> None:
     if not isinstance(value, str) or value not in known:
         raise InputError(f"{field} must be one of {', '.join(known)}; got {value!r}.")
-
-
-def _check_integer(field: str, value: Any, low: int, high: int | None = None) -> None:
-    try:
-        valid = not isinstance(value, bool) and low <= operator.index(value) and (high is None or value <= high)
-    except TypeError:
-        valid = False
-    if not valid:
-        expected = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise InputError(f"{field} must be an integer {expected}; got {value!r}.")

@@ -5,7 +5,6 @@ Here the whole network runs once for each sub-pixel.
 
 import functools
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Integer, Shaped, UInt8
 
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.images import Images, check_shape, check_values, is_concrete
 
 
@@ -46,7 +45,9 @@ def sample(
     """
     if not isinstance(size, Sequence) or len(size) != 2:
         raise InputError(f"size must be (height, width); got {size}.")
-    shape = (*_positive(num=num), *_positive(height=size[0], width=size[1]), model.config.channels)
+    for name, number in (("num", num), ("height", size[0]), ("width", size[1])):
+        check_integer(name, number, 1)
+    shape = (num, *size, model.config.channels)
     images = jnp.zeros(shape, jnp.uint8)
     return complete(model, params, key, images, jnp.zeros(shape[1:3], bool), temperature=temperature)
 
@@ -111,14 +112,3 @@ def _complete(
 
     images = jnp.where(known, images, 0).astype(jnp.uint8)
     return jax.lax.fori_loop(0, math.prod((height, width, channels)), visit, images)
-
-
-def _positive(**numbers: int) -> list[int]:
-    for name, number in numbers.items():
-        try:
-            valid = not isinstance(number, bool) and operator.index(number) >= 1
-        except TypeError:
-            valid = False
-        if not valid:
-            raise InputError(f"{name} must be an integer of at least 1; got {number!r}.")
-    return [operator.index(number) for number in numbers.values()]
