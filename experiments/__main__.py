@@ -4,6 +4,8 @@
     evaluate   the likelihood of a split
     sample     draw images
     complete   complete images
+    baselines  scores that need no training
+    ablation   the paper's Tables 2 and 3
 
 pixel-rnn COMMAND --help tells the flags of each.
 """
@@ -13,7 +15,7 @@ import sys
 
 from experiments import command
 
-COMMANDS = ("train", "evaluate", "sample", "complete")
+COMMANDS = ("train", "evaluate", "sample", "complete", "baselines", "ablation")
 
 
 def main() -> None:

@@ -14,9 +14,20 @@ def get_config() -> ConfigDict:
             "checkpoint_every": 100,  # steps between checkpoints; the best on validation is saved besides
             "log_every": 10,  # steps between rows of training metrics
             "patience": 0,  # validations without improvement after which training stops; 0: never
-            "data": {
-                "source": "digits",  # digits | npz:PATH
-                "data_dir": config_dict.placeholder(str),  # where relative paths start; the current folder, if none
+            "eval_images": 0,  # validation images that are scored during training, drawn at random; 0: all
+            "data": {  # see pixel_rnn_jax.data.DataConfig
+                "source": "digits",  # digits | npz:PATH | npy:PATH | folder:PATH | tfds:NAME
+                "data_dir": config_dict.placeholder(str),  # where relative paths start; TFDS's directory of prepared sets
+                "size": config_dict.placeholder(tuple),  # height and width to which images are cut and reduced
+                "source_levels": config_dict.placeholder(int),  # values in npz and npy files, if they are to be reduced
+                "binarization": "none",  # none | threshold | stochastic
+                "quantize": False,  # reduce the source's levels to the model's
+                "flip": False,  # mirror images at random in training
+                "seed": 0,  # of the stochastic binarization in evaluation
+                "skip_bad": False,  # leave out files of a folder that cannot be used
+                "memory_gib": 4.0,  # splits up to this size are decoded once and kept
+                "num_threads": 2,
+                "num_workers": 0,  # processes that decode what is not kept in memory
             },
             "model": {  # see pixel_rnn_jax.ModelConfig
                 "layer": config_dict.placeholder(str),
@@ -28,6 +39,7 @@ def get_config() -> ConfigDict:
                 "residual": True,
                 "skip": True,
                 "dropout": 0.0,
+                "remat": False,
                 "precision": "highest",
             },
             "optimizer": {

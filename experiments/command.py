@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
-from jaxtyping import UInt8
 from ml_collections import ConfigDict, config_flags
 
-from pixel_rnn_jax.data import load_images
+from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.stopping import Interrupted
@@ -41,16 +40,22 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         sys.exit(130)
 
 
-def make_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """A parser of a command's flags, with the one that all have."""
+def make_parser(name: str, description: str, *, workdir: bool = True) -> argparse.ArgumentParser:
+    """A parser of a command's flags, with the one that nearly all have."""
     parser = argparse.ArgumentParser(
         prog=f"pixel-rnn {name}",
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", required=True, help="work directory of the training run")
+    if workdir:
+        parser.add_argument("--workdir", required=True, help="work directory of the training run")
     return parser
+
+
+def add_config_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --config, for `read_config`."""
+    parser.add_argument("--config", required=True, help="configuration file, or the name of a shipped one")
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +64,7 @@ def add_json_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_dir_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds --data_dir, for `load_split`."""
+    """Adds --data_dir, for `open_dataset`."""
     parser.add_argument("--data_dir", help="where the data is, if not where it was in training")
 
 
@@ -93,29 +98,26 @@ def output_file(path: str) -> Path:
     return Path(path)
 
 
-def report(score: Score, path: Path | None) -> None:
-    """Prints a score as the last line of standard output, and writes it as JSON if a path is given."""
+def report(score: Score, data: DataConfig, path: Path | None) -> None:
+    """Prints what was scored, then the score as the last line of standard output; as JSON too, if a path is given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dataclasses.asdict(score), indent=2) + "\n")
+        record = {**dataclasses.asdict(score), "source": data.source, "treatment": data.treatment}
+        path.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"{score.num_images} images of {data.source}, {data.treatment}")
     print(score)
 
 
-def load_split(config: dict, split: str, data_dir: str | None) -> UInt8[np.ndarray, "N H W C"]:
-    """Reads one split of the data that a run was trained on.
+def open_dataset(config: dict, data_dir: str | None = None) -> Dataset:
+    """The data that a run was trained on.
 
     Args:
       config: of the run.
-      split: "train", "validation" or "test".
       data_dir: where the data is now, if it was moved.
     """
-    model, data = config["model"], config["data"]
-    images = load_images(
-        data["source"], levels=model["levels"], channels=model["channels"], data_dir=data_dir or data["data_dir"]
-    )
-    if split not in images:
-        raise InputError(f"--split must be one of {', '.join(images)} for {data['source']}; got {split!r}.")
-    return images[split]
+    model = config["model"]
+    data = DataConfig(**{**config["data"], **({} if data_dir is None else {"data_dir": data_dir})})
+    return Dataset(data, levels=model["levels"], channels=model["channels"])
 
 
 def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:

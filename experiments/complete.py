@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.completions < 1:
         raise InputError(f"--completions must be at least 1; got {args.completions}.")
     model, params, run = load_run(args.workdir)
-    images = command.load_split(run["config"], args.split, args.data_dir)
+    images = command.open_dataset(run["config"], args.data_dir).images(args.split)
     if not 1 <= args.num <= len(images):
         raise InputError(f"--num must be from 1 to {len(images)}, the images in {args.split}; got {args.num}.")
     originals = images[np.random.default_rng(args.seed).choice(len(images), args.num, replace=False)]

@@ -17,11 +17,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_json_flag(parser)
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
-    images = command.load_split(run["config"], args.split, args.data_dir)
+    dataset = command.open_dataset(run["config"], args.data_dir)
+    images = dataset.images(args.split)
     batch_size = run["config"]["batch_size"] if args.batch_size is None else args.batch_size
     mesh = make_mesh()
     check_batch_size(batch_size, mesh)
-    command.report(evaluate(model, params, args.split, images, batch_size=batch_size, mesh=mesh), args.json)
+    score = evaluate(model, params, args.split, images, batch_size=batch_size, mesh=mesh)
+    command.report(score, dataset.config, args.json)
 
 
 if __name__ == "__main__":

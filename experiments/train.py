@@ -6,13 +6,14 @@ The same command again goes on with a run that was interrupted. --config.FIELD=V
 from collections.abc import Sequence
 
 from experiments import command
+from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.train import train
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains, and prints the score of the best checkpoint."""
     parser = command.make_parser("train", __doc__)
-    parser.add_argument("--config", required=True, help="configuration file, or the name of a shipped one")
+    command.add_config_flag(parser)
     parser.add_argument(
         "--allow_config_change", action="store_true", help="go on with a run although its configuration was another"
     )
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = command.read_config(args.config, overrides)
     score = train(config, args.workdir, allow_config_change=args.allow_config_change)
     print(f"checkpoints, metrics.jsonl, tensorboard and curves.png are in {args.workdir}")
-    command.report(score, args.json)
+    command.report(score, DataConfig(**config.data), args.json)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Checkpoints of a training run, by Orbax: parameters, optimiser, position in the data, record, configuration.
+"""Checkpoints of a training run, by Orbax: parameters, optimiser, record, configuration.
 
 A work directory holds `checkpoints/STEP/` with the items
 
     ema     the averaged parameters, which evaluation and sampling use
-    state   step, parameters and optimiser state
-    run     JSON: the configuration, the data iterator's position, and the best validation score so far
+    state   step, parameters and optimiser state; the step is also the position in the data
+    run     JSON: the configuration, the images' shape, and the best validation score so far
 
 A checkpoint is written in the background into a temporary folder that gets its name when it is complete. The latest few and
 the best on validation are kept.
@@ -123,7 +123,7 @@ class Checkpoints:
           step: number of finished training steps.
           ema: averaged parameters.
           state: everything else that training needs: a tree of arrays.
-          run: what goes on from here and is not an array: configuration, position, record. JSON.
+          run: what goes on from here and is not an array: configuration, image shape, record. JSON.
           best_nats: validation score of this step, if it is the best so far.
         """
         self._manager.save(
@@ -135,11 +135,11 @@ class Checkpoints:
         )
 
     def restore_run(self, step: int) -> dict[str, Any]:
-        """Reads a checkpoint's JSON: configuration, data position, record."""
+        """Reads a checkpoint's JSON: configuration, image shape, record."""
         run = self._restore(step, run=ocp.args.JsonRestore())["run"]
-        if not isinstance(run, dict) or not {"config", "image_shape", "data", "record"} <= run.keys():
+        if not isinstance(run, dict) or not {"config", "image_shape", "record"} <= run.keys():
             raise InputError(
-                f"the checkpoint {self.path(step)} is damaged (run/ must hold configuration, position and record)."
+                f"the checkpoint {self.path(step)} is damaged (run/ must hold configuration, image shape and record)."
             )
         return run
 
@@ -236,6 +236,7 @@ def abstract_params(model: nn.Module) -> Any:
 def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
     """The fields in which two nested configurations differ, each as "name: old -> new"."""
     changes = []
+    new = json.loads(json.dumps(new))  # where tuples are lists, as in what was saved
     for name in sorted({*old, *new}):
         was, now = old.get(name), new.get(name)
         if isinstance(was, dict) and isinstance(now, dict):

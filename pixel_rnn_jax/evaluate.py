@@ -1,6 +1,7 @@
-"""The mean negative log-likelihood of a whole split, exactly."""
+"""The mean negative log-likelihood of a whole split, exactly; of a model or of anything that gives log-probabilities."""
 
 import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float32, UInt8
+from jaxtyping import Array, Float, Float32, UInt8
 
-from pixel_rnn_jax.data import Batch, eval_batches
+from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
 from pixel_rnn_jax.sharding import replicated, shard_batch
 
@@ -37,7 +38,7 @@ class Score:
 
 
 def evaluate(
-    model: nn.Module, params: Any, split: str, images: UInt8[np.ndarray, "N H W C"], *, batch_size: int, mesh: Mesh
+    model: nn.Module, params: Any, split: str, images: ImageSet, *, batch_size: int, mesh: Mesh
 ) -> Score:
     """Scores every image of a split once, each with the same weight.
 
@@ -56,6 +57,25 @@ def evaluate(
     sums = [_sum_of_nats(model, params, shard_batch(batch, mesh)) for batch in eval_batches(images, batch_size=batch_size)]
     nats = sum(map(float, sums)) / len(images)
     return Score(split, len(images), nats, bits_per_dim(-nats, images.shape[1:]))
+
+
+def score(
+    log_prob: Callable[[UInt8[np.ndarray, "B H W C"]], Float[np.ndarray, " B"]],
+    split: str,
+    batches: Iterable[UInt8[np.ndarray, "_ H W C"]],
+    image_shape: tuple[int, int, int],
+) -> Score:
+    """Scores a split by any function that gives log-probabilities on the host.
+
+    Args:
+      log_prob: from images to nats, [B, H, W, C] to [B].
+      split: name of the split, for the record.
+      batches: all its images, in batches.
+      image_shape: [H, W, C].
+    """
+    log_probs = np.concatenate([log_prob(batch) for batch in batches])
+    nats = -float(log_probs.mean())
+    return Score(split, len(log_probs), nats, bits_per_dim(-nats, image_shape))
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -35,6 +35,7 @@ class ModelConfig:
       residual: add each layer's input to its output (§3.5).
       skip: connect each layer's output to the head (§3.5).
       dropout: share of each layer's hidden features that is dropped in training.
+      remat: compute each layer's maps again in the backward pass instead of keeping them: less memory, more time.
       precision: of matrix products on accelerators: "highest" (float32), "high" or "default" (whatever is fastest there).
 
     Raises:
@@ -50,6 +51,7 @@ class ModelConfig:
     residual: bool = True
     skip: bool = True
     dropout: float = 0.0
+    remat: bool = False
     precision: str = "highest"
 
     def __post_init__(self):
@@ -61,7 +63,7 @@ class ModelConfig:
         for name in ("features", "head_features"):
             if getattr(self, name) < self.channels:
                 raise InputError(f"{name} (={getattr(self, name)}) must be at least channels (={self.channels}).")
-        for name in ("residual", "skip"):
+        for name in ("residual", "skip", "remat"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} must be True or False; got {getattr(self, name)!r}.")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
@@ -103,7 +105,7 @@ class PixelRNN(nn.Module):
             # Scanned over, layers of one kind share one parameter tree with a depth axis. Unrolled, XLA need not copy what
             # the backward pass keeps of each layer into stacked arrays.
             layers = nn.scan(
-                ResidualLayer,
+                nn.remat(ResidualLayer, static_argnums=2) if config.remat else ResidualLayer,  # argument 2 is `train`
                 length=config.depth,
                 unroll=config.depth,
                 variable_axes={"params": 0},

@@ -1,11 +1,11 @@
-"""Arrays to pictures: sheets of images, and curves of a training run."""
+"""Arrays to pictures: sheets of images, curves of a training run, comparisons of scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -75,4 +75,36 @@ def save_curves(path: str | Path, rows: Sequence[Mapping[str, Any]], *, best_ste
     axes.set(xlabel="step", ylabel="bits/dim", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def save_comparison(
+    path: str | Path,
+    names: Sequence[str],
+    *,
+    measured: Float[np.ndarray, " rows"],
+    published: Float[np.ndarray, " rows"],
+    title: str,
+) -> None:
+    """Draws measured validation scores and the paper's side by side, each on its own scale.
+
+    Args:
+      path: of the PNG file.
+      names: of the rows.
+      measured: in bits/dim.
+      published: in bits/dim.
+      title: above the plot.
+    """
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    for axes, values, label in zip(
+        figure.subplots(1, 2), (measured, published), ("measured here", "the paper, on CIFAR-10"), strict=True
+    ):
+        axes.plot(range(len(names)), values, marker="o")
+        for place, value in enumerate(values):
+            axes.annotate(f"{value:.2f}", (place, value), xytext=(0, 6), textcoords="offset points", ha="center")
+        axes.set(title=label, ylabel="validation bits/dim")
+        axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 4 else 0)
+        axes.margins(x=0.1, y=0.2)
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
     figure.savefig(path, dpi=120)

@@ -5,7 +5,23 @@ import sys
 from tqdm import tqdm
 
 
-def progress_bar(total: int, *, done: int = 0, unit: str) -> tqdm:
-    """A tqdm bar; in a log file, where lines pile up, it is written every 10 seconds only."""
-    interval = 0.1 if sys.stderr.isatty() else 10
-    return tqdm(total=total, initial=done, unit=unit, file=sys.stderr, mininterval=interval, dynamic_ncols=True)
+def progress_bar(total: int, *, done: int = 0, unit: str, description: str | None = None, delay: float = 0) -> tqdm:
+    """A tqdm bar; in a log file, where lines pile up, it is written every 10 seconds only.
+
+    Args:
+      total: units of work in all.
+      done: of those, before this start.
+      unit: name of one.
+      description: written before the bar.
+      delay: seconds for which the work may go on before the bar appears.
+    """
+    return tqdm(
+        total=total,
+        initial=done,
+        unit=unit,
+        desc=description,
+        delay=delay,
+        file=sys.stderr,
+        mininterval=0.1 if sys.stderr.isatty() else 10,
+        dynamic_ncols=True,
+    )

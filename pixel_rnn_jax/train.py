@@ -9,17 +9,16 @@ from typing import Any
 
 import flax.linen as nn
 import flax.struct
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from pixel_rnn_jax.checkpoint import Checkpoints, Record, abstract_params, changed_fields, load, restore_model
-from pixel_rnn_jax.data import Batch, load_images, train_batches
+from pixel_rnn_jax.data import Batch, DataConfig, Dataset, ImageSet
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score, evaluate
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
@@ -105,8 +104,7 @@ class Setup:
     model: PixelRNN
     optimizer: optax.GradientTransformation
     mesh: Mesh
-    images: dict[str, UInt8[np.ndarray, "N H W C"]]
-    batches: grain.DatasetIterator
+    data: Dataset
     init_key: jax.Array
     step_key: jax.Array
 
@@ -122,6 +120,8 @@ def prepare(config: ConfigDict) -> Setup:
             raise InputError(f"{name} must be at least 1; got {config[name]}.")
     if config.seed < 0:
         raise InputError(f"seed must be at least 0; got {config.seed}.")
+    if config.eval_images < 0:
+        raise InputError(f"eval_images must be at least 0 (all); got {config.eval_images}.")
     if config.patience < 0:
         raise InputError(f"patience must be at least 0 (never stop early); got {config.patience}.")
     if not 0 <= config.optimizer.ema_decay < 1:
@@ -130,11 +130,9 @@ def prepare(config: ConfigDict) -> Setup:
     optimizer = make_optimizer(config.optimizer, config.num_steps)
     mesh = make_mesh()
     check_batch_size(config.batch_size, mesh)
-    images = load_images(
-        config.data.source, levels=model.config.levels, channels=model.config.channels, data_dir=config.data.data_dir
-    )
-    batches = train_batches(images["train"], batch_size=config.batch_size, seed=config.seed)
-    return Setup(config, model, optimizer, mesh, images, batches, *jax.random.split(jax.random.key(config.seed)))
+    data = Dataset(DataConfig(**config.data), levels=model.config.levels, channels=model.config.channels)
+    data.decode()
+    return Setup(config, model, optimizer, mesh, data, *jax.random.split(jax.random.key(config.seed)))
 
 
 def start_or_resume(setup: Setup, checkpoints: Checkpoints, *, allow_config_change: bool) -> tuple[TrainState, Record]:
@@ -144,7 +142,7 @@ def start_or_resume(setup: Setup, checkpoints: Checkpoints, *, allow_config_chan
       InputError: if that run had another configuration, or its last checkpoint is damaged.
     """
     init = functools.partial(
-        init_state, model=setup.model, optimizer=setup.optimizer, image_shape=setup.images["train"].shape[1:]
+        init_state, model=setup.model, optimizer=setup.optimizer, image_shape=setup.data.image_shape
     )
     sharding = replicated(setup.mesh)
     step = checkpoints.latest_step
@@ -165,7 +163,6 @@ def start_or_resume(setup: Setup, checkpoints: Checkpoints, *, allow_config_chan
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), jax.eval_shape(init, setup.init_key)
     )
     arrays = checkpoints.restore_arrays(step, ema=like.ema, state=_without_ema(like))
-    setup.batches.set_state(run["data"])
     return TrainState(ema=arrays["ema"], **arrays["state"]), Record(**run["record"])
 
 
@@ -180,19 +177,27 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
     update = functools.partial(train_step, model=setup.model, optimizer=setup.optimizer, ema_decay=config.optimizer.ema_decay)
     update = jax.jit(update, donate_argnums=0)
     learning_rate = learning_rate_schedule(config.optimizer, config.num_steps)
+    validation = _validation_images(setup)
     first = int(state.step) + 1
+    batches = setup.data.train_batches(  # one for each step: the step is the position in the data
+        batch_size=config.batch_size,
+        seed=config.seed,
+        first_batch=first - 1,
+        process=jax.process_index(),
+        num_processes=jax.process_count(),
+    )
     with StopSignals() as signals, progress_bar(config.num_steps, done=first - 1, unit="step") as bar:
         report = StepReport(log, bar, log_every=config.log_every, learning_rate=learning_rate)
         for step in range(first, config.num_steps + 1):
             if record.exhausted(config.patience):
                 break
-            state, metrics = update(state, shard_batch(next(setup.batches), setup.mesh), setup.step_key)
+            state, metrics = update(state, shard_batch(next(batches), setup.mesh), setup.step_key)
             report.add(step, metrics)
 
             score, improved = None, False
             if step % config.eval_every == 0 or step == config.num_steps:
                 report.finish()
-                score = score_split(setup, state.ema, "validation")
+                score = score_images(setup, state.ema, "validation", validation)
                 if not math.isfinite(score.nats):
                     raise FloatingPointError(f"step {step} gave validation nats = {score.nats}")
                 improved = record.update(step, score.nats)
@@ -219,8 +224,7 @@ def describe_run(setup: Setup, record: Record) -> dict[str, Any]:
     """What a checkpoint holds besides arrays; JSON."""
     return {
         "config": setup.config.to_dict(),
-        "image_shape": setup.images["train"].shape[1:],
-        "data": setup.batches.get_state(),
+        "image_shape": setup.data.image_shape,
         "record": dataclasses.asdict(record),
     }
 
@@ -254,15 +258,23 @@ def train(config: ConfigDict, workdir: str | Path, *, allow_config_change: bool 
                 raise FloatingPointError(f"{error}; {good}.") from None
         best_step = checkpoints.best_step
     _, params = load(workdir)
-    score = score_split(setup, params, "test" if "test" in setup.images else "validation")
+    split = "test" if "test" in setup.data.splits else "validation"
+    score = score_images(setup, params, split, setup.data.images(split))
     title = f"{config.model.layer} on {config.data.source}: {score}"
     save_curves(Path(workdir) / "curves.png", read_metrics(workdir), best_step=best_step, title=title)
     return score
 
 
-def score_split(setup: Setup, params: Any, split: str) -> Score:
-    """Evaluates parameters on a split."""
-    return evaluate(setup.model, params, split, setup.images[split], batch_size=setup.config.batch_size, mesh=setup.mesh)
+def score_images(setup: Setup, params: Any, split: str, images: ImageSet) -> Score:
+    """Evaluates parameters on images of a split."""
+    return evaluate(setup.model, params, split, images, batch_size=setup.config.batch_size, mesh=setup.mesh)
+
+
+def _validation_images(setup: Setup) -> ImageSet:
+    images, count = setup.data.images("validation"), setup.config.eval_images
+    if not 0 < count < len(images):
+        return images
+    return images[np.sort(np.random.default_rng(0).choice(len(images), count, replace=False))]
 
 
 def _without_ema(state: TrainState) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def test_load_needs_nothing_but_the_path(tiny_run):
     assert model.config == prnn.ModelConfig(
         layer="row_lstm", depth=1, features=4, head_features=4, levels=17, channels=1, dropout=model.config.dropout
     )
-    images = prepare(tiny_config()).images["test"]
+    images = prepare(tiny_config()).data.images("test")
     assert evaluate(model, params, "test", images, batch_size=16, mesh=make_mesh()) == score
     model_again, params_again = prnn.load(str(workdir))
     assert model_again == model
@@ -54,7 +54,7 @@ def test_a_missing_best_checkpoint_is_not_replaced_by_a_worse_one(tiny_run, tmp_
 
 
 @pytest.mark.parametrize(
-    "content", ["{}", "[1]", '{"config": {"model": {"x": 1}}, "image_shape": 0, "data": 0, "record": {}}']
+    "content", ["{}", "[1]", '{"config": {"model": {"x": 1}}, "image_shape": 0, "record": {}}']
 )
 def test_foreign_json_in_a_checkpoint_is_refused(tiny_run, tmp_path, content):
     shutil.copytree(tiny_run[0], tmp_path / "run")

@@ -113,7 +113,7 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
 @pytest.mark.parametrize(
     "main,argv,message",
     [
-        (evaluate.main, ["--split=dev"], "--split must be one of train, validation, test for digits; got 'dev'"),
+        (evaluate.main, ["--split=dev"], "split must be one of train, validation, test for digits; got 'dev'"),
         (evaluate.main, ["--batch_size=3"], "multiple of the 8 devices"),
         (sample.main, ["--num=0"], "num must be an integer of at least 1; got 0"),
         (sample.main, ["--temperature=-1"], "temperature must be greater than 0"),

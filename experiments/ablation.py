@@ -1,0 +1,141 @@
+"""The paper's ablations:  python -m experiments.ablation --table=residual_skip --config=cifar_rowlstm --workdir=runs/ablation
+
+Trains the models of Table 2 (residual_skip: four runs) or Table 3 (depth: six runs), each in a folder of its own in the work
+directory, and writes the table with the paper's figures beside: TABLE.md, TABLE.csv, TABLE.png. The same command again goes on
+where it was interrupted. Any base configuration and --config.FIELD=VALUE will do; the paper's figures belong to
+cifar_rowlstm.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments import command
+from pixel_rnn_jax.checkpoint import load_run
+from pixel_rnn_jax.likelihood import bits_per_dim
+from pixel_rnn_jax.plots import save_comparison
+from pixel_rnn_jax.train import prepare, train
+
+RESULT = "result.json"
+
+
+class Row(NamedTuple):
+    """One run of a table.
+
+    Attributes:
+      name: of the run and its folder.
+      fields: of the model, and what they are in this run.
+      published: the paper's validation score on CIFAR-10, in bits/dim.
+    """
+
+    name: str
+    fields: dict[str, bool | int]
+    published: float
+
+
+class Table(NamedTuple):
+    """A table of the paper: what it shows, and its rows."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+TABLES = {
+    "residual_skip": Table(
+        "Residual and skip connections (Table 2)",
+        (
+            Row("neither", {"residual": False, "skip": False}, 3.22),
+            Row("skip", {"residual": False, "skip": True}, 3.09),
+            Row("residual", {"residual": True, "skip": False}, 3.07),
+            Row("both", {"residual": True, "skip": True}, 3.06),
+        ),
+    ),
+    "depth": Table(
+        "Number of layers (Table 3)",
+        tuple(
+            Row(f"depth_{depth}", {"depth": depth}, published)
+            for depth, published in {1: 3.30, 2: 3.20, 3: 3.17, 6: 3.09, 9: 3.08, 12: 3.06}.items()
+        ),
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Trains what is not trained yet, and writes the table after each run."""
+    parser = command.make_parser("ablation", __doc__)
+    parser.add_argument("--table", required=True, choices=TABLES, help="Table 2 or Table 3")
+    command.add_config_flag(parser)
+    args, overrides = parser.parse_known_args(argv)
+    table, workdir = TABLES[args.table], Path(args.workdir)
+    configs = [_config_of(row, command.read_config(args.config, overrides)) for row in table.rows]
+    prepare(configs[0])  # what is wrong with the configuration shows before the first run
+    results = []
+    for number, (row, config) in enumerate(zip(table.rows, configs, strict=True), start=1):
+        print(f"[{number}/{len(table.rows)}] {args.table}: {row.name}", file=sys.stderr)
+        results.append(_result(config, workdir / args.table / row.name))
+        write_table(workdir / args.table, table, args.config, results)
+    print((workdir / f"{args.table}.md").read_text(), end="")
+    print(*(workdir / f"{args.table}.{suffix}" for suffix in ("md", "csv", "png")))
+
+
+def _config_of(row: Row, config: ConfigDict) -> ConfigDict:
+    config.model.update(row.fields)
+    return config
+
+
+def _result(config: ConfigDict, workdir: Path) -> dict:
+    """Scores of a run that is finished; of one that is not, after training it."""
+    file, fields = workdir / RESULT, json.loads(config.to_json_best_effort())
+    if file.exists():
+        result = json.loads(file.read_text())
+        if result["config"] == fields:
+            return result
+    score = train(config, workdir)
+    _, _, run = load_run(workdir)
+    nats = run["record"]["best_nats"]
+    result = {
+        "config": fields,
+        "validation_bits_per_dim": bits_per_dim(-nats, run["image_shape"]),
+        f"{score.split}_bits_per_dim": score.bits_per_dim,
+        "best_step": run["record"]["best_step"],
+    }
+    file.write_text(json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def write_table(path: Path, table: Table, config: str, results: Sequence[dict]) -> None:
+    """Writes the rows that have a result as PATH.md, PATH.csv and PATH.png."""
+    columns = ("run", "validation bits/dim", "test bits/dim", "best step", "paper, CIFAR-10 validation bits/dim")
+    rows = [
+        (
+            row.name.replace("_", " "),
+            f"{result['validation_bits_per_dim']:.4f}",
+            f"{result['test_bits_per_dim']:.4f}" if "test_bits_per_dim" in result else "",
+            result["best_step"],
+            f"{row.published:.2f}",
+        )
+        for row, result in zip(table.rows, results, strict=False)
+    ]
+    with path.with_suffix(".csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    steps = results[0]["config"]["num_steps"]
+    lines = [f"## {table.title}", "", f"`{config}`, {steps} steps each.", ""]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
+    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    save_comparison(
+        path.with_suffix(".png"),
+        [row[0] for row in rows],
+        measured=np.array([float(row[1]) for row in rows]),
+        published=np.array([float(row[4]) for row in rows]),
+        title=table.title,
+    )
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,19 @@
+"""Named sources of images, their treatment, and Grain pipelines over them."""
+
+from pixel_rnn_jax.data.batches import Batch, eval_batches, train_batches
+from pixel_rnn_jax.data.config import DataConfig
+from pixel_rnn_jax.data.dataset import SOURCES, Dataset
+from pixel_rnn_jax.data.image_set import ImageSet, LazyImages
+from pixel_rnn_jax.data.source import SPLITS
+
+__all__ = [
+    "SOURCES",
+    "SPLITS",
+    "Batch",
+    "DataConfig",
+    "Dataset",
+    "ImageSet",
+    "LazyImages",
+    "eval_batches",
+    "train_batches",
+]

@@ -1,0 +1,57 @@
+"""Images in NumPy's own files."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Integer, Shaped
+
+from pixel_rnn_jax.data.config import DataConfig
+from pixel_rnn_jax.data.image_set import LazyImages
+from pixel_rnn_jax.data.source import SPLITS, Source
+from pixel_rnn_jax.errors import InputError
+
+
+def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
+    """An npz file of arrays train, validation and test, each [N, H, W, C], or [N, H, W] for one channel."""
+    path = _existing_file("npz", argument, config)
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file), np.load(file, allow_pickle=False) as arrays:
+            splits = {split: arrays[split] for split in SPLITS if split in arrays}
+            names = list(arrays)
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged or no npz file of plain arrays ({error}).") from None
+    if "train" not in splits:
+        raise InputError(f"{path} must hold an array named train (and may hold {SPLITS[1]} and {SPLITS[2]}); got {names}.")
+    return Source({split: _as_images(path, split, images) for split, images in splits.items()}, config.source_levels)
+
+
+def read_npy(argument: str, config: DataConfig, channels: int) -> Source:
+    """An npy file of one array, [N, H, W, C] or [N, H, W]: the training images."""
+    path = _existing_file("npy", argument, config)
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path} is damaged or no npy file of a plain array ({error}).") from None
+    if not isinstance(images, np.ndarray):
+        raise InputError(f"{path} must be an npy file of one array; it is an npz file, see 'npz:PATH'.")
+    images = _as_images(path, "train", images)
+    if not config.fits_in_memory(images.shape):
+        images = LazyImages(images.__getitem__, np.arange(len(images)), images.shape[1:])
+    return Source({"train": images}, config.source_levels)
+
+
+def _existing_file(kind: str, argument: str, config: DataConfig) -> Path:
+    path = Path(config.data_dir or "") / argument
+    if not path.is_file():
+        raise InputError(f"data.source '{kind}:PATH' must name a file; there is none at {str(path)!r}.")
+    return path
+
+
+def _as_images(path: Path, split: str, images: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, "N H W C"]:
+    images = images[..., None] if images.ndim == 3 else images
+    if images.ndim != 4:
+        raise InputError(f"{path}: {split} must have 4 axes, [N, H, W, C]; got shape {images.shape}.")
+    if not np.issubdtype(images.dtype, np.integer):
+        raise InputError(f"{path}: {split} must hold integers; got dtype {images.dtype}.")
+    return images

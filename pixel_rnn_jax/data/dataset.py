@@ -1,0 +1,163 @@
+"""From a configuration to the images of its splits, and to training batches."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import grain
+import numpy as np
+
+from pixel_rnn_jax.data.array_files import read_npy, read_npz
+from pixel_rnn_jax.data.batches import train_batches
+from pixel_rnn_jax.data.config import DataConfig
+from pixel_rnn_jax.data.digits import read_digits
+from pixel_rnn_jax.data.image_files import fit
+from pixel_rnn_jax.data.image_folder import read_folder
+from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, decoded
+from pixel_rnn_jax.data.source import Source, StoredImages
+from pixel_rnn_jax.data.tfds_sets import read_tfds
+from pixel_rnn_jax.data.treatment import binarized_once, level_table
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.images import check_images
+
+
+class SourceKind(NamedTuple):
+    """A kind of source: how it is written in a configuration, and what reads it."""
+
+    form: str
+    read: Callable[[str, DataConfig, int], Source]
+
+
+SOURCES = {
+    "digits": SourceKind("digits", read_digits),
+    "npz": SourceKind("npz:PATH", read_npz),
+    "npy": SourceKind("npy:PATH", read_npy),
+    "folder": SourceKind("folder:PATH", read_folder),
+    "tfds": SourceKind("tfds:NAME", read_tfds),
+}
+
+
+class Dataset:
+    """The images that a configuration names, split and treated as it says.
+
+    A source without validation images gives the last tenth of its training images for that. Nothing is decoded before it is
+    asked for.
+
+    Args:
+      config: where the images are, and how they are treated.
+      levels: number of values that a sub-pixel can take in the model.
+      channels: number of colour channels in the model.
+
+    Attributes:
+      config: as given.
+      image_shape: [H, W, C].
+
+    Raises:
+      InputError: if the source is unknown or cannot be read, or its images do not fit `levels` and `channels`.
+    """
+
+    def __init__(self, config: DataConfig, *, levels: int, channels: int):
+        kind, _, argument = config.source.partition(":")
+        if kind not in SOURCES:
+            forms = ", ".join(source.form for source in SOURCES.values())
+            raise InputError(f"data.source must be one of {forms}; got {config.source!r}.")
+        self.config = config
+        source = SOURCES[kind].read(argument, config, channels)
+        for note in source.notes:
+            print(note, file=sys.stderr)
+        table = level_table(config, source_levels=source.levels, levels=levels)
+        self._source_levels = len(table)
+        splits = {
+            split: self._checked(split, images, table, channels) for split, images in _with_validation(source.splits).items()
+        }
+        shapes = {split: images.shape[1:] for split, images in splits.items()}
+        if len(set(shapes.values())) > 1:
+            raise InputError(f"{config.source}: the splits must hold images of one shape; got {shapes}.")
+        self.image_shape = shapes["train"]
+        self._splits = splits
+        self._stored = functools.cache(self._read)  # decoded once
+        self._evaluated = functools.cache(self._read_for_evaluation)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits: "train" and "validation" always, "test" where the source has it."""
+        return tuple(self._splits)
+
+    def images(self, split: str) -> ImageSet:
+        """The images of a split as an evaluation sees them, in [0, levels): every time the same.
+
+        Args:
+          split: one of `splits`.
+
+        Returns:
+          An array [N, H, W, C] of uint8; or, if it would be larger than `memory_gib`, a set that decodes when indexed.
+
+        Raises:
+          InputError: if there is no such split, or images are damaged or out of range.
+        """
+        if split not in self._splits:
+            raise InputError(f"split must be one of {', '.join(self.splits)} for {self.config.source}; got {split!r}.")
+        return self._evaluated(split)
+
+    def decode(self) -> None:
+        """Decodes now what is to be kept in memory, so that damage shows before work begins."""
+        for split in self.splits:
+            self._stored(split)
+
+    def train_batches(
+        self, *, batch_size: int, seed: int, first_batch: int = 0, process: int = 0, num_processes: int = 1
+    ) -> grain.DatasetIterator:
+        """Endless training batches, see `batches.train_batches`: binarization and mirroring are fresh in each epoch."""
+        return train_batches(
+            self._stored("train"),
+            batch_size=batch_size,
+            seed=seed,
+            first_batch=first_batch,
+            process=process,
+            num_processes=num_processes,
+            stochastic_levels=self._source_levels if self.config.binarization == "stochastic" else None,
+            flip=self.config.flip,
+            num_threads=self.config.num_threads,
+            num_workers=self.config.num_workers,
+        )
+
+    def _read(self, split: str) -> ImageSet:
+        return self._kept(self._splits[split], split)
+
+    def _read_for_evaluation(self, split: str) -> ImageSet:
+        images = self._stored(split)
+        if self.config.binarization != "stochastic":
+            return images
+        return self._kept(binarized_once(images, self._source_levels, self.config.seed), split)
+
+    def _kept(self, images: ImageSet, split: str) -> ImageSet:
+        if not self.config.fits_in_memory(images.shape):
+            return images
+        return decoded(images, name=f"{self.config.source}, {split}", num_threads=self.config.num_threads)
+
+    def _checked(self, split: str, images: StoredImages, table: np.ndarray, channels: int) -> ImageSet:
+        """The set, of the size asked for and with the table's values; what is in memory is checked at once."""
+        name = f"{self.config.source}: {split}"
+        if not len(images):
+            raise InputError(f"{name} must hold at least 1 image; got none.")
+
+        def treat(batch: np.ndarray) -> np.ndarray:
+            try:
+                check_images(batch, levels=len(table), channels=channels)
+                if self.config.size is not None:
+                    batch = np.stack([fit(image, self.config.size) for image in batch.astype(np.uint8, copy=False)])
+            except InputError as error:
+                raise InputError(f"{name}: {error} See model.levels, model.channels and data.source_levels.") from None
+            return table[batch]
+
+        return images.map(treat, size=self.config.size) if isinstance(images, LazyImages) else treat(images)
+
+
+def _with_validation(splits: dict[str, StoredImages]) -> dict[str, StoredImages]:
+    if "validation" in splits:
+        return splits
+    count = -(-len(splits["train"]) // 10)
+    train = splits["train"]
+    carved = {"train": train[: len(train) - count], "validation": train[len(train) - count :]}
+    return {**carved, **{split: images for split, images in splits.items() if split != "train"}}

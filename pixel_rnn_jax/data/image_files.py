@@ -1,0 +1,92 @@
+"""Encoded images (PNG, JPEG, WebP) to arrays of 8 bits."""
+
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import ExifTags, Image, ImageOps
+
+from pixel_rnn_jax.errors import InputError
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MODES = {1: "L", 3: "RGB"}  # number of channels -> Pillow's name
+PNG_BIT_DEPTH = 24  # where it stands in the file
+
+
+def decode(file: Path | IO[bytes], *, channels: int) -> UInt8[np.ndarray, "H W C"]:
+    """Decodes an image, turned upright where its EXIF data says so.
+
+    Args:
+      file: PNG, JPEG or WebP.
+      channels: 1 makes it grey, 3 makes it RGB.
+
+    Raises:
+      InputError: if it is no such image, is damaged, transparent, animated, or has more than 8 bits per channel.
+    """
+    with _open(file) as image:
+        try:
+            pixels = np.asarray(_upright(image).convert(MODES[channels]))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(f"is a damaged image ({error})") from None
+        if "A" in image.getbands() and np.asarray(image.getchannel("A")).min() < 255:
+            raise InputError("is transparent; give it a background first")
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def read_size(file: Path | IO[bytes]) -> tuple[int, int]:
+    """Height and width of an image, from its header.
+
+    Raises:
+      InputError: as `decode` does, except for what only the pixels tell.
+    """
+    with _open(file) as image:
+        width, height = image.size
+        if image.getexif().get(ExifTags.Base.Orientation, 1) > 4:  # lies on its side
+            width, height = height, width
+    return height, width
+
+
+def fit(image: UInt8[np.ndarray, "H W C"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w C"]:
+    """Cuts an image around its centre to the proportions of `size`, and reduces it to that.
+
+    Each pixel of the result is the mean of the area it covers, as in the downsampled ImageNet.
+
+    Raises:
+      InputError: if the image is smaller. (Enlarged, it would be easier to predict than an image of that size.)
+    """
+    height, width = size
+    if image.shape[:2] == size:
+        return image
+    if image.shape[0] < height or image.shape[1] < width:
+        raise InputError(f"is {image.shape[0]}x{image.shape[1]} pixels, smaller than data.size ({height}x{width})")
+    channels = [Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0)]
+    fitted = [ImageOps.fit(channel, (width, height), Image.Resampling.BOX) for channel in channels]
+    return np.stack([np.asarray(channel) for channel in fitted], axis=-1)
+
+
+def _open(file: Path | IO[bytes]) -> Image.Image:
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"is no PNG, JPEG or WebP image ({type(error).__name__})") from None
+    if getattr(image, "is_animated", False):
+        raise InputError(f"is animated ({image.n_frames} frames)")
+    if image.info.get("transparency") is not None:
+        raise InputError("is transparent; give it a background first")
+    if image.mode.startswith(("I", "F")) or (image.format == "PNG" and _png_bit_depth(image) > 8):
+        raise InputError("has more than 8 bits per channel; convert it to 8 bits first")
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image) if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 else image
+
+
+def _png_bit_depth(image: Image.Image) -> int:
+    # Pillow reads 16-bit colour as 8-bit colour without a word, so the file's own header is asked.
+    position = image.fp.tell()
+    image.fp.seek(PNG_BIT_DEPTH)
+    depth = image.fp.read(1)[0]
+    image.fp.seek(position)
+    return depth

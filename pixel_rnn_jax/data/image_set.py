@@ -1,0 +1,83 @@
+"""Many images of one shape: an array in memory, or files that are decoded when they are asked for."""
+
+from collections.abc import Callable, Iterable
+from typing import Union
+
+import grain
+import numpy as np
+from jaxtyping import Integer, UInt8
+
+from pixel_rnn_jax.progress import progress_bar
+
+CHUNK = 128
+
+
+class LazyImages:
+    """Images that are decoded anew whenever they are asked for; indexed like an array [N, H, W, C].
+
+    Args:
+      read: decodes the images of the given numbers.
+      numbers: those that this set consists of, in order.
+      shape: [H, W, C] of each.
+
+    Attributes:
+      shape: [N, H, W, C].
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]],
+        numbers: Integer[np.ndarray, " N"],
+        shape: tuple[int, int, int],
+    ):
+        self._read, self._numbers = read, numbers
+        self.shape = (len(numbers), *shape)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, key: slice | Integer[np.ndarray, " B"]) -> Union["LazyImages", Integer[np.ndarray, "B H W C"]]:
+        """A slice is a smaller set, not yet decoded; an array of indices gives the images."""
+        if isinstance(key, slice):
+            return LazyImages(self._read, self._numbers[key], self.shape[1:])
+        return self._read(self._numbers[key])
+
+    def map(
+        self,
+        function: Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w C"]],
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> "LazyImages":
+        """The same set, with a function applied to all images that are read; `size` is theirs after it, if it changes."""
+        read, (height, width, channels) = self._read, self.shape[1:]
+        return LazyImages(lambda numbers: function(read(numbers)), self._numbers, (*(size or (height, width)), channels))
+
+
+# What the pipelines and the evaluation take: something with a length, a shape, and images under integer arrays.
+ImageSet = UInt8[np.ndarray, "N H W C"] | LazyImages
+
+
+def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarray, "N H W C"]:
+    """Decodes a whole set into memory.
+
+    Args:
+      images: the set; an array is returned as it is.
+      name: for the progress bar.
+      num_threads: that decode at the same time.
+    """
+    if isinstance(images, np.ndarray):
+        return images
+    array = np.empty(images.shape, np.uint8)
+    start = 0
+    with progress_bar(len(images), unit="image", description=f"decoding {name}", delay=2) as bar:
+        for chunk in in_order(images, batch_size=CHUNK, num_threads=num_threads):
+            array[start : start + len(chunk)] = chunk
+            start += len(chunk)
+            bar.update(len(chunk))
+    return array
+
+
+def in_order(images: ImageSet, *, batch_size: int, num_threads: int) -> Iterable[UInt8[np.ndarray, "B H W C"]]:
+    """All images once, `batch_size` at a time, read ahead by threads; the last batch may be smaller."""
+    batches = grain.MapDataset.range(len(images)).batch(batch_size).map(images.__getitem__)
+    return batches.to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads))

@@ -1,0 +1,60 @@
+"""What happens to the values of stored images: fewer levels, binarization, mirroring."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer, UInt8
+
+from pixel_rnn_jax.data.config import DataConfig
+from pixel_rnn_jax.data.image_set import ImageSet, LazyImages
+from pixel_rnn_jax.errors import InputError
+
+
+def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -> UInt8[np.ndarray, " source_levels"]:
+    """What each value of the source becomes, by the part of the treatment that is not random.
+
+    Args:
+      config: `binarization` and `quantize`.
+      source_levels: number of values in the source; if None, 256 where values change, else the model's.
+      levels: of the model.
+
+    Raises:
+      InputError: if the result would not be the model's levels.
+    """
+    treated = config.quantize or config.binarization != "none"
+    source_levels = source_levels or (256 if treated else levels)
+    values = np.arange(source_levels)
+    if config.binarization != "none" and levels != 2:
+        raise InputError(f"model.levels must be 2 with data.binarization {config.binarization!r}; got {levels}.")
+    if config.quantize and levels > source_levels:
+        raise InputError(f"model.levels must be at most {source_levels}, those of {config.source}; got {levels}.")
+    if not treated and levels != source_levels:
+        raise InputError(
+            f"model.levels must be {source_levels} for {config.source}; got {levels}."
+            " data.quantize=True reduces them, data.binarization makes them 2."
+        )
+    if config.binarization == "threshold":
+        values = 2 * values > source_levels - 1
+    elif config.quantize:
+        values = values * levels // source_levels
+    return values.astype(np.uint8)
+
+
+def binarize(
+    images: UInt8[np.ndarray, "B H W C"], uniform: Float[np.ndarray, "B H W C"], source_levels: int
+) -> UInt8[np.ndarray, "B H W C"]:
+    """Stochastic binarization: 1 with probability value / (source_levels - 1), by uniform numbers in [0, 1)."""
+    return (uniform * (source_levels - 1) < images).astype(np.uint8)
+
+
+def binarized_once(images: ImageSet, source_levels: int, seed: int) -> LazyImages:
+    """A set, binarized stochastically; each image always in the same way, which depends on the seed and its number."""
+
+    def read(numbers: Integer[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
+        uniform = [np.random.default_rng((seed, int(number))).random(images.shape[1:]) for number in numbers]
+        return binarize(images[numbers], np.stack(uniform), source_levels)
+
+    return LazyImages(read, np.arange(len(images)), images.shape[1:])
+
+
+def mirror(images: UInt8[np.ndarray, "B H W C"], which: Bool[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
+    """Flips some of the images horizontally."""
+    return np.where(which[:, None, None, None], images[:, :, ::-1], images)
