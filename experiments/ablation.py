@@ -20,7 +20,7 @@ from experiments import command
 from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.plots import save_comparison
-from pixel_rnn_jax.train import prepare, train
+from pixel_rnn_jax.train import train
 
 RESULT = "result.json"
 
@@ -74,12 +74,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, overrides = parser.parse_known_args(argv)
     table, workdir = TABLES[args.table], Path(args.workdir)
     configs = [_config_of(row, command.read_config(args.config, overrides)) for row in table.rows]
-    prepare(configs[0])  # what is wrong with the configuration shows before the first run
     results = []
     for number, (row, config) in enumerate(zip(table.rows, configs, strict=True), start=1):
         print(f"[{number}/{len(table.rows)}] {args.table}: {row.name}", file=sys.stderr)
         results.append(_result(config, workdir / args.table / row.name))
-        write_table(workdir / args.table, table, args.config, results)
+        write_table(workdir / args.table, table, results, command=" ".join([args.config, *overrides]))
     print((workdir / f"{args.table}.md").read_text(), end="")
     print(*(workdir / f"{args.table}.{suffix}" for suffix in ("md", "csv", "png")))
 
@@ -109,8 +108,8 @@ def _result(config: ConfigDict, workdir: Path) -> dict:
     return result
 
 
-def write_table(path: Path, table: Table, config: str, results: Sequence[dict]) -> None:
-    """Writes the rows that have a result as PATH.md, PATH.csv and PATH.png."""
+def write_table(path: Path, table: Table, results: Sequence[dict], *, command: str) -> None:
+    """Writes the rows that have a result as PATH.md, PATH.csv and PATH.png; the command says what was run."""
     columns = ("run", "validation bits/dim", "test bits/dim", "best step", "paper, CIFAR-10 validation bits/dim")
     rows = [
         (
@@ -125,7 +124,7 @@ def write_table(path: Path, table: Table, config: str, results: Sequence[dict]) 
     with path.with_suffix(".csv").open("w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
     steps = results[0]["config"]["num_steps"]
-    lines = [f"## {table.title}", "", f"`{config}`, {steps} steps each.", ""]
+    lines = [f"## {table.title}", "", f"`{command}`: {steps} steps each, scores of the best checkpoint on validation.", ""]
     lines += [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     save_comparison(

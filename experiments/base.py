@@ -46,7 +46,7 @@ def get_config() -> ConfigDict:
                 "name": "rmsprop",  # the paper's; or adam
                 "learning_rate": 1e-3,
                 "schedule": "cosine",  # after the warm-up; or constant
-                "warmup_steps": 0,
+                "warmup": 0.0,  # share of the steps
                 "clip_norm": 1.0,
                 "ema_decay": 0.99,
             },

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def train_images(name: str):
         train = dataset.images("train")
-        with progress_bar(len(train), unit="image", description=f"fitting {name}", delay=2) as bar:
+        with progress_bar(len(train), unit="image", description=f"fitting {name}", delay=2.0) as bar:
             for chunk in in_order(train, batch_size=CHUNK, num_threads=1):
                 yield chunk
                 bar.update(len(chunk))

@@ -15,6 +15,6 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.data.update(source="tfds:binarized_mnist")
     config.model.update(layer="diagonal_bilstm", depth=7, features=16, head_features=32, levels=2, channels=1)
-    config.optimizer.update(learning_rate=1e-3, warmup_steps=1000, ema_decay=0.999)
+    config.optimizer.update(learning_rate=1e-3, warmup=0.02, ema_decay=0.999)
     config.update(batch_size=16, num_steps=62_500, eval_every=3_125, checkpoint_every=1_000)
     return config

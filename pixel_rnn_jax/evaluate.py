@@ -37,9 +37,7 @@ class Score:
         return f"{self.split} {self.nats:.2f} nats {self.bits_per_dim:.4f} bits/dim"
 
 
-def evaluate(
-    model: nn.Module, params: Any, split: str, images: ImageSet, *, batch_size: int, mesh: Mesh
-) -> Score:
+def evaluate(model: nn.Module, params: Any, split: str, images: ImageSet, *, batch_size: int, mesh: Mesh) -> Score:
     """Scores every image of a split once, each with the same weight.
 
     Args:

@@ -14,22 +14,24 @@ def learning_rate_schedule(config: Any, num_steps: int) -> optax.Schedule:
     """A linear warm-up from 0 to `config.learning_rate`, then a cosine down to 0 at `num_steps`, or a constant.
 
     Args:
-      config: the fields `learning_rate`, `warmup_steps` and `schedule` ("cosine" or "constant").
+      config: the fields `learning_rate`, `warmup` (its share of the training, 0 to 1) and `schedule` ("cosine" or
+        "constant").
       num_steps: length of the training.
 
     Raises:
-      InputError: if the schedule's name is unknown or the warm-up does not fit.
+      InputError: if the schedule's name is unknown or the warm-up is out of range.
     """
-    if not 0 <= config.warmup_steps <= num_steps:
-        raise InputError(f"optimizer.warmup_steps must be from 0 to num_steps (={num_steps}); got {config.warmup_steps}.")
+    if not 0 <= config.warmup <= 1:
+        raise InputError(f"optimizer.warmup must be in [0, 1], a share of the training; got {config.warmup}.")
+    warmup_steps = round(config.warmup * num_steps)
     schedules = {
-        "cosine": optax.cosine_decay_schedule(config.learning_rate, max(num_steps - config.warmup_steps, 1)),
+        "cosine": optax.cosine_decay_schedule(config.learning_rate, max(num_steps - warmup_steps, 1)),
         "constant": optax.constant_schedule(config.learning_rate),
     }
     if config.schedule not in schedules:
         raise InputError(f"optimizer.schedule must be one of {', '.join(schedules)}; got {config.schedule!r}.")
-    warmup = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
-    return optax.join_schedules([warmup, schedules[config.schedule]], [config.warmup_steps])
+    warmup = optax.linear_schedule(0.0, config.learning_rate, warmup_steps)
+    return optax.join_schedules([warmup, schedules[config.schedule]], [warmup_steps])
 
 
 def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:

@@ -101,7 +101,7 @@ def save_comparison(
     ):
         axes.plot(range(len(names)), values, marker="o")
         for place, value in enumerate(values):
-            axes.annotate(f"{value:.2f}", (place, value), xytext=(0, 6), textcoords="offset points", ha="center")
+            axes.annotate(f"{value:.2f}", (place, value), xytext=(6, 6), textcoords="offset points")
         axes.set(title=label, ylabel="validation bits/dim")
         axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 4 else 0)
         axes.margins(x=0.1, y=0.2)

@@ -5,7 +5,7 @@ import sys
 from tqdm import tqdm
 
 
-def progress_bar(total: int, *, done: int = 0, unit: str, description: str | None = None, delay: float = 0) -> tqdm:
+def progress_bar(total: int, *, done: int = 0, unit: str, description: str | None = None, delay: float = 0.0) -> tqdm:
     """A tqdm bar; in a log file, where lines pile up, it is written every 10 seconds only.
 
     Args:

@@ -1,5 +1,6 @@
 """Training: the state, one step of it, and the loop that puts the rooms together."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -141,9 +142,7 @@ def start_or_resume(setup: Setup, checkpoints: Checkpoints, *, allow_config_chan
     Raises:
       InputError: if that run had another configuration, or its last checkpoint is damaged.
     """
-    init = functools.partial(
-        init_state, model=setup.model, optimizer=setup.optimizer, image_shape=setup.data.image_shape
-    )
+    init = functools.partial(init_state, model=setup.model, optimizer=setup.optimizer, image_shape=setup.data.image_shape)
     sharding = replicated(setup.mesh)
     step = checkpoints.latest_step
     if step is None:
@@ -186,7 +185,8 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
         process=jax.process_index(),
         num_processes=jax.process_count(),
     )
-    with StopSignals() as signals, progress_bar(config.num_steps, done=first - 1, unit="step") as bar:
+    bar = progress_bar(config.num_steps, done=first - 1, unit="step")
+    with contextlib.closing(batches), StopSignals() as signals, bar:
         report = StepReport(log, bar, log_every=config.log_every, learning_rate=learning_rate)
         for step in range(first, config.num_steps + 1):
             if record.exhausted(config.patience):

@@ -50,7 +50,7 @@ def tiny_config(*overrides):
         "model.features": 4,
         "model.head_features": 4,
         "model.layer": "row_lstm",
-        "optimizer.warmup_steps": 2,
+        "optimizer.warmup": 0.33,
     }
     flags = [f"--config.{name}={value}" for name, value in tiny.items()]
     return command.read_config("digits_rowlstm", [*flags, *overrides])

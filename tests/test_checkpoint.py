@@ -53,9 +53,7 @@ def test_a_missing_best_checkpoint_is_not_replaced_by_a_worse_one(tiny_run, tmp_
         prnn.load(tmp_path / "run")
 
 
-@pytest.mark.parametrize(
-    "content", ["{}", "[1]", '{"config": {"model": {"x": 1}}, "image_shape": 0, "record": {}}']
-)
+@pytest.mark.parametrize("content", ["{}", "[1]", '{"config": {"model": {"x": 1}}, "image_shape": 0, "record": {}}'])
 def test_foreign_json_in_a_checkpoint_is_refused(tiny_run, tmp_path, content):
     shutil.copytree(tiny_run[0], tmp_path / "run")
     for path in (tmp_path / "run" / "checkpoints").glob("*/run/metadata"):

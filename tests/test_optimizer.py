@@ -8,7 +8,7 @@ from pixel_rnn_jax.optimizer import learning_rate_schedule, make_optimizer
 
 def make_config(**fields):
     return ConfigDict(
-        {"name": "adam", "learning_rate": 0.1, "schedule": "cosine", "warmup_steps": 10, "clip_norm": 1.0, **fields}
+        {"name": "adam", "learning_rate": 0.1, "schedule": "cosine", "warmup": 1 / 11, "clip_norm": 1.0, **fields}
     )
 
 
@@ -23,7 +23,7 @@ def test_warm_up_then_cosine_or_constant():
 def test_gradients_are_clipped_before_their_mean_square_is_taken(name, first):
     """A first step is lr * g / sqrt(v): Adam's v is g², RMSProp's a tenth of it. The second gradient, ten thousand times as
     large, counts as one of norm 1, the same as the first."""
-    optimizer = make_optimizer(make_config(name=name, warmup_steps=0, schedule="constant"), 10)
+    optimizer = make_optimizer(make_config(name=name, warmup=0, schedule="constant"), 10)
     params = jnp.zeros(2)
     state = optimizer.init(params)
     step, state = optimizer.update(jnp.array([0.6, 0.8]), state, params)

@@ -168,7 +168,7 @@ def test_patience_stops_and_survives_a_restart(tmp_path, monkeypatch):
     """With a learning rate of zero nothing improves after the first validation."""
     config = tiny_config(
         "--config.num_steps=100", "--config.eval_every=1", "--config.checkpoint_every=2", "--config.patience=3",
-        "--config.optimizer.learning_rate=1e-30", "--config.optimizer.warmup_steps=0",
+        "--config.optimizer.learning_rate=1e-30", "--config.optimizer.warmup=0.0",
     )  # fmt: skip
     scores = iter(np.linspace(5, 4, 2).tolist() + [4.5] * 100)
     monkeypatch.setattr(train_module, "score_images", lambda *args: Score(args[2], 1, next(scores), 1.0))
@@ -221,7 +221,7 @@ def test_a_validation_score_that_is_not_finite_stops_the_run(tmp_path, monkeypat
 
 
 def test_an_update_that_is_not_finite_is_never_saved(tmp_path):
-    config = tiny_config("--config.optimizer.learning_rate=1e38", "--config.optimizer.warmup_steps=0")
+    config = tiny_config("--config.optimizer.learning_rate=1e38", "--config.optimizer.warmup=0.0")
     with pytest.raises(FloatingPointError, match="update_norm = inf.*there is no checkpoint yet"):
         train(config, tmp_path)
 
@@ -259,7 +259,7 @@ def test_allowed_change_goes_on(tiny_run, tmp_path):
         ("optimizer.name=sgd", "optimizer.name must be one of adam, rmsprop; got 'sgd'"),
         ("optimizer.schedule=linear", "optimizer.schedule must be one of cosine, constant; got 'linear'"),
         ("optimizer.learning_rate=-1.0", "optimizer.learning_rate must be greater than 0, and finite; got -1.0"),
-        ("optimizer.warmup_steps=7", r"optimizer.warmup_steps must be from 0 to num_steps \(=6\); got 7"),
+        ("optimizer.warmup=7.0", r"optimizer.warmup must be in \[0, 1\], .*; got 7.0"),
         ("optimizer.ema_decay=1.0", r"optimizer.ema_decay must be in \[0, 1\)"),
         ("data.source=cifar", "data.source must be one of digits, .*; got 'cifar'"),
         ("model.layer=gru", "layer must be one of"),

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 import grain
 import numpy as np
+from absl import flags
 from jaxtyping import Bool, Integer, UInt8
 
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order
@@ -69,6 +70,8 @@ def train_batches(
     order = grain.MapDataset.range(len(images)).seed(seed).shuffle().repeat().batch(batch_size)
     batches = order.map_with_index(gather).slice(slice(first_batch, None))
     if num_workers and isinstance(images, LazyImages):
+        if not flags.FLAGS.is_parsed():  # Grain asks its own flags for the workers; nobody here parses them
+            flags.FLAGS.mark_as_parsed()
         options = grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2)
         return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)).mp_prefetch(options))
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads)))
@@ -84,7 +87,7 @@ def _gather(
     stochastic_levels: int | None,
     flip: bool,
 ) -> Batch:
-    """This process's share of a batch. Random numbers are drawn for the whole of it, so that shares fit together."""
+    """The share of a batch that is this process's. Random numbers are drawn for the whole batch, whatever the share."""
     batch = images[indices[local]]
     rng = np.random.default_rng((seed, number))
     if flip:

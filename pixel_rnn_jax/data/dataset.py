@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import grain
 import numpy as np
+from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.array_files import read_npy, read_npz
 from pixel_rnn_jax.data.batches import train_batches
@@ -69,7 +70,8 @@ class Dataset:
         table = level_table(config, source_levels=source.levels, levels=levels)
         self._source_levels = len(table)
         splits = {
-            split: self._checked(split, images, table, channels) for split, images in _with_validation(source.splits).items()
+            split: _treated(images, f"{config.source}: {split}", table=table, size=config.size, channels=channels)
+            for split, images in _with_validation(source.splits).items()
         }
         shapes = {split: images.shape[1:] for split, images in splits.items()}
         if len(set(shapes.values())) > 1:
@@ -136,22 +138,39 @@ class Dataset:
             return images
         return decoded(images, name=f"{self.config.source}, {split}", num_threads=self.config.num_threads)
 
-    def _checked(self, split: str, images: StoredImages, table: np.ndarray, channels: int) -> ImageSet:
-        """The set, of the size asked for and with the table's values; what is in memory is checked at once."""
-        name = f"{self.config.source}: {split}"
-        if not len(images):
-            raise InputError(f"{name} must hold at least 1 image; got none.")
 
-        def treat(batch: np.ndarray) -> np.ndarray:
-            try:
-                check_images(batch, levels=len(table), channels=channels)
-                if self.config.size is not None:
-                    batch = np.stack([fit(image, self.config.size) for image in batch.astype(np.uint8, copy=False)])
-            except InputError as error:
-                raise InputError(f"{name}: {error} See model.levels, model.channels and data.source_levels.") from None
-            return table[batch]
+def _treated(
+    images: StoredImages, name: str, *, table: UInt8[np.ndarray, " source_levels"], size: tuple[int, int] | None, channels: int
+) -> ImageSet:
+    """A split in the size asked for and with the table's values; checked, unless it is decoded later."""
+    if not len(images):
+        raise InputError(f"{name} must hold at least 1 image; got none.")
+    treat = functools.partial(_treat, name=name, table=table, size=size, channels=channels)
+    if not isinstance(images, LazyImages):
+        return treat(images)
+    treated = images.map(treat, size=size)
+    treated[np.array([0])]  # what is wrong with all of them shows now
+    return treated
 
-        return images.map(treat, size=self.config.size) if isinstance(images, LazyImages) else treat(images)
+
+def _treat(
+    batch: Integer[np.ndarray, "B H W C"],
+    *,
+    name: str,
+    table: UInt8[np.ndarray, " source_levels"],
+    size: tuple[int, int] | None,
+    channels: int,
+) -> UInt8[np.ndarray, "B h w C"]:
+    try:
+        check_images(batch, levels=len(table), channels=channels)
+    except InputError as error:
+        raise InputError(f"{name}: {error} See model.levels, model.channels and data.source_levels.") from None
+    if size is not None and batch.shape[1:3] != size:
+        try:
+            batch = np.stack([fit(image, size) for image in batch.astype(np.uint8, copy=False)])
+        except InputError as error:
+            raise InputError(f"{name}: an image {error}.") from None
+    return table[batch]
 
 
 def _with_validation(splits: dict[str, StoredImages]) -> dict[str, StoredImages]:

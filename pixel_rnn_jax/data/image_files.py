@@ -1,7 +1,9 @@
 """Encoded images (PNG, JPEG, WebP) to arrays of 8 bits."""
 
+import contextlib
+import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,7 +16,7 @@ MODES = {1: "L", 3: "RGB"}  # number of channels -> Pillow's name
 PNG_BIT_DEPTH = 24  # where it stands in the file
 
 
-def decode(file: Path | IO[bytes], *, channels: int) -> UInt8[np.ndarray, "H W C"]:
+def decode(file: Path | io.BytesIO, *, channels: int) -> UInt8[np.ndarray, "H W C"]:
     """Decodes an image, turned upright where its EXIF data says so.
 
     Args:
@@ -24,25 +26,22 @@ def decode(file: Path | IO[bytes], *, channels: int) -> UInt8[np.ndarray, "H W C
     Raises:
       InputError: if it is no such image, is damaged, transparent, animated, or has more than 8 bits per channel.
     """
-    with _open(file) as image:
-        try:
-            pixels = np.asarray(_upright(image).convert(MODES[channels]))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise InputError(f"is a damaged image ({error})") from None
+    with _open(file) as image, _named_damage():
+        pixels = np.asarray(_upright(image).convert(MODES[channels]))
         if "A" in image.getbands() and np.asarray(image.getchannel("A")).min() < 255:
             raise InputError("is transparent; give it a background first")
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def read_size(file: Path | IO[bytes]) -> tuple[int, int]:
+def read_size(file: Path | io.BytesIO) -> tuple[int, int]:
     """Height and width of an image, from its header.
 
     Raises:
       InputError: as `decode` does, except for what only the pixels tell.
     """
-    with _open(file) as image:
+    with _open(file) as image, _named_damage():
         width, height = image.size
-        if image.getexif().get(ExifTags.Base.Orientation, 1) > 4:  # lies on its side
+        if _orientation(image) > 4:  # it lies on its side
             width, height = height, width
     return height, width
 
@@ -65,7 +64,7 @@ def fit(image: UInt8[np.ndarray, "H W C"], size: tuple[int, int]) -> UInt8[np.nd
     return np.stack([np.asarray(channel) for channel in fitted], axis=-1)
 
 
-def _open(file: Path | IO[bytes]) -> Image.Image:
+def _open(file: Path | io.BytesIO) -> Image.Image:
     try:
         image = Image.open(file, formats=FORMATS)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -79,8 +78,22 @@ def _open(file: Path | IO[bytes]) -> Image.Image:
     return image
 
 
+@contextlib.contextmanager
+def _named_damage() -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"is a damaged image ({error})") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
+
+
 def _upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image) if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 else image
+    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
 
 
 def _png_bit_depth(image: Image.Image) -> int:

@@ -1,8 +1,10 @@
 """People's own pictures: a folder of image files."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_files import MODES, decode, fit, read_size
@@ -23,16 +25,18 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
     """
     folder = Path(config.data_dir or "") / argument
     if not argument or not folder.is_dir():
-        raise InputError(f"data.source 'folder:PATH' must name a folder; there is none at {str(folder)!r}.")
+        raise InputError(
+            f"data.source 'folder:PATH' must name a folder; got {argument!r} (looked at {str(folder.resolve())!r})."
+        )
     if channels not in MODES:
         raise InputError(f"model.channels must be 1 (grey) or 3 (colour) for image files; got {channels}.")
     splits, notes, size = {}, [], config.size
     for split, files in _files_of_splits(folder).items():
         good, size, skipped = _check(files, size, config, channels)
         if not good:
-            raise InputError(f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}{skipped}.")
+            raise InputError(f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}. {skipped}".strip())
         if skipped:
-            notes.append(f"{split}: {len(good)} images{skipped}")
+            notes.append(f"{split}: {skipped}")
         splits[split] = _lazy_images(good, size, channels)
     return Source(splits, levels=256, notes=tuple(notes))
 
@@ -58,7 +62,7 @@ def _check(
 ) -> tuple[list[Path], tuple[int, int] | None, str]:
     """The files that can be used, their common size, and what is to be said of the others."""
     good, bad = [], []
-    with progress_bar(len(files), unit="file", description="looking at the files", delay=2) as bar:
+    with progress_bar(len(files), unit="file", description="looking at the files", delay=2.0) as bar:
         for path in files:
             try:
                 _check_file(path, size, config, channels)
@@ -70,7 +74,7 @@ def _check(
                 size = size or read_size(path)
                 good.append(path)
             bar.update()
-    return good, size, f"; {len(bad)} files were skipped, the first because {bad[0]}" if bad else ""
+    return good, size, f"skipped {len(bad)} of {len(files)} files; the first, {bad[0]}." if bad else ""
 
 
 def _check_file(path: Path, size: tuple[int, int] | None, config: DataConfig, channels: int) -> None:
@@ -85,13 +89,17 @@ def _check_file(path: Path, size: tuple[int, int] | None, config: DataConfig, ch
 
 
 def _lazy_images(files: list[Path], size: tuple[int, int], channels: int) -> LazyImages:
-    def read_file(path: Path):
-        try:
-            return fit(decode(path, channels=channels), size)
-        except InputError as error:
-            raise InputError(f"{path} {error}. data.skip_bad=True leaves such files out.") from None
-
-    def read(numbers):
-        return np.stack([read_file(files[number]) for number in numbers])
-
+    read = functools.partial(_read_files, files=files, size=size, channels=channels)
     return LazyImages(read, np.arange(len(files)), (*size, channels))
+
+
+def _read_files(
+    numbers: Integer[np.ndarray, " B"], *, files: list[Path], size: tuple[int, int], channels: int
+) -> UInt8[np.ndarray, "B H W C"]:
+    images = []
+    for number in numbers:
+        try:
+            images.append(fit(decode(files[number], channels=channels), size))
+        except InputError as error:
+            raise InputError(f"{files[number]} {error}. data.skip_bad=True leaves such files out.") from None
+    return np.stack(images)

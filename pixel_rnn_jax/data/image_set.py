@@ -1,5 +1,6 @@
 """Many images of one shape: an array in memory, or files that are decoded when they are asked for."""
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Union
 
@@ -49,8 +50,19 @@ class LazyImages:
         size: tuple[int, int] | None = None,
     ) -> "LazyImages":
         """The same set, with a function applied to all images that are read; `size` is theirs after it, if it changes."""
-        read, (height, width, channels) = self._read, self.shape[1:]
-        return LazyImages(lambda numbers: function(read(numbers)), self._numbers, (*(size or (height, width)), channels))
+        _, height, width, channels = self.shape
+        read = functools.partial(_read_and_apply, read=self._read, function=function)
+        return LazyImages(read, self._numbers, (*(size or (height, width)), channels))
+
+
+def _read_and_apply(
+    numbers: Integer[np.ndarray, " B"],
+    *,
+    read: Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]],
+    function: Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w C"]],
+) -> UInt8[np.ndarray, "B h w C"]:
+    # Not a closure: what is read by worker processes is pickled.
+    return function(read(numbers))
 
 
 # What the pipelines and the evaluation take: something with a length, a shape, and images under integer arrays.
@@ -69,7 +81,7 @@ def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarra
         return images
     array = np.empty(images.shape, np.uint8)
     start = 0
-    with progress_bar(len(images), unit="image", description=f"decoding {name}", delay=2) as bar:
+    with progress_bar(len(images), unit="image", description=f"decoding {name}", delay=2.0) as bar:
         for chunk in in_order(images, batch_size=CHUNK, num_threads=num_threads):
             array[start : start + len(chunk)] = chunk
             start += len(chunk)

@@ -1,6 +1,7 @@
 """Data sets of TensorFlow Datasets, read without TensorFlow."""
 
 import difflib
+import functools
 import importlib.util
 import io
 import logging
@@ -8,6 +9,7 @@ import sys
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_files import MODES, decode, fit
@@ -63,7 +65,22 @@ def _builder(name: str, config: DataConfig) -> Any:
         hint = f"did you mean {', '.join(close)}?" if close else "see tensorflow.org/datasets/catalog."
         raise InputError(f"data.source 'tfds:NAME' must name a set that TFDS knows; got {name!r}: {hint}") from None
     except (ValueError, AssertionError, ImportError, OSError) as error:
-        raise InputError(f"tfds:{name} cannot be opened ({' '.join(str(error).split())[:400]})") from None
+        configs = _configs(name)
+        hint = f"Its configurations are {', '.join(configs)}." if configs else _one_line(error)
+        raise InputError(f"tfds:{name} cannot be opened. {hint}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]
+
+
+def _configs(name: str) -> list[str]:
+    import tensorflow_datasets as tfds
+
+    try:
+        return [config.name for config in tfds.builder_cls(name.partition("/")[0]).BUILDER_CONFIGS]
+    except ValueError:
+        return []
 
 
 def _prepare(builder: Any) -> None:
@@ -82,7 +99,7 @@ def _prepare(builder: Any) -> None:
         builder.download_and_prepare()
     except Exception as error:  # whatever network, archive, disk and the set's own script raise
         raise InputError(
-            f"{missing}, and TFDS could not prepare it ({type(error).__name__}: {' '.join(str(error).split())[:400]}); {by_hand}."
+            f"{missing}, and TFDS could not prepare it ({type(error).__name__}: {_one_line(error)}); {by_hand}."
         ) from error
 
 
@@ -102,19 +119,24 @@ def _image_feature(builder: Any, channels: int) -> Any:
 
 
 def _lazy_images(records: Any, name: str, size: tuple[int, int] | None, channels: int) -> LazyImages:
-    def read_record(number: int, data: bytes) -> np.ndarray:
-        try:
-            image = decode(io.BytesIO(data), channels=channels)
-            return image if size is None else fit(image, size)
-        except InputError as error:
-            raise InputError(f"{name}: image {number} {error}.") from None
-
-    def read(numbers):
-        examples = records.__getitems__([int(number) for number in numbers])
-        return np.stack([read_record(number, example["image"]) for number, example in zip(numbers, examples, strict=True)])
-
+    read = functools.partial(_read_records, records=records, name=name, size=size, channels=channels)
     size = size or read(np.array([0])).shape[1:3]
     return LazyImages(read, _original_order(records), (*size, channels))
+
+
+def _read_records(
+    numbers: Integer[np.ndarray, " B"], *, records: Any, name: str, size: tuple[int, int] | None, channels: int
+) -> UInt8[np.ndarray, "B H W C"]:
+    images = []
+    for number, example in zip(numbers, records.__getitems__(numbers.tolist()), strict=True):
+        try:
+            image = decode(io.BytesIO(example["image"]), channels=channels)
+            images.append(image if size is None else fit(image, size))
+        except InputError as error:
+            raise InputError(f"{name}: image {number} {error}.") from None
+    if len({image.shape for image in images}) > 1:
+        raise InputError(f"{name}: the images must be of one size, or data.size be given.")
+    return np.stack(images)
 
 
 def _original_order(records: Any) -> np.ndarray:

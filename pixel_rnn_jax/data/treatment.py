@@ -1,5 +1,7 @@
 """What happens to the values of stored images: fewer levels, binarization, mirroring."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 
@@ -47,12 +49,15 @@ def binarize(
 
 def binarized_once(images: ImageSet, source_levels: int, seed: int) -> LazyImages:
     """A set, binarized stochastically; each image always in the same way, which depends on the seed and its number."""
-
-    def read(numbers: Integer[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
-        uniform = [np.random.default_rng((seed, int(number))).random(images.shape[1:]) for number in numbers]
-        return binarize(images[numbers], np.stack(uniform), source_levels)
-
+    read = functools.partial(_read_binarized, images=images, source_levels=source_levels, seed=seed)
     return LazyImages(read, np.arange(len(images)), images.shape[1:])
+
+
+def _read_binarized(
+    numbers: Integer[np.ndarray, " B"], *, images: ImageSet, source_levels: int, seed: int
+) -> UInt8[np.ndarray, "B H W C"]:
+    uniform = [np.random.default_rng((seed, number)).random(images.shape[1:]) for number in numbers.tolist()]
+    return binarize(images[numbers], np.stack(uniform), source_levels)
 
 
 def mirror(images: UInt8[np.ndarray, "B H W C"], which: Bool[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:

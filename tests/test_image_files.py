@@ -1,0 +1,97 @@
+"""Encoded images: what is decoded, and what is refused."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixel_rnn_jax.data.image_files import decode, fit, read_size
+from pixel_rnn_jax.errors import InputError
+
+RNG = np.random.default_rng(0)
+
+
+def pixels(height=6, width=9, channels=3):
+    return RNG.integers(0, 256, (height, width, channels)).astype(np.uint8)
+
+
+def encoded(image, format="PNG", **options):
+    file = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image.squeeze())).save(file, format, **options)
+    file.seek(0)
+    return file
+
+
+def png_of_16_bits_per_colour():
+    """Written by hand, since Pillow writes none, and reads it as 8 bits."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(2 * (1 + 2 * 6)))
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lossless_files_come_back_as_they_were(format, channels):
+    image = pixels(channels=channels)
+    if format == "WEBP" and channels == 1:
+        image = image.repeat(3, -1)
+    file = encoded(image, format, **({"lossless": True} if format == "WEBP" else {}))
+    np.testing.assert_array_equal(decode(file, channels=image.shape[-1]), image)
+
+
+def test_colour_becomes_grey_and_grey_colour():
+    colour = np.full((4, 4, 3), (200, 100, 50), np.uint8)
+    assert decode(encoded(colour), channels=1).ravel().tolist() == [round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)] * 16
+    grey = pixels(channels=1)
+    np.testing.assert_array_equal(decode(encoded(grey), channels=3), grey.repeat(3, -1))
+
+
+def test_exif_orientation_is_heeded():
+    image = Image.fromarray(pixels(8, 16))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    file = encoded(image, "PNG", exif=exif)
+    assert read_size(file) == (16, 8)
+    np.testing.assert_array_equal(decode(file, channels=3), np.rot90(np.asarray(image), -1))
+
+
+def test_opaque_alpha_is_dropped():
+    image = pixels(channels=3)
+    with_alpha = np.concatenate([image, np.full((6, 9, 1), 255, np.uint8)], -1)
+    np.testing.assert_array_equal(decode(encoded(with_alpha), channels=3), image)
+
+
+@pytest.mark.parametrize(
+    "file,message",
+    [
+        (io.BytesIO(b""), "is no PNG, JPEG or WebP image"),
+        (io.BytesIO(b"text"), "is no PNG, JPEG or WebP image"),
+        (encoded(pixels(), "GIF"), "is no PNG, JPEG or WebP image"),
+        (encoded(pixels(channels=4)), "is transparent"),
+        (encoded(Image.fromarray(pixels()).convert("P"), transparency=3), "is transparent"),
+        (encoded(pixels(), "WEBP", save_all=True, append_images=[Image.fromarray(pixels())]), r"is animated \(2 frames\)"),
+        (encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8))), "more than 8 bits"),
+        (png_of_16_bits_per_colour(), "more than 8 bits"),
+        (io.BytesIO(encoded(pixels(64, 64), "JPEG").read()[:1500]), "is a damaged image"),
+        (io.BytesIO(encoded(pixels(64, 64)).read()[:1500]), "is a damaged image"),
+    ],
+)
+def test_other_files_are_refused(file, message):
+    with pytest.raises(InputError, match=message):
+        decode(file, channels=3)
+
+
+def test_fitted_pixels_are_means_of_areas_around_the_centre():
+    image = pixels(6, 10)  # cut to 6 x 6, then reduced by 2 each way
+    expected = image[:, 2:8].reshape(3, 2, 3, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(fit(image, (3, 3)), expected, atol=1)
+    assert fit(image, (6, 10)) is image
+    with pytest.raises(InputError, match=r"is 6x10 pixels, smaller than data.size \(7x10\)"):
+        fit(image, (7, 10))

@@ -1,0 +1,105 @@
+"""A folder of pictures as a source."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixel_rnn_jax.data import DataConfig, Dataset
+from pixel_rnn_jax.errors import InputError
+
+
+def write_images(folder, count, shape=(8, 8, 3), suffix="png", seed=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    images = np.random.default_rng(seed).integers(0, 256, (count, *shape)).astype(np.uint8)
+    for number, image in enumerate(images):
+        Image.fromarray(image.squeeze()).save(folder / f"{number}.{suffix}")
+    return images
+
+
+def open_folder(path, *, channels=3, levels=256, **fields):
+    dataset = Dataset(DataConfig(source=f"folder:{path}", **fields), levels=levels, channels=channels)
+    dataset.decode()
+    return dataset
+
+
+def as_set(*arrays):
+    return sorted(image.tobytes() for array in arrays for image in array)
+
+
+def test_all_files_below_are_read_and_split(tmp_path):
+    images = [write_images(tmp_path / "a", 15), write_images(tmp_path / "b" / "c", 15, seed=1)]
+    write_images(tmp_path / ".hidden", 3)
+    dataset = open_folder(tmp_path)
+    train, validation = dataset.images("train"), dataset.images("validation")
+    assert (len(train), len(validation), dataset.splits) == (27, 3, ("train", "validation"))
+    assert as_set(train, validation) == as_set(*images)
+    assert 0 < len(set(as_set(validation)) & set(as_set(images[0]))) < 3, "validation must be of both subfolders"
+    np.testing.assert_array_equal(open_folder(tmp_path).images("train"), train)
+
+
+def test_subfolders_may_be_the_splits(tmp_path):
+    images = {
+        split: write_images(tmp_path / split, 3, seed=seed) for seed, split in enumerate(("train", "validation", "test"))
+    }
+    dataset = open_folder(tmp_path)
+    for split, array in images.items():
+        np.testing.assert_array_equal(dataset.images(split), array)
+    (tmp_path / "valid").mkdir()
+    with pytest.raises(InputError, match=r"beside train/ there may be validation/ and test/; got valid"):
+        open_folder(tmp_path)
+
+
+def test_images_are_made_of_one_size(tmp_path):
+    write_images(tmp_path, 5, (16, 24, 3), "jpg")
+    write_images(tmp_path, 5, (20, 18, 1), "webp")
+    dataset = open_folder(tmp_path, size=(12, 8), channels=1)
+    assert dataset.images("train").shape == (9, 12, 8, 1)
+    with pytest.raises(InputError, match=r"others are .*; data.size cuts and reduces them"):
+        open_folder(tmp_path)
+    with pytest.raises(InputError, match=r"smaller than data.size \(17x8\)"):
+        open_folder(tmp_path, size=(17, 8))
+
+
+def test_bad_files_are_named_or_counted(tmp_path, capsys):
+    images = write_images(tmp_path, 10)
+    (tmp_path / "notes.txt").write_text("not an image")
+    Image.fromarray(images[0]).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"(cut.png is a damaged image|notes.txt is no PNG, JPEG or WebP image).*skip_bad"):
+        open_folder(tmp_path)
+    dataset = open_folder(tmp_path, skip_bad=True)
+    assert "skipped 2 of 12 files" in capsys.readouterr().err
+    assert as_set(dataset.images("train"), dataset.images("validation")) == as_set(images)
+
+
+@pytest.mark.parametrize("argument", ["nowhere", ""])
+def test_a_missing_folder_is_refused(tmp_path, argument):
+    with pytest.raises(InputError, match="must name a folder; got"):
+        Dataset(DataConfig(source=f"folder:{argument}", data_dir=str(tmp_path)), levels=256, channels=3)
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(InputError, match="must hold PNG, JPEG or WebP images"):
+        open_folder(tmp_path)
+    with pytest.raises(InputError, match="must be 1 .grey. or 3 .colour. for image files; got 2"):
+        open_folder(tmp_path, channels=2)
+
+
+def test_what_does_not_fit_in_memory_is_read_anew_and_is_the_same(tmp_path):
+    write_images(tmp_path, 20)
+    kept, lazy = open_folder(tmp_path), open_folder(tmp_path, memory_gib=0.0)
+    assert isinstance(kept.images("train"), np.ndarray)
+    assert not isinstance(lazy.images("train"), np.ndarray)
+    batches = [dataset.train_batches(batch_size=8, seed=0) for dataset in (kept, lazy)]
+    for _ in range(5):
+        np.testing.assert_array_equal(*[next(iterator)["image"] for iterator in batches])
+
+
+@pytest.mark.slow
+def test_worker_processes_give_the_same_batches(tmp_path):
+    write_images(tmp_path, 20)
+    alone = open_folder(tmp_path).train_batches(batch_size=8, seed=0, first_batch=3)
+    workers = open_folder(tmp_path, memory_gib=0.0, num_workers=2).train_batches(batch_size=8, seed=0, first_batch=3)
+    for _ in range(7):
+        np.testing.assert_array_equal(next(alone)["image"], next(workers)["image"])
+    workers.close()

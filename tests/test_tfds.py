@@ -1,0 +1,149 @@
+"""TFDS sets: built here as TFDS stores them, without network or TensorFlow, and read back."""
+
+import importlib.util
+import io
+import types
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from experiments import command
+from pixel_rnn_jax.data import DataConfig, Dataset
+from pixel_rnn_jax.errors import InputError
+
+
+def png(image):
+    file = io.BytesIO()
+    Image.fromarray(image.squeeze()).save(file, "PNG")
+    file.seek(0)
+    return file
+
+
+def store(name, data_dir, arrays):
+    """Writes arrays in the form in which TFDS itself would store this set."""
+    original = tfds.builder(name, data_dir=str(data_dir), file_format="array_record")
+
+    class Offline(type(original), skip_registration=True):
+        def _make_download_manager(self, *args, **kwargs):
+            return types.SimpleNamespace(downloaded_size=0)
+
+        def _split_generators(self, dl_manager, *args):
+            return {split: self._examples(split) for split in arrays}
+
+        def _examples(self, split):
+            for number, image in enumerate(arrays[split]):
+                example = {"image": png(image)}
+                if "label" in self.info.features:
+                    example["label"] = 0
+                if "id" in self.info.features:
+                    example["id"] = f"{split}_{number:05d}"
+                yield number, example
+
+    Offline.name, Offline.pkg_dir_path = original.name, type(original).pkg_dir_path
+    config = {"config": original.builder_config.name} if original.builder_config else {}
+    Offline(data_dir=str(data_dir), file_format="array_record", **config).download_and_prepare()
+
+
+def random_images(*shape, high=256):
+    return np.random.default_rng(0).integers(0, high, shape).astype(np.uint8)
+
+
+def as_set(images):
+    return sorted(image.tobytes() for image in images)
+
+
+def open_tfds(name, data_dir, *, levels=256, channels=3, **fields):
+    return Dataset(DataConfig(source=f"tfds:{name}", data_dir=str(data_dir), **fields), levels=levels, channels=channels)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    store("cifar10", folder, {"train": random_images(40, 32, 32, 3), "test": random_images(7, 32, 32, 3)})
+    store(
+        "binarized_mnist",
+        folder,
+        {split: random_images(count, 28, 28, 1, high=2) for split, count in (("train", 30), ("validation", 9), ("test", 8))},
+    )
+    store(
+        "downsampled_imagenet/64x64", folder, {"train": random_images(9, 64, 64, 3), "validation": random_images(3, 64, 64, 3)}
+    )
+    return folder
+
+
+def test_a_set_with_ids_is_read_in_its_own_order(data_dir):
+    """Else the validation images carved from CIFAR-10 would not be its last ones."""
+    dataset = open_tfds("cifar10", data_dir)
+    train = random_images(40, 32, 32, 3)
+    np.testing.assert_array_equal(dataset.images("train"), train[:36])
+    np.testing.assert_array_equal(dataset.images("validation"), train[36:])
+    np.testing.assert_array_equal(dataset.images("test"), random_images(7, 32, 32, 3))
+
+
+def test_binarized_mnist_has_two_levels(data_dir):
+    dataset = open_tfds("binarized_mnist", data_dir, levels=2, channels=1)
+    for split, count in (("train", 30), ("validation", 9), ("test", 8)):
+        assert as_set(dataset.images(split)) == as_set(random_images(count, 28, 28, 1, high=2))
+    with pytest.raises(InputError, match="model.levels must be 2 for tfds:binarized_mnist; got 256"):
+        open_tfds("binarized_mnist", data_dir, channels=1)
+
+
+def test_images_are_reduced_to_the_size_asked_for(data_dir):
+    dataset = open_tfds("downsampled_imagenet/64x64", data_dir, size=(32, 32))
+    assert dataset.splits == ("train", "validation")
+    means = random_images(3, 64, 64, 3).reshape(3, 32, 2, 32, 2, 3).mean((2, 4))
+    stored = sorted(dataset.images("validation").astype(float), key=lambda image: image[0, 0, 0])
+    np.testing.assert_allclose(stored, sorted(means, key=lambda image: image[0, 0, 0]), atol=1)
+    with pytest.raises(InputError, match=r"image 0 is 64x64 pixels, smaller than data.size \(65x65\)"):
+        open_tfds("downsampled_imagenet/64x64", data_dir, size=(65,))
+
+
+@pytest.mark.parametrize(
+    "name,fields,message",
+    [
+        ("mnits", {}, "must name a set that TFDS knows; got 'mnits': did you mean mnist"),
+        ("qqqqqq", {}, "must name a set that TFDS knows; got 'qqqqqq': see tensorflow.org"),
+        ("downsampled_imagenet/16x16", {}, "Its configurations are 32x32, 64x64"),
+        ("mnist:9.9.9", {}, "cannot be loaded at version 9.9.9, only"),
+        ("cifar10", {"channels": 1}, "model.channels must be 3 for tfds:cifar10"),
+        ("cifar10", {"levels": 8}, "model.levels must be 256 for tfds:cifar10; got 8. data.quantize=True reduces them"),
+        ("svhn_cropped", {}, r"is not at .*; to prepare it, TFDS needs TensorFlow: pip install 'pixel_rnn_jax.tfds.'"),
+    ],
+)
+def test_what_cannot_be_read_costs_one_line(data_dir, monkeypatch, name, fields, message):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)  # as where TensorFlow is not installed
+    with pytest.raises(InputError, match=message):
+        open_tfds(name, data_dir, **fields)
+
+
+def test_a_failed_download_says_first_what_is_tried(data_dir, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: object())
+
+    def fail(self, **options):
+        assert "is not at" in capsys.readouterr().err
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    with pytest.raises(InputError, match=r"could not prepare it \(ConnectionError: no network\); put the prepared set there"):
+        open_tfds("fashion_mnist", data_dir, channels=1)
+
+
+def test_files_that_cannot_be_read_in_any_order_are_refused(tmp_path):
+    store("mnist", tmp_path, {"train": random_images(4, 28, 28, 1)})
+    info = next(tmp_path.glob("mnist/*/dataset_info.json"))
+    info.write_text(info.read_text().replace("array_record", "tfrecord"))
+    with pytest.raises(InputError, match="array_record"):
+        open_tfds("mnist", tmp_path, channels=1)
+
+
+def test_a_set_without_training_images_is_refused(tmp_path):
+    store("mnist", tmp_path, {"test": random_images(4, 28, 28, 1)})
+    with pytest.raises(InputError, match="must have a split train; got test"):
+        open_tfds("mnist", tmp_path, channels=1)
+
+
+def test_the_shipped_configuration_reads_it(data_dir):
+    config = command.read_config("mnist_pixelcnn", [f"--config.data.data_dir={data_dir}"]).to_dict()
+    assert command.open_dataset(config).image_shape == (28, 28, 1)

@@ -1,0 +1,104 @@
+"""Fewer levels, binarization, mirroring."""
+
+import numpy as np
+import pytest
+
+from pixel_rnn_jax.data import DataConfig, Dataset
+from pixel_rnn_jax.errors import InputError
+
+
+@pytest.fixture
+def grey(tmp_path):
+    """A file of 20 training images that hold every value of 8 bits, and 10 test images."""
+    ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    np.savez(tmp_path / "grey.npz", train=ramp.repeat(20, 0), validation=ramp, test=ramp.repeat(10, 0))
+    return f"npz:{tmp_path}/grey.npz"
+
+
+def open_data(source, levels, **fields):
+    return Dataset(DataConfig(source=source, **fields), levels=levels, channels=1)
+
+
+def test_levels_are_bins_of_one_width(grey):
+    values = open_data(grey, 8, quantize=True).images("validation").ravel()
+    np.testing.assert_array_equal(values, np.arange(256) // 32)
+    uneven = open_data(grey, 3, quantize=True).images("validation").ravel()
+    assert np.bincount(uneven).tolist() == [86, 85, 85]
+
+
+def test_threshold_is_one_half_of_the_range(grey):
+    dataset = open_data(grey, 2, binarization="threshold")
+    np.testing.assert_array_equal(dataset.images("test")[0].ravel(), np.arange(256) >= 128)
+    np.testing.assert_array_equal(next(dataset.train_batches(batch_size=4, seed=0))["image"][0], dataset.images("test")[0])
+    assert dataset.config.treatment == "binarization by threshold"
+
+
+def test_digits_know_their_levels():
+    dataset = open_data("digits", 2, binarization="threshold")
+    stored = open_data("digits", 17).images("test")
+    np.testing.assert_array_equal(dataset.images("test"), stored > 8)
+
+
+def test_stochastic_binarization_is_fresh_in_training_and_fixed_in_evaluation(grey):
+    dataset = open_data(grey, 2, binarization="stochastic")
+    batches = dataset.train_batches(batch_size=20, seed=0)
+    epochs = np.stack([next(batches)["image"] for _ in range(50)])
+    assert set(np.unique(epochs)) == {0, 1}
+    assert np.any(epochs[0] != epochs[1])
+    # All 1,000 images are the same ramp: a pixel is 1 as often as its value says, within five standard deviations.
+    probability = np.arange(256) / 255
+    means = epochs.reshape(-1, 256).mean(0)
+    np.testing.assert_array_less(np.abs(means - probability), 5 * np.sqrt(probability * (1 - probability) / 1000) + 1e-9)
+
+    test = dataset.images("test")
+    np.testing.assert_array_equal(open_data(grey, 2, binarization="stochastic").images("test"), test)
+    assert np.any(test[0] != test[1]), "each image has random numbers of its own"
+    assert np.any(open_data(grey, 2, binarization="stochastic", seed=1).images("test") != test)
+    lazy = open_data(grey, 2, binarization="stochastic", memory_gib=0.0).images("test")
+    np.testing.assert_array_equal(lazy[np.arange(10)], test)
+    np.testing.assert_array_equal(lazy[np.array([7, 2])], test[[7, 2]])
+    assert dataset.config.treatment == "stochastic binarization (seed 0)"
+
+
+def test_mirroring_is_for_training_only(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 5, 1)).astype(np.uint8)
+    np.savez(tmp_path / "x.npz", train=images, validation=images)
+    dataset = open_data(f"npz:{tmp_path}/x.npz", 256, flip=True)
+    np.testing.assert_array_equal(dataset.images("validation"), images)
+    np.testing.assert_array_equal(dataset.images("train"), images)
+    straight = {image.tobytes() for image in images}
+    mirrored = {image[:, ::-1].tobytes() for image in images}
+    batches = dataset.train_batches(batch_size=20, seed=0)
+    seen = [image.tobytes() for _ in range(20) for image in next(batches)["image"]]
+    assert set(seen) <= straight | mirrored
+    assert 150 < sum(image in mirrored for image in seen) < 250
+
+
+@pytest.mark.parametrize(
+    "levels,fields,message",
+    [
+        (4, {"binarization": "stochastic"}, "model.levels must be 2 with data.binarization 'stochastic'; got 4"),
+        (2, {"binarization": "dither"}, "must be one of none, threshold, stochastic; got 'dither'"),
+        (2, {"binarization": "threshold", "quantize": True}, "quantize goes with data.binarization 'none' only"),
+        (17, {"quantize": True, "source_levels": 8}, "model.levels must be at most 8"),
+        (2, {"quantize": True, "source_levels": 17}, r"images must lie in \[0, 17\); got values from 0 to 255"),
+        (8, {}, r"images must lie in \[0, 8\); got values from 0 to 255"),
+        (256, {"source_levels": 1}, "source_levels must be an integer from 2 to 256; got 1"),
+        (256, {"size": (0,)}, r"data.size must be one or two integers of at least 1, height and width; got \(0,\)"),
+        (256, {"size": (4, 4, 4)}, "data.size must be one or two integers"),
+        (256, {"size": (17, 4)}, r"an image is 16x16 pixels, smaller than data.size \(17x4\)"),
+        (256, {"num_threads": 0}, "num_threads must be an integer of at least 1; got 0"),
+        (256, {"seed": -1}, "data.seed must be an integer of at least 0; got -1"),
+        (256, {"memory_gib": -1.0}, "memory_gib must be at least 0; got -1.0"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(grey, levels, fields, message):
+    with pytest.raises(InputError, match=message):
+        open_data(grey, levels, **fields)
+
+
+def test_arrays_are_reduced_to_the_size_asked_for(grey):
+    dataset = open_data(grey, 256, size=(8, 8))
+    expected = np.arange(256).reshape(8, 2, 8, 2).mean((1, 3))
+    np.testing.assert_allclose(dataset.images("test")[0, ..., 0], expected, atol=1)
+    assert dataset.image_shape == (8, 8, 1)
