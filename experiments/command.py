@@ -7,11 +7,13 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from experiments import base
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
@@ -130,17 +132,32 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
     Raises:
       InputError: if there is no such file, a field is unknown, or a value has the wrong type.
     """
-    file = Path(path) if Path(path).is_file() else SHIPPED / f"{path}.py"
-    if not file.is_file():
-        shipped = ", ".join(sorted(config.stem for config in SHIPPED.glob("[a-z]*_*.py")))
-        raise InputError(f"--config must be a file or one of {shipped}; got {path!r}.")
+    shipped = {config.stem: config for config in sorted(SHIPPED.glob("[a-z]*_*.py"))}
+    file = Path(path) if Path(path).is_file() else shipped.get(path)
+    if file is None:
+        raise InputError(f"--config must be a file or one of {', '.join(shipped)}; got {path!r}.")
     argv = ["train", f"--config={file}", *overrides]
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
     try:
         _, *unknown = values(argv)
-    except (flags.Error, AttributeError, KeyError, SyntaxError, TypeError) as error:
+    except Exception as error:  # a mistyped override, or whatever the file raises
         raise InputError(f"{file.name}: {type(error).__name__}: {' '.join(map(str, error.args))}") from None
     if unknown:
         raise InputError(f"unknown arguments {' '.join(unknown)}.")
+    missing = _missing_fields(values.config, base.get_config())
+    if missing:
+        raise InputError(
+            f"{file.name}: get_config() must return base.get_config() with changes; it lacks {', '.join(missing)}."
+        )
     return values.config
+
+
+def _missing_fields(config: Any, like: ConfigDict, prefix: str = "") -> list[str]:
+    if not isinstance(config, ConfigDict):
+        return [prefix.removesuffix(".") or "all fields"]
+    missing = [f"{prefix}{name}" for name in like if name not in config]
+    for name, field in like.items():
+        if isinstance(field, ConfigDict) and name in config:
+            missing += _missing_fields(config[name], field, f"{prefix}{name}.")
+    return missing

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 import pixel_rnn_jax as prnn
-from experiments import command, complete, evaluate, sample, train
+from experiments import ablation, baselines, command, complete, evaluate, sample, train
 from experiments.__main__ import main as pixel_rnn
+from pixel_rnn_jax import train as train_module
 from pixel_rnn_jax.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
@@ -37,10 +38,13 @@ def test_evaluate_prints_and_writes_the_score(tiny_run, tmp_path, capsys):
     assert run_in_process(evaluate.main, f"--workdir={workdir}", f"--json={tmp_path}/score.json") == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"test {score.nats:.2f} nats {score.bits_per_dim:.4f} bits/dim"
     written = json.loads((tmp_path / "score.json").read_text())
-    assert written == {"split": "test", "num_images": 180, "nats": score.nats, "bits_per_dim": score.bits_per_dim}
+    expected = {"split": "test", "num_images": 180, "nats": score.nats, "bits_per_dim": score.bits_per_dim}
+    assert written == {**expected, "source": "digits", "treatment": "values as stored"}
     assert run_in_process(evaluate.main, f"--workdir={workdir}", "--split=validation", "--batch_size=64") == 0
     best = min(row["validation_nats"] for row in read_metrics(workdir) if "validation_nats" in row)
-    assert capsys.readouterr().out.startswith(f"validation {best:.2f} nats")
+    said, printed = capsys.readouterr().out.splitlines()
+    assert said == "180 images of digits, values as stored"
+    assert printed.startswith(f"validation {best:.2f} nats")
 
 
 def test_sample_writes_a_sheet_and_arrays(tiny_run, tmp_path, capsys):
@@ -88,13 +92,13 @@ def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
 @pytest.mark.parametrize(
     "main,argv,message",
     [
-        (train.main, ["--config=nowhere.py"], "--config must be a file or one of digits_diagonal_bilstm, "),
+        (train.main, ["--config=nowhere.py"], "--config must be a file or one of cifar_diagonal_bilstm, "),
         (train.main, ["--config=digits_rowlstm", "--config.batchsize=3"], 'Did you mean "batch_size"'),
         (train.main, ["--config=digits_rowlstm", "--config.batch_size=many"], "invalid literal for int"),
         (train.main, ["--config=digits_rowlstm", "--config.no.such=1"], "KeyError: 'no'"),
         (train.main, ["--config=digits_rowlstm", "--batch_size=3"], "Unknown command line flag 'batch_size'"),
         (train.main, ["--config=digits_rowlstm", "word"], "unknown arguments word"),
-        (train.main, ["--config=base"], "layer must be one of"),
+        (train.main, [f"--config={command.SHIPPED}/base.py"], "layer must be one of"),
         (evaluate.main, [], "no such directory"),
         (sample.main, [], "no such directory"),
         (complete.main, [], "no such directory"),
@@ -171,7 +175,7 @@ def test_one_command_for_all(monkeypatch, capsys):
     pixel_rnn()
     assert "evaluate" in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["pixel-rnn", "tarin"])
-    with pytest.raises(SystemExit, match="must be one of train, evaluate, sample, complete; got 'tarin'"):
+    with pytest.raises(SystemExit, match="must be one of train, evaluate, sample, complete, .*; got 'tarin'"):
         pixel_rnn()
     monkeypatch.setattr(sys, "argv", ["pixel-rnn", "evaluate", "--workdir=nowhere"])
     with pytest.raises(SystemExit, match="no such directory"):
@@ -230,3 +234,80 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path):
     chex.assert_trees_all_equal(params, expected_params)
     assert run["record"] == expected_run["record"]
     assert read_metrics(tmp_path / "killed") == read_metrics(tmp_path / "alone")
+
+
+TINY = ("num_steps=2", "batch_size=8", "eval_every=1", "model.depth=1", "model.features=3", "model.head_features=3")
+
+
+def test_baselines_score_a_split(tmp_path, capsys):
+    assert run_in_process(baselines.main, "--config=digits_rowlstm", f"--json={tmp_path}/b.json") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "180 images of digits, values as stored"
+    assert [line.split(" test ")[0].strip() for line in lines[1:]] == [
+        "uniform",
+        "independent pixels",
+        "multivariate Gaussian",
+    ]
+    scores = json.loads((tmp_path / "b.json").read_text())
+    assert scores["uniform"]["bits_per_dim"] == pytest.approx(np.log2(17))
+    assert scores["independent pixels"]["bits_per_dim"] == pytest.approx(2.41, abs=0.005)
+    assert "split must be one of train" in run_in_process(baselines.main, "--config=digits_rowlstm", "--split=dev")
+
+
+def test_ablation_writes_the_table_and_does_no_run_twice(tmp_path, capsys, monkeypatch):
+    flags = ("--table=residual_skip", "--config=digits_pixelcnn", f"--workdir={tmp_path}/a")
+    tiny = [f"--config.{field}" for field in TINY]
+    trained, interrupt_at = [], 3
+
+    def tracked(config, workdir):
+        trained.append(Path(workdir).name)
+        if len(trained) == interrupt_at:
+            raise KeyboardInterrupt
+        return train_module.train(config, workdir)
+
+    monkeypatch.setattr(ablation, "train", tracked)
+    assert run_in_process(ablation.main, *flags, *tiny) == 130
+    assert trained == ["neither", "skip", "residual"]
+    assert run_in_process(ablation.main, *flags, *tiny) == 0
+    assert trained[3:] == ["residual", "both"]
+    assert run_in_process(ablation.main, *flags, *tiny) == 0
+    assert len(trained) == 5
+
+    rows = (tmp_path / "a" / "residual_skip.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["run", "neither", "skip", "residual", "both"]
+    for row, name in zip(rows[1:], ("neither", "skip", "residual", "both"), strict=True):
+        workdir = tmp_path / "a" / "residual_skip" / name
+        best = min(row["validation_bits_per_dim"] for row in read_metrics(workdir) if "validation_bits_per_dim" in row)
+        assert row.split(",")[1] == f"{best:.4f}"
+        model, _ = prnn.load(workdir)
+        assert (model.config.residual, model.config.skip) == (name in ("residual", "both"), name in ("skip", "both"))
+    table = (tmp_path / "a" / "residual_skip.md").read_text()
+    assert table in capsys.readouterr().out
+    assert "| 3.22 |" in table.splitlines()[6]
+    with Image.open(tmp_path / "a" / "residual_skip.png") as plot:
+        assert plot.width > 800
+    error = run_in_process(ablation.main, *flags, *tiny, "--config.batch_size=16")
+    assert "batch_size: 8 -> 16" in error
+
+
+def test_depths_of_the_table_are_the_papers():
+    assert [row.fields["depth"] for row in ablation.TABLES["depth"].rows] == [1, 2, 3, 6, 9, 12]
+
+
+@pytest.mark.parametrize(
+    "text,message",
+    [
+        ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("def get_config(): return undefined", "NameError: name 'undefined' is not defined"),
+        ("def get_config(): return 3", "lacks all fields"),
+        (
+            "from experiments import base\ndef get_config():\n c = base.get_config().unlock()\n del c.model.depth\n return c",
+            "must return base.get_config() with changes; it lacks model.depth",
+        ),
+    ],
+)
+def test_a_configuration_file_that_cannot_be_used_costs_one_line(tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    error = run_in_process(train.main, f"--config={tmp_path}/mine.py", f"--workdir={tmp_path}/run")
+    assert error.startswith("error: mine.py: ")
+    assert message in error

@@ -127,3 +127,58 @@ def test_evaluation_sees_each_image_once_and_masks_what_fills_up():
     assert all(batch["image"].shape == (4, 1, 1, 1) for batch in batches)
     images = list(itertools.chain.from_iterable(batch["image"][batch["mask"]].ravel() for batch in batches))
     assert images == list(range(10))
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 4])
+def test_the_processes_together_see_each_image_once_per_epoch(num_processes):
+    """Batches of 8 go into two epochs of 20 images without fitting one."""
+    shards = [
+        train_batches(numbered(20), batch_size=8, seed=0, process=process, num_processes=num_processes)
+        for process in range(num_processes)
+    ]
+    seen = np.concatenate([next(shard)["image"].ravel() for _ in range(5) for shard in shards])
+    np.testing.assert_array_equal(np.sort(seen[:20]), np.arange(20))
+    np.testing.assert_array_equal(np.sort(seen[20:]), np.arange(20))
+
+
+@pytest.mark.parametrize("treatment", [{}, {"flip": True}, {"stochastic_levels": 256}])
+def test_a_run_can_go_on_with_another_number_of_processes(treatment):
+    images = images_of(20, 256)
+    whole = train_batches(images, batch_size=8, seed=5, **treatment)
+    expected = [next(whole)["image"] for _ in range(6)]
+    for first, num_processes in ((0, 2), (3, 4), (4, 1)):
+        shards = [
+            train_batches(
+                images, batch_size=8, seed=5, first_batch=first, process=process, num_processes=num_processes, **treatment
+            )
+            for process in range(num_processes)
+        ]
+        for number in range(first, 6):
+            parts = [next(shard)["image"] for shard in shards]
+            assert {len(part) for part in parts} == {8 // num_processes}
+            np.testing.assert_array_equal(np.concatenate(parts), expected[number])
+
+
+def test_number_of_threads_changes_nothing():
+    one, four = (train_batches(numbered(20), batch_size=8, seed=0, num_threads=threads) for threads in (1, 4))
+    for _ in range(20):
+        np.testing.assert_array_equal(next(one)["image"], next(four)["image"])
+
+
+def test_npy_is_read_whole_or_from_the_disk(tmp_path):
+    images = images_of(40, 256, (5, 4, 3))
+    np.save(tmp_path / "x.npy", images)
+    kept = load_images("npy:x.npy", levels=256, channels=3, data_dir=str(tmp_path))
+    np.testing.assert_array_equal(np.concatenate([kept["train"], kept["validation"]]), images)
+    lazy = load_images("npy:x.npy", levels=256, channels=3, data_dir=str(tmp_path), memory_gib=0.0)
+    assert lazy["train"].shape == (36, 5, 4, 3)
+    np.testing.assert_array_equal(lazy["validation"][np.array([3, 1])], images[[39, 37]])
+    np.savez(tmp_path / "z.npy.npz", train=images)
+    (tmp_path / "z.npy.npz").rename(tmp_path / "z.npy")
+    for name, message in (("z.npy", "it is an npz file"), ("none.npy", "must name a file")):
+        with pytest.raises(InputError, match=message):
+            load_images(f"npy:{tmp_path}/{name}", levels=256, channels=3)
+    for content in (b"", b"text", (tmp_path / "x.npy").read_bytes()[:400]):
+        (tmp_path / "x.npy").write_bytes(content)
+        with pytest.raises(InputError, match=r"x\.npy is damaged or no npy file"):
+            load_images(f"npy:{tmp_path}/x.npy", levels=256, channels=3)

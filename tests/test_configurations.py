@@ -1,0 +1,73 @@
+"""The shipped configurations: the paper's models, with as many parameters as its sizes give."""
+
+import jax
+import numpy as np
+import pytest
+
+import pixel_rnn_jax as prnn
+from experiments import command
+from pixel_rnn_jax.checkpoint import abstract_params
+from pixel_rnn_jax.data import DataConfig
+from pixel_rnn_jax.optimizer import make_optimizer
+
+
+def convolution(inputs, outputs, taps=1):
+    return taps * inputs * outputs + outputs
+
+
+def rest(depth, h, head, outputs, channels):
+    """Stem, skip connections and head, which all models have."""
+    stem = convolution(channels, 2 * h, 49)
+    skips = depth * convolution(2 * h, 2 * h)
+    return stem + skips + convolution(2 * h, head) + convolution(head, head) + convolution(head, outputs)
+
+
+def recurrence(h, input_taps, state_taps):
+    """Input-to-state with bias, state-to-state without, and the initial h and c."""
+    return convolution(2 * h, 4 * h, input_taps) + state_taps * h * 4 * h + 2 * h
+
+
+def pixel_cnn(h):
+    return convolution(2 * h, h) + convolution(h, h, 9) + convolution(h, 2 * h)
+
+
+def row_lstm(h):
+    return recurrence(h, 3, 3) + convolution(h, 2 * h)
+
+
+def diagonal_bilstm(h):
+    return 2 * recurrence(h, 1, 2) + convolution(h, 2 * h)
+
+
+COLOUR = {"head": 1024, "outputs": 3 * 256, "channels": 3}
+BINARY = {"head": 32, "outputs": 1, "channels": 1}
+MODELS = {
+    "mnist_pixelcnn": (15 * pixel_cnn(16) + rest(15, 16, **BINARY), 70_465),
+    "mnist_rowlstm": (7 * row_lstm(16) + rest(7, 16, **BINARY), 80_129),
+    "mnist_diagonal_bilstm": (7 * diagonal_bilstm(16) + rest(7, 16, **BINARY), 73_633),
+    "mnist_diagonal_bilstm_1layer": (diagonal_bilstm(32) + rest(1, 32, **BINARY), 45_793),
+    "cifar_pixelcnn": (15 * pixel_cnn(128) + rest(15, 128, **COLOUR), 6_327_296),
+    "cifar_rowlstm": (12 * row_lstm(128) + rest(12, 128, **COLOUR), 10_410_752),
+    "cifar_diagonal_bilstm": (12 * diagonal_bilstm(128) + rest(12, 128, **COLOUR), 9_633_536),
+    "imagenet32_rowlstm": (12 * row_lstm(384) + rest(12, 384, **COLOUR), 77_101_824),
+    "imagenet64_rowlstm": (4 * row_lstm(512) + rest(4, 512, **COLOUR), 47_098_624),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameter_counts(name):
+    config = command.read_config(name, [])
+    params = abstract_params(prnn.PixelRNN(prnn.ModelConfig(**config.model)))
+    count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
+    assert (count, count) == MODELS[name]
+
+
+@pytest.mark.parametrize("path", sorted(command.SHIPPED.glob("[a-z]*_*.py")), ids=lambda path: path.stem)
+def test_every_configuration_can_be_used_and_says_how(path):
+    config = command.read_config(str(path), [])
+    prnn.ModelConfig(**config.model)
+    data = DataConfig(**config.data)
+    assert not data.flip, "the paper trains without augmentation"
+    make_optimizer(config.optimizer, config.num_steps)
+    assert f"python -m experiments.train --config=experiments/{path.name}" in path.read_text()
+    assert path.stem.startswith("digits") == (data.source == "digits")
