@@ -138,6 +138,15 @@ def test_files_that_cannot_be_read_in_any_order_are_refused(tmp_path):
         open_tfds("mnist", tmp_path, channels=1)
 
 
+def test_images_of_several_sizes_need_a_size(tmp_path):
+    images = [*random_images(5, 40, 64, 3), *random_images(3, 64, 40, 3)]
+    store("downsampled_imagenet/64x64", tmp_path, {"train": images, "validation": images})
+    with pytest.raises(InputError, match=r"others are (40x64|64x40); data.size cuts and reduces them"):
+        open_tfds("downsampled_imagenet/64x64", tmp_path).decode()
+    dataset = open_tfds("downsampled_imagenet/64x64", tmp_path, size=(20, 20))
+    assert dataset.images("validation").shape == (8, 20, 20, 3)
+
+
 def test_a_set_without_training_images_is_refused(tmp_path):
     store("mnist", tmp_path, {"test": random_images(4, 28, 28, 1)})
     with pytest.raises(InputError, match="must have a split train; got test"):

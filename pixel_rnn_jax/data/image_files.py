@@ -64,6 +64,14 @@ def fit(image: UInt8[np.ndarray, "H W C"], size: tuple[int, int]) -> UInt8[np.nd
     return np.stack([np.asarray(channel) for channel in fitted], axis=-1)
 
 
+def check_same_size(size: tuple[int, int], others: tuple[int, int]) -> None:
+    """Raises `InputError` unless an image is of the size that the others have."""
+    if size != others:
+        raise InputError(
+            f"is {size[0]}x{size[1]} pixels, others are {others[0]}x{others[1]}; data.size cuts and reduces them to one size"
+        )
+
+
 def _open(file: Path | io.BytesIO) -> Image.Image:
     try:
         image = Image.open(file, formats=FORMATS)

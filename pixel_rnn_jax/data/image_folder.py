@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.image_files import MODES, decode, fit, read_size
+from pixel_rnn_jax.data.image_files import MODES, check_same_size, decode, fit, read_size
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
@@ -80,8 +80,7 @@ def _check(
 def _check_file(path: Path, size: tuple[int, int] | None, config: DataConfig, channels: int) -> None:
     height, width = read_size(path)
     if config.size is None:
-        if size is not None and size != (height, width):
-            raise InputError(f"is {height}x{width} pixels, others are {size[0]}x{size[1]}; data.size cuts and reduces them")
+        check_same_size((height, width), size or (height, width))
     elif height < size[0] or width < size[1]:
         raise InputError(f"is {height}x{width} pixels, smaller than data.size ({size[0]}x{size[1]})")
     if config.skip_bad:  # what only decoding tells must be known before the images are counted

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.image_files import MODES, decode, fit
+from pixel_rnn_jax.data.image_files import MODES, check_same_size, decode, fit
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
@@ -34,8 +34,7 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
     if not builder.data_path.exists():
         _prepare(builder)
     feature = _image_feature(builder, channels)
-    sizes = feature.shape[:2]
-    size = config.size or (None if None in sizes else sizes)
+    stored_size = None if None in feature.shape[:2] else tuple(feature.shape[:2])
     splits = {}
     for split in SPLITS:
         if split in builder.info.splits:
@@ -46,8 +45,16 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
                     f"{builder.data_path} holds {builder.info.file_format.value} files, which cannot be read in any order;"
                     " TFDS must prepare the set with file_format='array_record'."
                 ) from None
-            splits[split] = _lazy_images(records, f"tfds:{argument}, {split}", size, channels)
-            size = splits[split].shape[1:3]
+            stored_size = stored_size or decode(io.BytesIO(records[0]["image"]), channels=channels).shape[:2]
+            read = functools.partial(
+                _read_records,
+                records=records,
+                name=f"tfds:{argument}, {split}",
+                channels=channels,
+                size=config.size,
+                stored_size=stored_size,
+            )
+            splits[split] = LazyImages(read, _original_order(records), (*(config.size or stored_size), channels))
     if "train" not in splits:
         raise InputError(f"tfds:{argument} must have a split train; got {', '.join(builder.info.splits)}.")
     return Source(splits, levels=2 if builder.name in BINARY else 256)
@@ -118,24 +125,24 @@ def _image_feature(builder: Any, channels: int) -> Any:
     return feature
 
 
-def _lazy_images(records: Any, name: str, size: tuple[int, int] | None, channels: int) -> LazyImages:
-    read = functools.partial(_read_records, records=records, name=name, size=size, channels=channels)
-    size = size or read(np.array([0])).shape[1:3]
-    return LazyImages(read, _original_order(records), (*size, channels))
-
-
 def _read_records(
-    numbers: Integer[np.ndarray, " B"], *, records: Any, name: str, size: tuple[int, int] | None, channels: int
+    numbers: Integer[np.ndarray, " B"],
+    *,
+    records: Any,
+    name: str,
+    channels: int,
+    size: tuple[int, int] | None,
+    stored_size: tuple[int, int],
 ) -> UInt8[np.ndarray, "B H W C"]:
     images = []
     for number, example in zip(numbers, records.__getitems__(numbers.tolist()), strict=True):
         try:
             image = decode(io.BytesIO(example["image"]), channels=channels)
+            if size is None:
+                check_same_size(image.shape[:2], stored_size)
             images.append(image if size is None else fit(image, size))
         except InputError as error:
             raise InputError(f"{name}: image {number} {error}.") from None
-    if len({image.shape for image in images}) > 1:
-        raise InputError(f"{name}: the images must be of one size, or data.size be given.")
     return np.stack(images)
 
 
