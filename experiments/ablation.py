@@ -6,6 +6,7 @@ where it was interrupted. Any base configuration and --config.FIELD=VALUE will d
 cifar_rowlstm.
 """
 
+import contextlib
 import csv
 import json
 import sys
@@ -71,16 +72,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command.make_parser("ablation", __doc__)
     parser.add_argument("--table", required=True, choices=TABLES, help="Table 2 or Table 3")
     command.add_config_flag(parser)
+    command.add_allow_config_change_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     table, workdir = TABLES[args.table], Path(args.workdir)
     configs = [_config_of(row, command.read_config(args.config, overrides)) for row in table.rows]
     results = []
     for number, (row, config) in enumerate(zip(table.rows, configs, strict=True), start=1):
         print(f"[{number}/{len(table.rows)}] {args.table}: {row.name}", file=sys.stderr)
-        results.append(_result(config, workdir / args.table / row.name))
+        results.append(_result(config, workdir / args.table / row.name, allow_config_change=args.allow_config_change))
         write_table(workdir / args.table, table, results, command=" ".join([args.config, *overrides]))
     print((workdir / f"{args.table}.md").read_text(), end="")
+    diverged = [row.name for row, result in zip(table.rows, results, strict=True) if "best_step" not in result]
     print(*(workdir / f"{args.table}.{suffix}" for suffix in ("md", "csv", "png")))
+    if diverged:
+        raise FloatingPointError(f"these runs diverged: {', '.join(diverged)}.")
 
 
 def _config_of(row: Row, config: ConfigDict) -> ConfigDict:
@@ -88,22 +93,23 @@ def _config_of(row: Row, config: ConfigDict) -> ConfigDict:
     return config
 
 
-def _result(config: ConfigDict, workdir: Path) -> dict:
-    """Scores of a run that is finished; of one that is not, after training it."""
+def _result(config: ConfigDict, workdir: Path, *, allow_config_change: bool) -> dict:
+    """Scores of a run that is finished; of one that is not, after training it. Without scores, if it diverged."""
     file, fields = workdir / RESULT, json.loads(config.to_json_best_effort())
-    if file.exists():
+    with contextlib.suppress(OSError, ValueError):  # there is none, or a kill cut it short
         result = json.loads(file.read_text())
         if result["config"] == fields:
             return result
-    score = train(config, workdir)
-    _, _, run = load_run(workdir)
-    nats = run["record"]["best_nats"]
-    result = {
-        "config": fields,
-        "validation_bits_per_dim": bits_per_dim(-nats, run["image_shape"]),
-        f"{score.split}_bits_per_dim": score.bits_per_dim,
-        "best_step": run["record"]["best_step"],
-    }
+    result = {"config": fields}
+    try:
+        score = train(config, workdir, allow_config_change=allow_config_change)
+    except FloatingPointError as error:
+        print(f"{workdir.name} diverged: {error}", file=sys.stderr)
+    else:
+        _, _, run = load_run(workdir)
+        result["validation_bits_per_dim"] = bits_per_dim(-run["record"]["best_nats"], run["image_shape"])
+        result["best_step"] = run["record"]["best_step"]
+        result[f"{score.split}_bits_per_dim"] = score.bits_per_dim
     file.write_text(json.dumps(result, indent=2) + "\n")
     return result
 
@@ -114,23 +120,29 @@ def write_table(path: Path, table: Table, results: Sequence[dict], *, command: s
     rows = [
         (
             row.name.replace("_", " "),
-            f"{result['validation_bits_per_dim']:.4f}",
+            f"{result['validation_bits_per_dim']:.4f}" if "validation_bits_per_dim" in result else "diverged",
             f"{result['test_bits_per_dim']:.4f}" if "test_bits_per_dim" in result else "",
-            result["best_step"],
+            result.get("best_step", ""),
             f"{row.published:.2f}",
         )
         for row, result in zip(table.rows, results, strict=False)
     ]
     with path.with_suffix(".csv").open("w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
-    steps = results[0]["config"]["num_steps"]
-    lines = [f"## {table.title}", "", f"`{command}`: {steps} steps each, scores of the best checkpoint on validation.", ""]
+    config = results[0]["config"]
+    validation = f"{config['eval_images'] or 'all'} validation images"
+    lines = [
+        f"## {table.title}",
+        "",
+        f"`{command}`: {config['num_steps']} steps each, the best checkpoint on {validation}.",
+        "",
+    ]
     lines += [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     save_comparison(
         path.with_suffix(".png"),
         [row[0] for row in rows],
-        measured=np.array([float(row[1]) for row in rows]),
+        measured=np.array([result.get("validation_bits_per_dim", np.nan) for result in results]),
         published=np.array([float(row[4]) for row in rows]),
         title=table.title,
     )

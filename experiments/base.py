@@ -15,6 +15,7 @@ def get_config() -> ConfigDict:
             "log_every": 10,  # steps between rows of training metrics
             "patience": 0,  # validations without improvement after which training stops; 0: never
             "eval_images": 0,  # validation images that are scored during training, drawn at random; 0: all
+            "test_images": 0,  # the same, of the images that are scored at the end
             "data": {  # see pixel_rnn_jax.data.DataConfig
                 "source": "digits",  # digits | npz:PATH | npy:PATH | folder:PATH | tfds:NAME
                 "data_dir": config_dict.placeholder(str),  # where relative paths start; TFDS's directory of prepared sets

@@ -6,12 +6,14 @@ Uniform, independent pixels, and a multivariate Gaussian, on the data of a confi
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import UInt8
 
 from experiments import command
 from pixel_rnn_jax import baselines
-from pixel_rnn_jax.data.image_set import in_order
+from pixel_rnn_jax.data import Dataset, in_order
 from pixel_rnn_jax.evaluate import score
 from pixel_rnn_jax.progress import progress_bar
 
@@ -23,34 +25,35 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command.make_parser("baselines", __doc__, workdir=False)
     command.add_config_flag(parser)
     parser.add_argument("--split", help="split to score; test, or validation where there is no test, if not given")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the scores to this file, as JSON")
+    command.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     config = command.read_config(args.config, overrides).to_dict()
     dataset = command.open_dataset(config)
     split = args.split or ("test" if "test" in dataset.splits else "validation")
     images, levels = dataset.images(split), config["model"]["levels"]
 
-    def train_images(name: str):
-        train = dataset.images("train")
-        with progress_bar(len(train), unit="image", description=f"fitting {name}", delay=2.0) as bar:
-            for chunk in in_order(train, batch_size=CHUNK, num_threads=1):
-                yield chunk
-                bar.update(len(chunk))
-
-    fits = {
-        "uniform": lambda name: baselines.uniform(levels),
-        "independent pixels": lambda name: baselines.independent_pixels(train_images(name), levels),
-        "multivariate Gaussian": lambda name: baselines.gaussian(train_images(name), levels),
-    }
-    scores = {}
     print(f"{len(images)} images of {dataset.config.source}, {dataset.config.treatment}")
-    for name, fit in fits.items():
-        scores[name] = score(fit(name), split, in_order(images, batch_size=CHUNK, num_threads=1), dataset.image_shape)
+    scores = {}
+    for name, log_prob in (
+        ("uniform", baselines.uniform(levels)),
+        ("independent pixels", baselines.independent_pixels(train_images(dataset), levels)),
+        ("multivariate Gaussian", baselines.gaussian(train_images(dataset), levels)),
+    ):
+        scores[name] = score(log_prob, split, in_order(images, batch_size=CHUNK, num_threads=1), dataset.image_shape)
         print(f"{name:22}", scores[name], flush=True)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         records = {name: dataclasses.asdict(value) for name, value in scores.items()}
         args.json.write_text(json.dumps(records, indent=2) + "\n")
+
+
+def train_images(dataset: Dataset) -> Iterator[UInt8[np.ndarray, "_ H W C"]]:
+    """The training images in batches, with a bar that shows how far a baseline has got with them."""
+    images = dataset.images("train")
+    with progress_bar(len(images), unit="image", description="fitting", delay=2.0, leave=False) as bar:
+        for batch in in_order(images, batch_size=CHUNK, num_threads=dataset.config.num_threads):
+            yield batch
+            bar.update(len(batch))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from experiments import base
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
+from pixel_rnn_jax.model import ModelConfig
 from pixel_rnn_jax.stopping import Interrupted
 
 SHIPPED = Path(__file__).parent
@@ -58,6 +59,13 @@ def make_parser(name: str, description: str, *, workdir: bool = True) -> argpars
 def add_config_flag(parser: argparse.ArgumentParser) -> None:
     """Adds --config, for `read_config`."""
     parser.add_argument("--config", required=True, help="configuration file, or the name of a shipped one")
+
+
+def add_allow_config_change_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --allow_config_change, for `train`."""
+    parser.add_argument(
+        "--allow_config_change", action="store_true", help="go on with a run although its configuration was another"
+    )
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
@@ -117,9 +125,11 @@ def open_dataset(config: dict, data_dir: str | None = None) -> Dataset:
       config: of the run.
       data_dir: where the data is now, if it was moved.
     """
-    model = config["model"]
-    data = DataConfig(**{**config["data"], **({} if data_dir is None else {"data_dir": data_dir})})
-    return Dataset(data, levels=model["levels"], channels=model["channels"])
+    model = ModelConfig(**config["model"])
+    data = DataConfig(**config["data"])
+    if data_dir is not None:
+        data = dataclasses.replace(data, data_dir=data_dir)
+    return Dataset(data, levels=model.levels, channels=model.channels)
 
 
 def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:

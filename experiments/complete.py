@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Completes images of a split, and writes them as a sheet."""
     parser = command.make_parser("complete", __doc__)
     parser.add_argument("--split", default="test", help="train, validation or test")
-    parser.add_argument("--num", type=int, default=8, help="number of images, picked at random")
+    parser.add_argument("--num", type=int, help="number of images, picked at random; 8 if there are as many, if not given")
     parser.add_argument("--completions", type=int, default=6, help="completions of each image")
     parser.add_argument("--keep", type=float, default=0.5, help="share of the rows, from the top, that is known")
     command.add_seed_flag(parser, "the choice of images and the random key")
@@ -36,15 +36,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"--completions must be at least 1; got {args.completions}.")
     model, params, run = load_run(args.workdir)
     images = command.open_dataset(run["config"], args.data_dir).images(args.split)
-    if not 1 <= args.num <= len(images):
-        raise InputError(f"--num must be from 1 to {len(images)}, the images in {args.split}; got {args.num}.")
-    originals = images[np.random.default_rng(args.seed).choice(len(images), args.num, replace=False)]
+    num = min(8, len(images)) if args.num is None else args.num
+    if not 1 <= num <= len(images):
+        raise InputError(f"--num must be from 1 to {len(images)}, the images in {args.split}; got {num}.")
+    originals = images[np.random.default_rng(args.seed).choice(len(images), num, replace=False)]
     height, width = originals.shape[1:3]
     known = np.broadcast_to(np.arange(height)[:, None] < round(args.keep * height), (height, width))
-    print(f"completing {args.num} images, {args.completions} times each", file=sys.stderr)
+    print(f"completing {num} images, {args.completions} times each", file=sys.stderr)
     starts = originals.repeat(args.completions, axis=0)
     completed = np.asarray(complete(model, params, jax.random.key(args.seed), starts, known, args.temperature))
-    completed = completed.reshape(args.num, args.completions, *originals.shape[1:])
+    completed = completed.reshape(num, args.completions, *originals.shape[1:])
     if args.npz:
         command.write_arrays(args.npz, originals=originals, known=known, completions=completed)
 

@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     batch_size = run["config"]["batch_size"] if args.batch_size is None else args.batch_size
     mesh = make_mesh()
     check_batch_size(batch_size, mesh)
-    score = evaluate(model, params, args.split, images, batch_size=batch_size, mesh=mesh)
+    score = evaluate(
+        model, params, args.split, images, batch_size=batch_size, mesh=mesh, num_threads=dataset.config.num_threads
+    )
     command.report(score, dataset.config, args.json)
 
 

@@ -14,9 +14,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Trains, and prints the score of the best checkpoint."""
     parser = command.make_parser("train", __doc__)
     command.add_config_flag(parser)
-    parser.add_argument(
-        "--allow_config_change", action="store_true", help="go on with a run although its configuration was another"
-    )
+    command.add_allow_config_change_flag(parser)
     command.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     config = command.read_config(args.config, overrides)

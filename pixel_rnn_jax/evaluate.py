@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Float32, UInt8
 
 from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
+from pixel_rnn_jax.progress import progress_bar
 from pixel_rnn_jax.sharding import replicated, shard_batch
 
 
@@ -37,7 +38,9 @@ class Score:
         return f"{self.split} {self.nats:.2f} nats {self.bits_per_dim:.4f} bits/dim"
 
 
-def evaluate(model: nn.Module, params: Any, split: str, images: ImageSet, *, batch_size: int, mesh: Mesh) -> Score:
+def evaluate(
+    model: nn.Module, params: Any, split: str, images: ImageSet, *, batch_size: int, mesh: Mesh, num_threads: int = 1
+) -> Score:
     """Scores every image of a split once, each with the same weight.
 
     Args:
@@ -47,12 +50,18 @@ def evaluate(model: nn.Module, params: Any, split: str, images: ImageSet, *, bat
       images: integers [N, H, W, C] in [0, levels).
       batch_size: images at a time; a multiple of the mesh's devices.
       mesh: devices over which the batch is sharded.
+      num_threads: that decode images ahead, if they are not in memory.
 
     Returns:
       The score.
     """
     params = jax.device_put(params, replicated(mesh))
-    sums = [_sum_of_nats(model, params, shard_batch(batch, mesh)) for batch in eval_batches(images, batch_size=batch_size)]
+    sums = []
+    with progress_bar(len(images), unit="image", description=f"scoring {split}", delay=5.0, leave=False) as bar:
+        for batch in eval_batches(images, batch_size=batch_size, num_threads=num_threads):
+            sums.append(_sum_of_nats(model, params, shard_batch(batch, mesh)))
+            jax.block_until_ready(sums[-2:][0])  # the device has the next batch at hand, but not all of them
+            bar.update(int(batch["mask"].sum()))
     nats = sum(map(float, sums)) / len(images)
     return Score(split, len(images), nats, bits_per_dim(-nats, images.shape[1:]))
 

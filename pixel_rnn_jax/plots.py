@@ -91,7 +91,7 @@ def save_comparison(
     Args:
       path: of the PNG file.
       names: of the rows.
-      measured: in bits/dim.
+      measured: in bits/dim; NaN leaves a gap.
       published: in bits/dim.
       title: above the plot.
     """
@@ -101,7 +101,8 @@ def save_comparison(
     ):
         axes.plot(range(len(names)), values, marker="o")
         for place, value in enumerate(values):
-            axes.annotate(f"{value:.2f}", (place, value), xytext=(6, 6), textcoords="offset points")
+            if np.isfinite(value):
+                axes.annotate(f"{value:.2f}", (place, value), xytext=(6, 6), textcoords="offset points")
         axes.set(title=label, ylabel="validation bits/dim")
         axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 4 else 0)
         axes.margins(x=0.1, y=0.2)

@@ -5,7 +5,9 @@ import sys
 from tqdm import tqdm
 
 
-def progress_bar(total: int, *, done: int = 0, unit: str, description: str | None = None, delay: float = 0.0) -> tqdm:
+def progress_bar(
+    total: int, *, done: int = 0, unit: str, description: str | None = None, delay: float = 0.0, leave: bool = True
+) -> tqdm:
     """A tqdm bar; in a log file, where lines pile up, it is written every 10 seconds only.
 
     Args:
@@ -14,6 +16,7 @@ def progress_bar(total: int, *, done: int = 0, unit: str, description: str | Non
       unit: name of one.
       description: written before the bar.
       delay: seconds for which the work may go on before the bar appears.
+      leave: whether it stays when the work is done.
     """
     return tqdm(
         total=total,
@@ -21,6 +24,7 @@ def progress_bar(total: int, *, done: int = 0, unit: str, description: str | Non
         unit=unit,
         desc=description,
         delay=delay,
+        leave=leave,
         file=sys.stderr,
         mininterval=0.1 if sys.stderr.isatty() else 10,
         dynamic_ncols=True,

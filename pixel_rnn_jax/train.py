@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
 from pixel_rnn_jax.checkpoint import Checkpoints, Record, abstract_params, changed_fields, load, restore_model
-from pixel_rnn_jax.data import Batch, DataConfig, Dataset, ImageSet
+from pixel_rnn_jax.data import Batch, DataConfig, Dataset, ImageSet, LazyImages
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score, evaluate
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
@@ -121,8 +121,9 @@ def prepare(config: ConfigDict) -> Setup:
             raise InputError(f"{name} must be at least 1; got {config[name]}.")
     if config.seed < 0:
         raise InputError(f"seed must be at least 0; got {config.seed}.")
-    if config.eval_images < 0:
-        raise InputError(f"eval_images must be at least 0 (all); got {config.eval_images}.")
+    for name in ("eval_images", "test_images"):
+        if config[name] < 0:
+            raise InputError(f"{name} must be at least 0 (all); got {config[name]}.")
     if config.patience < 0:
         raise InputError(f"patience must be at least 0 (never stop early); got {config.patience}.")
     if not 0 <= config.optimizer.ema_decay < 1:
@@ -176,7 +177,7 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
     update = functools.partial(train_step, model=setup.model, optimizer=setup.optimizer, ema_decay=config.optimizer.ema_decay)
     update = jax.jit(update, donate_argnums=0)
     learning_rate = learning_rate_schedule(config.optimizer, config.num_steps)
-    validation = _validation_images(setup)
+    validation = _some(setup.data.images("validation"), config.eval_images)
     first = int(state.step) + 1
     batches = setup.data.train_batches(  # one for each step: the step is the position in the data
         batch_size=config.batch_size,
@@ -259,7 +260,7 @@ def train(config: ConfigDict, workdir: str | Path, *, allow_config_change: bool 
         best_step = checkpoints.best_step
     _, params = load(workdir)
     split = "test" if "test" in setup.data.splits else "validation"
-    score = score_images(setup, params, split, setup.data.images(split))
+    score = score_images(setup, params, split, _some(setup.data.images(split), config.test_images))
     title = f"{config.model.layer} on {config.data.source}: {score}"
     save_curves(Path(workdir) / "curves.png", read_metrics(workdir), best_step=best_step, title=title)
     return score
@@ -267,11 +268,20 @@ def train(config: ConfigDict, workdir: str | Path, *, allow_config_change: bool 
 
 def score_images(setup: Setup, params: Any, split: str, images: ImageSet) -> Score:
     """Evaluates parameters on images of a split."""
-    return evaluate(setup.model, params, split, images, batch_size=setup.config.batch_size, mesh=setup.mesh)
+    config = setup.config
+    return evaluate(
+        setup.model,
+        params,
+        split,
+        images,
+        batch_size=config.batch_size,
+        mesh=setup.mesh,
+        num_threads=config.data.num_threads,
+    )
 
 
-def _validation_images(setup: Setup) -> ImageSet:
-    images, count = setup.data.images("validation"), setup.config.eval_images
+def _some(images: ImageSet, count: int) -> UInt8[np.ndarray, "M H W C"] | LazyImages:
+    """So many images of a set, drawn at random but always the same; all, if `count` is 0."""
     if not 0 < count < len(images):
         return images
     return images[np.sort(np.random.default_rng(0).choice(len(images), count, replace=False))]

@@ -18,6 +18,7 @@ import pixel_rnn_jax as prnn
 from experiments import ablation, baselines, command, complete, evaluate, sample, train
 from experiments.__main__ import main as pixel_rnn
 from pixel_rnn_jax import train as train_module
+from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
@@ -259,11 +260,11 @@ def test_ablation_writes_the_table_and_does_no_run_twice(tmp_path, capsys, monke
     tiny = [f"--config.{field}" for field in TINY]
     trained, interrupt_at = [], 3
 
-    def tracked(config, workdir):
+    def tracked(config, workdir, **options):
         trained.append(Path(workdir).name)
         if len(trained) == interrupt_at:
             raise KeyboardInterrupt
-        return train_module.train(config, workdir)
+        return train_module.train(config, workdir, **options)
 
     monkeypatch.setattr(ablation, "train", tracked)
     assert run_in_process(ablation.main, *flags, *tiny) == 130
@@ -290,8 +291,34 @@ def test_ablation_writes_the_table_and_does_no_run_twice(tmp_path, capsys, monke
     assert "batch_size: 8 -> 16" in error
 
 
-def test_depths_of_the_table_are_the_papers():
-    assert [row.fields["depth"] for row in ablation.TABLES["depth"].rows] == [1, 2, 3, 6, 9, 12]
+def test_tables_hold_the_papers_figures():
+    residual_skip = [(*row.fields.values(), row.published) for row in ablation.TABLES["residual_skip"].rows]
+    assert residual_skip == [(False, False, 3.22), (False, True, 3.09), (True, False, 3.07), (True, True, 3.06)]
+    depth = [(row.fields["depth"], row.published) for row in ablation.TABLES["depth"].rows]
+    assert depth == [(1, 3.30), (2, 3.20), (3, 3.17), (6, 3.09), (9, 3.08), (12, 3.06)]
+
+
+def test_a_run_that_diverges_does_not_hold_up_the_table(tmp_path, monkeypatch, capsys):
+    def fake(config, workdir, **options):
+        workdir.mkdir(parents=True)
+        if config.model.depth == 3:
+            raise FloatingPointError("step 7 gave nats = nan")
+        return Score("test", 1, 1.0, float(config.model.depth))
+
+    record = {"record": {"best_nats": np.log(2) * 192, "best_step": 5}, "image_shape": [8, 8, 3]}
+    monkeypatch.setattr(ablation, "train", fake)
+    monkeypatch.setattr(ablation, "load_run", lambda workdir: (None, None, record))
+    flags = ("--table=depth", "--config=digits_pixelcnn", f"--workdir={tmp_path}")
+    assert "these runs diverged: depth_3" in run_in_process(ablation.main, *flags)
+    assert "step 7 gave nats = nan" in capsys.readouterr().err
+    rows = [row.split(",")[:4] for row in (tmp_path / "depth.csv").read_text().splitlines()]
+    assert rows[1] == ["depth 1", "1.0000", "1.0000", "5"]
+    assert rows[3] == ["depth 3", "diverged", "", ""]
+    assert rows[6] == ["depth 12", "1.0000", "12.0000", "5"]
+    (tmp_path / "depth" / "depth_1" / "result.json").write_text("")  # as a kill may leave it
+    monkeypatch.setattr(ablation, "train", lambda *args, **options: Score("test", 1, 1.0, 9.0))
+    run_in_process(ablation.main, *flags)
+    assert (tmp_path / "depth.csv").read_text().splitlines()[1].startswith("depth 1,1.0000,9.0000")
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,29 @@ def test_every_configuration_can_be_used_and_says_how(path):
     prnn.ModelConfig(**config.model)
     data = DataConfig(**config.data)
     assert not data.flip, "the paper trains without augmentation"
+    assert (data.binarization, data.quantize) == ("none", False)
     make_optimizer(config.optimizer, config.num_steps)
     assert f"python -m experiments.train --config=experiments/{path.name}" in path.read_text()
     assert path.stem.startswith("digits") == (data.source == "digits")
+
+
+@pytest.mark.parametrize(
+    "names,source,size,batch_size,levels",
+    [
+        (
+            ["mnist_pixelcnn", "mnist_rowlstm", "mnist_diagonal_bilstm", "mnist_diagonal_bilstm_1layer"],
+            "tfds:binarized_mnist",
+            None,
+            16,
+            2,
+        ),
+        (["cifar_pixelcnn", "cifar_rowlstm", "cifar_diagonal_bilstm"], "tfds:cifar10", None, 16, 256),
+        (["imagenet32_rowlstm"], "tfds:downsampled_imagenet/32x32", (32, 32), 64, 256),
+        (["imagenet64_rowlstm"], "tfds:downsampled_imagenet/64x64", (64, 64), 32, 256),
+    ],
+)
+def test_data_and_batches_are_the_papers(names, source, size, batch_size, levels):
+    for name in names:
+        config = command.read_config(name, [])
+        data = DataConfig(**config.data)
+        assert (data.source, data.size, config.batch_size, config.model.levels) == (source, size, batch_size, levels)

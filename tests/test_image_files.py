@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pixel_rnn_jax.data.image_files import decode, fit, read_size
 from pixel_rnn_jax.errors import InputError
@@ -60,6 +60,24 @@ def test_exif_orientation_is_heeded():
     file = encoded(image, "PNG", exif=exif)
     assert read_size(file) == (16, 8)
     np.testing.assert_array_equal(decode(file, channels=3), np.rot90(np.asarray(image), -1))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_orientations_are_those_of_pillow(orientation):
+    image = Image.fromarray(pixels(8, 16))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = encoded(image, "PNG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(file))
+    assert read_size(file) == expected.size[::-1]
+    np.testing.assert_array_equal(decode(file, channels=3), np.asarray(expected))
+
+
+def test_a_second_picture_in_a_jpeg_is_no_animation():
+    first = Image.fromarray(pixels(8, 16))
+    file = encoded(first, "MPO", save_all=True, append_images=[Image.fromarray(pixels(8, 16))])
+    alone = encoded(first, "JPEG")
+    np.testing.assert_array_equal(decode(file, channels=3), decode(alone, channels=3))
 
 
 def test_opaque_alpha_is_dropped():

@@ -1,5 +1,9 @@
 """A folder of pictures as a source."""
 
+import multiprocessing
+import shutil
+
+import cloudpickle
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,8 +48,14 @@ def test_subfolders_may_be_the_splits(tmp_path):
     dataset = open_folder(tmp_path)
     for split, array in images.items():
         np.testing.assert_array_equal(dataset.images(split), array)
+    (tmp_path / "labels.csv").write_text("0")
+    open_folder(tmp_path)
     (tmp_path / "valid").mkdir()
-    with pytest.raises(InputError, match=r"beside train/ there may be validation/ and test/; got valid"):
+    with pytest.raises(InputError, match=r"must hold train/, and beside it .* got test, train, valid, validation"):
+        open_folder(tmp_path)
+    shutil.rmtree(tmp_path / "train")
+    shutil.rmtree(tmp_path / "valid")
+    with pytest.raises(InputError, match=r"must hold train/, and beside it .* got test, validation"):
         open_folder(tmp_path)
 
 
@@ -65,10 +75,11 @@ def test_bad_files_are_named_or_counted(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("not an image")
     Image.fromarray(images[0]).save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-40])
-    with pytest.raises(InputError, match=r"(cut.png is a damaged image|notes.txt is no PNG, JPEG or WebP image).*skip_bad"):
+    Image.fromarray(np.repeat(images[0], 4, -1)[..., :4]).save(tmp_path / "transparent.webp", lossless=True)
+    with pytest.raises(InputError, match=r"(cut.png|notes.txt|transparent.webp) is .*skip_bad"):
         open_folder(tmp_path)
     dataset = open_folder(tmp_path, skip_bad=True)
-    assert "skipped 2 of 12 files" in capsys.readouterr().err
+    assert "skipped 3 of 13 files" in capsys.readouterr().err
     assert as_set(dataset.images("train"), dataset.images("validation")) == as_set(images)
 
 
@@ -102,4 +113,21 @@ def test_worker_processes_give_the_same_batches(tmp_path):
     workers = open_folder(tmp_path, memory_gib=0.0, num_workers=2).train_batches(batch_size=8, seed=0, first_batch=3)
     for _ in range(7):
         np.testing.assert_array_equal(next(alone)["image"], next(workers)["image"])
+    assert len(multiprocessing.active_children()) >= 2
     workers.close()
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    images = write_images(tmp_path / "elsewhere", 4)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "link").symlink_to(tmp_path / "elsewhere")
+    dataset = open_folder(tmp_path / "pictures")
+    assert as_set(dataset.images("train"), dataset.images("validation")) == as_set(images)
+
+
+def test_what_worker_processes_get_is_small(tmp_path):
+    write_images(tmp_path, 20, (64, 64, 3))
+    np.save(tmp_path / "x.npy", np.zeros((20, 64, 64, 3), np.uint8))
+    for source in (f"folder:{tmp_path}", f"npy:{tmp_path}/x.npy"):
+        dataset = Dataset(DataConfig(source=source, memory_gib=0.0, skip_bad=True), levels=256, channels=3)
+        assert len(cloudpickle.dumps(dataset.images("train"))) < 10_000

@@ -96,7 +96,7 @@ def test_images_are_reduced_to_the_size_asked_for(data_dir):
     means = random_images(3, 64, 64, 3).reshape(3, 32, 2, 32, 2, 3).mean((2, 4))
     stored = sorted(dataset.images("validation").astype(float), key=lambda image: image[0, 0, 0])
     np.testing.assert_allclose(stored, sorted(means, key=lambda image: image[0, 0, 0]), atol=1)
-    with pytest.raises(InputError, match=r"image 0 is 64x64 pixels, smaller than data.size \(65x65\)"):
+    with pytest.raises(InputError, match=r"image 0 of train is 64x64 pixels, smaller than data.size \(65x65\)"):
         open_tfds("downsampled_imagenet/64x64", data_dir, size=(65,))
 
 
@@ -109,7 +109,7 @@ def test_images_are_reduced_to_the_size_asked_for(data_dir):
         ("mnist:9.9.9", {}, "cannot be loaded at version 9.9.9, only"),
         ("cifar10", {"channels": 1}, "model.channels must be 3 for tfds:cifar10"),
         ("cifar10", {"levels": 8}, "model.levels must be 256 for tfds:cifar10; got 8. data.quantize=True reduces them"),
-        ("svhn_cropped", {}, r"is not at .*; to prepare it, TFDS needs TensorFlow: pip install 'pixel_rnn_jax.tfds.'"),
+        ("svhn_cropped", {}, r"is not at .*TFDS needs TensorFlow: pip install tensorflow-cpu\. To give the files by hand"),
     ],
 )
 def test_what_cannot_be_read_costs_one_line(data_dir, monkeypatch, name, fields, message):
@@ -126,7 +126,7 @@ def test_a_failed_download_says_first_what_is_tried(data_dir, monkeypatch, capsy
         raise ConnectionError("no network")
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
-    with pytest.raises(InputError, match=r"could not prepare it \(ConnectionError: no network\); put the prepared set there"):
+    with pytest.raises(InputError, match=r"could not prepare it \(ConnectionError: no network\)\. To give the files by hand"):
         open_tfds("fashion_mnist", data_dir, channels=1)
 
 
@@ -145,6 +145,35 @@ def test_images_of_several_sizes_need_a_size(tmp_path):
         open_tfds("downsampled_imagenet/64x64", tmp_path).decode()
     dataset = open_tfds("downsampled_imagenet/64x64", tmp_path, size=(20, 20))
     assert dataset.images("validation").shape == (8, 20, 20, 3)
+
+
+def test_damaged_files_cost_one_line(tmp_path):
+    store("mnist", tmp_path, {"train": random_images(200, 28, 28, 1)})
+    folder = next(tmp_path.glob("mnist/*"))
+    records, info = next(folder.glob("*array_record*")), folder / "dataset_info.json"
+    whole, said = records.read_bytes(), info.read_text()
+    for content in (whole[: len(whole) // 2], whole[:2000] + bytes(2000) + whole[4000:], b""):
+        records.write_bytes(content)
+        with pytest.raises(InputError, match=f"{folder} is damaged"):
+            open_tfds("mnist", tmp_path, channels=1).decode()
+    records.unlink()
+    with pytest.raises(InputError, match=f"{folder} is damaged"):
+        open_tfds("mnist", tmp_path, channels=1).decode()
+    info.write_text(said[:40])
+    with pytest.raises(InputError, match="tfds:mnist cannot be opened"):
+        open_tfds("mnist", tmp_path, channels=1)
+    info.unlink()
+    with pytest.raises(InputError, match=f"{folder} is incomplete"):
+        open_tfds("mnist", tmp_path, channels=1)
+
+
+def test_another_version_that_is_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
+    store("mnist", tmp_path, {"train": random_images(4, 28, 28, 1)})
+    folder = next(tmp_path.glob("mnist/*"))
+    folder.rename(folder.with_name("1.0.0"))
+    with pytest.raises(InputError, match=r"there is 1.0.0: tfds:mnist:1.0.0"):
+        open_tfds("mnist", tmp_path, channels=1)
 
 
 def test_a_set_without_training_images_is_refused(tmp_path):

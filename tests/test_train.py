@@ -277,3 +277,19 @@ def test_changed_fields_are_listed():
     old = {"a": 1, "b": {"c": None, "d": 2}, "gone": 0}
     new = {"a": 1, "b": {"c": "x", "d": 3}, "new": 0}
     assert changed_fields(old, new) == ['b.c: null -> "x"', "b.d: 2 -> 3", "gone: 0 -> null", "new: null -> 0"]
+
+
+def test_scores_may_be_of_some_images(tmp_path, monkeypatch):
+    seen = []
+
+    def spy(setup, params, split, images):
+        seen.append((split, images))
+        return Score(split, len(images), 1.0, 1.0)
+
+    monkeypatch.setattr(train_module, "score_images", spy)
+    score = train(tiny_config("--config.eval_images=20", "--config.test_images=30"), tmp_path)
+    assert [(split, len(images)) for split, images in seen] == [("validation", 20)] * 3 + [("test", 30)]
+    assert (score.split, score.num_images) == ("test", 30)
+    whole = {image.tobytes() for image in prepare(tiny_config()).data.images("validation")}
+    assert {image.tobytes() for image in seen[0][1]} <= whole
+    assert len({image.tobytes() for image in seen[0][1]}) == 20, "drawn without repetition"

@@ -89,7 +89,7 @@ def test_mirroring_is_for_training_only(tmp_path):
         (256, {"size": (17, 4)}, r"an image is 16x16 pixels, smaller than data.size \(17x4\)"),
         (256, {"num_threads": 0}, "num_threads must be an integer of at least 1; got 0"),
         (256, {"seed": -1}, "data.seed must be an integer of at least 0; got -1"),
-        (256, {"memory_gib": -1.0}, "memory_gib must be at least 0; got -1.0"),
+        (256, {"memory_gib": -1.0}, "memory_gib must be a number of at least 0; got -1.0"),
     ],
 )
 def test_what_does_not_go_together_is_refused(grey, levels, fields, message):

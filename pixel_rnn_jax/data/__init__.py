@@ -3,7 +3,7 @@
 from pixel_rnn_jax.data.batches import Batch, eval_batches, train_batches
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.dataset import SOURCES, Dataset
-from pixel_rnn_jax.data.image_set import ImageSet, LazyImages
+from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order
 from pixel_rnn_jax.data.source import SPLITS
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "ImageSet",
     "LazyImages",
     "eval_batches",
+    "in_order",
     "train_batches",
 ]

@@ -1,5 +1,6 @@
 """Images in NumPy's own files."""
 
+import functools
 import zipfile
 from pathlib import Path
 
@@ -37,8 +38,14 @@ def read_npy(argument: str, config: DataConfig, channels: int) -> Source:
         raise InputError(f"{path} must be an npy file of one array; it is an npz file, see 'npz:PATH'.")
     images = _as_images(path, "train", images)
     if not config.fits_in_memory(images.shape):
-        images = LazyImages(images.__getitem__, np.arange(len(images)), images.shape[1:])
+        read = functools.partial(_read_from_disk, path=path)
+        images = LazyImages(read, np.arange(len(images)), images.shape[1:])
     return Source({"train": images}, config.source_levels)
+
+
+def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Integer[np.ndarray, "B H W C"]:
+    # Mapped anew each time, which costs microseconds: an array that is open cannot be handed to a worker process.
+    return _as_images(path, "train", np.load(path, mmap_mode="r", allow_pickle=False)[numbers])
 
 
 def _existing_file(kind: str, argument: str, config: DataConfig) -> Path:

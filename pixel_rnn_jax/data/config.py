@@ -63,8 +63,10 @@ class DataConfig:
         check_integer("data.seed", self.seed, 0)
         check_integer("data.num_threads", self.num_threads, 1)
         check_integer("data.num_workers", self.num_workers, 0)
-        if not self.memory_gib >= 0:
-            raise InputError(f"data.memory_gib must be at least 0; got {self.memory_gib}.")
+        if not isinstance(self.data_dir, (str, type(None))):
+            raise InputError(f"data.data_dir must be a string; got {self.data_dir!r}.")
+        if not isinstance(self.memory_gib, (int, float)) or not self.memory_gib >= 0:
+            raise InputError(f"data.memory_gib must be a number of at least 0; got {self.memory_gib!r}.")
 
     @property
     def treatment(self) -> str:
@@ -83,7 +85,8 @@ class DataConfig:
 
 def _height_and_width(size):
     try:
-        height, width = map(operator.index, (size * 2 if len(size) == 1 else size))
+        size = (size,) if isinstance(size, int) else tuple(size)
+        height, width = map(operator.index, size * 2 if len(size) == 1 else size)
     except (TypeError, ValueError):
         height = width = 0
     if min(height, width) < 1:

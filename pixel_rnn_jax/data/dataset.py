@@ -78,8 +78,7 @@ class Dataset:
             raise InputError(f"{config.source}: the splits must hold images of one shape; got {shapes}.")
         self.image_shape = shapes["train"]
         self._splits = splits
-        self._stored = functools.cache(self._read)  # decoded once
-        self._evaluated = functools.cache(self._read_for_evaluation)
+        self._decoded: dict[str, ImageSet] = {}
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -100,7 +99,10 @@ class Dataset:
         """
         if split not in self._splits:
             raise InputError(f"split must be one of {', '.join(self.splits)} for {self.config.source}; got {split!r}.")
-        return self._evaluated(split)
+        stored = self._stored(split)
+        if self.config.binarization != "stochastic":
+            return stored
+        return self._kept(f"{split}, binarized", binarized_once(stored, self._source_levels, self.config.seed))
 
     def decode(self) -> None:
         """Decodes now what is to be kept in memory, so that damage shows before work begins."""
@@ -124,19 +126,17 @@ class Dataset:
             num_workers=self.config.num_workers,
         )
 
-    def _read(self, split: str) -> ImageSet:
-        return self._kept(self._splits[split], split)
+    def _stored(self, split: str) -> ImageSet:
+        return self._kept(split, self._splits[split])
 
-    def _read_for_evaluation(self, split: str) -> ImageSet:
-        images = self._stored(split)
-        if self.config.binarization != "stochastic":
-            return images
-        return self._kept(binarized_once(images, self._source_levels, self.config.seed), split)
-
-    def _kept(self, images: ImageSet, split: str) -> ImageSet:
+    def _kept(self, name: str, images: ImageSet) -> ImageSet:
+        """The set, decoded into memory the first time, if it fits."""
         if not self.config.fits_in_memory(images.shape):
             return images
-        return decoded(images, name=f"{self.config.source}, {split}", num_threads=self.config.num_threads)
+        if name not in self._decoded:
+            label = f"{self.config.source}, {name}"
+            self._decoded[name] = decoded(images, name=label, num_threads=self.config.num_threads)
+        return self._decoded[name]
 
 
 def _treated(

@@ -14,6 +14,15 @@ from pixel_rnn_jax.errors import InputError
 FORMATS = ("PNG", "JPEG", "WEBP")
 MODES = {1: "L", 3: "RGB"}  # number of channels -> Pillow's name
 PNG_BIT_DEPTH = 24  # where it stands in the file
+UPRIGHT = {  # EXIF's orientation -> what puts the image upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def decode(file: Path | io.BytesIO, *, channels: int) -> UInt8[np.ndarray, "H W C"]:
@@ -26,10 +35,12 @@ def decode(file: Path | io.BytesIO, *, channels: int) -> UInt8[np.ndarray, "H W 
     Raises:
       InputError: if it is no such image, is damaged, transparent, animated, or has more than 8 bits per channel.
     """
-    with _open(file) as image, _named_damage():
-        pixels = np.asarray(_upright(image).convert(MODES[channels]))
-        if "A" in image.getbands() and np.asarray(image.getchannel("A")).min() < 255:
+    with _opened(file) as image:
+        image.load()
+        if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
             raise InputError("is transparent; give it a background first")
+        turn = UPRIGHT.get(_orientation(image))
+        pixels = np.asarray((image if turn is None else image.transpose(turn)).convert(MODES[channels]))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -39,11 +50,9 @@ def read_size(file: Path | io.BytesIO) -> tuple[int, int]:
     Raises:
       InputError: as `decode` does, except for what only the pixels tell.
     """
-    with _open(file) as image, _named_damage():
+    with _opened(file) as image:
         width, height = image.size
-        if _orientation(image) > 4:  # it lies on its side
-            width, height = height, width
-    return height, width
+        return (width, height) if _orientation(image) > 4 else (height, width)  # from 5 on, it lies on its side
 
 
 def fit(image: UInt8[np.ndarray, "H W C"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w C"]:
@@ -52,16 +61,21 @@ def fit(image: UInt8[np.ndarray, "H W C"], size: tuple[int, int]) -> UInt8[np.nd
     Each pixel of the result is the mean of the area it covers, as in the downsampled ImageNet.
 
     Raises:
-      InputError: if the image is smaller. (Enlarged, it would be easier to predict than an image of that size.)
+      InputError: if the image is smaller.
     """
-    height, width = size
     if image.shape[:2] == size:
         return image
-    if image.shape[0] < height or image.shape[1] < width:
-        raise InputError(f"is {image.shape[0]}x{image.shape[1]} pixels, smaller than data.size ({height}x{width})")
+    check_large_enough(image.shape[:2], size)
+    height, width = size
     channels = [Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0)]
     fitted = [ImageOps.fit(channel, (width, height), Image.Resampling.BOX) for channel in channels]
     return np.stack([np.asarray(channel) for channel in fitted], axis=-1)
+
+
+def check_large_enough(stored: tuple[int, int], size: tuple[int, int]) -> None:
+    """Raises `InputError` if an image would have to be enlarged: it would be easier to predict than one of that size."""
+    if stored[0] < size[0] or stored[1] < size[1]:
+        raise InputError(f"is {stored[0]}x{stored[1]} pixels, smaller than data.size ({size[0]}x{size[1]})")
 
 
 def check_same_size(size: tuple[int, int], others: tuple[int, int]) -> None:
@@ -72,36 +86,36 @@ def check_same_size(size: tuple[int, int], others: tuple[int, int]) -> None:
         )
 
 
-def _open(file: Path | io.BytesIO) -> Image.Image:
+@contextlib.contextmanager
+def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
     try:
         image = Image.open(file, formats=FORMATS)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's readers raise many kinds about files that are not what they should be
         raise InputError(f"is no PNG, JPEG or WebP image ({type(error).__name__})") from None
-    if getattr(image, "is_animated", False):
+    with image:
+        _check_kind(image)
+        try:
+            yield image
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"is a damaged image ({type(error).__name__}: {error})") from None
+
+
+def _check_kind(image: Image.Image) -> None:
+    # A JPEG with a second picture behind the first one, as telephones write it, is no animation.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
         raise InputError(f"is animated ({image.n_frames} frames)")
     if image.info.get("transparency") is not None:
         raise InputError("is transparent; give it a background first")
     if image.mode.startswith(("I", "F")) or (image.format == "PNG" and _png_bit_depth(image) > 8):
         raise InputError("has more than 8 bits per channel; convert it to 8 bits first")
-    return image
-
-
-@contextlib.contextmanager
-def _named_damage() -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"is a damaged image ({error})") from None
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # without having Pillow look for it behind the pixels, and decode them
     return image.getexif().get(ExifTags.Base.Orientation, 1)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
 
 
 def _png_bit_depth(image: Image.Image) -> int:

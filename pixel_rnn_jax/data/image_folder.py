@@ -1,13 +1,15 @@
 """People's own pictures: a folder of image files."""
 
 import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.image_files import MODES, check_same_size, decode, fit, read_size
+from pixel_rnn_jax.data.image_files import MODES, check_large_enough, check_same_size, decode, fit, read_size
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
@@ -17,7 +19,7 @@ from pixel_rnn_jax.progress import progress_bar
 def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
     """All PNG, JPEG and WebP files under a folder.
 
-    Its subfolders train, validation and test are the splits, if there is a train/. Else every file below it is for training,
+    Its subfolders train, validation and test are the splits, if there are such. Else every file below it is for training,
     in an order that is shuffled once and for all, so that validation images carved from the end are of every subfolder.
 
     Raises:
@@ -42,49 +44,76 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
 
 
 def _files_of_splits(folder: Path) -> dict[str, list[Path]]:
-    if not (folder / "train").is_dir():
+    names = {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    if not names & set(SPLITS):
         files = _files(folder)
         order = np.random.default_rng(0).permutation(len(files))
         return {"train": [files[number] for number in order]}
-    unknown = sorted(entry.name for entry in folder.iterdir() if entry.name not in SPLITS and not entry.name.startswith("."))
-    if unknown:
-        raise InputError(f"{folder}: beside train/ there may be {SPLITS[1]}/ and {SPLITS[2]}/; got {', '.join(unknown)}.")
-    return {split: _files(folder / split) for split in SPLITS if (folder / split).is_dir()}
+    unknown = sorted(names - set(SPLITS))
+    if unknown or "train" not in names:
+        raise InputError(
+            f"{folder} must hold train/, and beside it validation/ and test/ only, if its folders are splits;"
+            f" got {', '.join(sorted(names))}."
+        )
+    return {split: _files(folder / split) for split in SPLITS if split in names}
 
 
 def _files(folder: Path) -> list[Path]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    """All files below a folder that are not hidden, in order; links to folders are followed."""
+    paths = []
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(parent) / name for name in names if not name.startswith(".")]
+    return sorted(paths)
 
 
 def _check(
     files: list[Path], size: tuple[int, int] | None, config: DataConfig, channels: int
 ) -> tuple[list[Path], tuple[int, int] | None, str]:
-    """The files that can be used, their common size, and what is to be said of the others."""
-    good, bad = [], []
-    with progress_bar(len(files), unit="file", description="looking at the files", delay=2.0) as bar:
-        for path in files:
-            try:
-                _check_file(path, size, config, channels)
-            except InputError as error:
-                if not config.skip_bad:
-                    raise InputError(f"{path} {error}. data.skip_bad=True leaves such files out.") from None
-                bad.append(f"{path.name} {error}")
+    """The files that can be used, their common size, and what is to be said of the others.
+
+    Every file's header is looked at; with `skip_bad` all pixels are, since the images must be counted before the first one is
+    used.
+    """
+
+    def fault(path: Path) -> str | None:
+        try:
+            stored = read_size(path)
+            if config.size is None:
+                check_same_size(stored, size)
             else:
-                size = size or read_size(path)
+                check_large_enough(stored, size)
+            if config.skip_bad:
+                decode(path, channels=channels)
+        except InputError as error:
+            return str(error)
+        return None
+
+    good, bad = [], []
+    size = size or _first_size(files)
+    with (
+        ThreadPoolExecutor(config.num_threads) as threads,
+        progress_bar(len(files), unit="file", description="looking at the files", delay=2.0) as bar,
+    ):
+        for path, reason in zip(files, threads.map(fault, files), strict=True):
+            if reason is None:
                 good.append(path)
+            elif config.skip_bad:
+                bad.append(f"{path.name} {reason}")
+            else:
+                threads.shutdown(cancel_futures=True)
+                raise InputError(f"{path} {reason}. data.skip_bad=True leaves such files out.")
             bar.update()
     return good, size, f"skipped {len(bad)} of {len(files)} files; the first, {bad[0]}." if bad else ""
 
 
-def _check_file(path: Path, size: tuple[int, int] | None, config: DataConfig, channels: int) -> None:
-    height, width = read_size(path)
-    if config.size is None:
-        check_same_size((height, width), size or (height, width))
-    elif height < size[0] or width < size[1]:
-        raise InputError(f"is {height}x{width} pixels, smaller than data.size ({size[0]}x{size[1]})")
-    if config.skip_bad:  # what only decoding tells must be known before the images are counted
-        decode(path, channels=channels)
+def _first_size(files: list[Path]) -> tuple[int, int] | None:
+    for path in files:
+        try:
+            return read_size(path)
+        except InputError:
+            continue
+    return None
 
 
 def _lazy_images(files: list[Path], size: tuple[int, int], channels: int) -> LazyImages:

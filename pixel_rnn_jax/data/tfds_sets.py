@@ -1,11 +1,12 @@
 """Data sets of TensorFlow Datasets, read without TensorFlow."""
 
+import contextlib
 import difflib
 import functools
 import importlib.util
 import io
-import logging
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,38 +27,51 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
     Raises:
       InputError: if TFDS does not know the set, cannot prepare it, or it holds no 8-bit images of so many channels.
     """
-    # It takes a second to import; and it recommends OpenCV, which is not needed to read stored images.
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    import tensorflow_datasets as tfds
+    import tensorflow_datasets as tfds  # imported where it is used, since it takes a second
 
     builder = _builder(argument, config)
     if not builder.data_path.exists():
         _prepare(builder)
+    if not builder.info.splits:
+        raise InputError(f"{builder.data_path} is incomplete: it says nothing of splits. Remove it, so that it is made anew.")
+    if "train" not in builder.info.splits:
+        raise InputError(f"tfds:{argument} must have a split train; got {', '.join(builder.info.splits)}.")
     feature = _image_feature(builder, channels)
     stored_size = None if None in feature.shape[:2] else tuple(feature.shape[:2])
     splits = {}
-    for split in SPLITS:
-        if split in builder.info.splits:
-            try:
-                records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-            except NotImplementedError:
-                raise InputError(
-                    f"{builder.data_path} holds {builder.info.file_format.value} files, which cannot be read in any order;"
-                    " TFDS must prepare the set with file_format='array_record'."
-                ) from None
+    for split in (split for split in SPLITS if split in builder.info.splits):
+        with _named_damage(builder.data_path):
+            records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+            numbers = _original_order(records)
             stored_size = stored_size or decode(io.BytesIO(records[0]["image"]), channels=channels).shape[:2]
-            read = functools.partial(
-                _read_records,
-                records=records,
-                name=f"tfds:{argument}, {split}",
-                channels=channels,
-                size=config.size,
-                stored_size=stored_size,
-            )
-            splits[split] = LazyImages(read, _original_order(records), (*(config.size or stored_size), channels))
-    if "train" not in splits:
-        raise InputError(f"tfds:{argument} must have a split train; got {', '.join(builder.info.splits)}.")
+        read = functools.partial(
+            _read_records,
+            records=records,
+            path=builder.data_path,
+            split=split,
+            channels=channels,
+            size=config.size,
+            stored_size=stored_size,
+        )
+        splits[split] = LazyImages(read, numbers, (*(config.size or stored_size), channels))
     return Source(splits, levels=2 if builder.name in BINARY else 256)
+
+
+@contextlib.contextmanager
+def _named_damage(path: Any) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except NotImplementedError as error:
+        raise InputError(
+            f"{path} cannot be read in any order ({_one_line(error)}); TFDS must prepare the set with"
+            " file_format='array_record'."
+        ) from None
+    except Exception as error:  # whatever TFDS, protobuf and array_record raise about files that are not what they should be
+        raise InputError(
+            f"{path} is damaged ({type(error).__name__}: {_one_line(error)}). Remove it, so that it is made anew."
+        ) from None
 
 
 def _builder(name: str, config: DataConfig) -> Any:
@@ -71,7 +85,7 @@ def _builder(name: str, config: DataConfig) -> Any:
         close = difflib.get_close_matches(name, known, n=4)
         hint = f"did you mean {', '.join(close)}?" if close else "see tensorflow.org/datasets/catalog."
         raise InputError(f"data.source 'tfds:NAME' must name a set that TFDS knows; got {name!r}: {hint}") from None
-    except (ValueError, AssertionError, ImportError, OSError) as error:
+    except Exception as error:  # of a wrong version or configuration, or of damaged files
         configs = _configs(name)
         hint = f"Its configurations are {', '.join(configs)}." if configs else _one_line(error)
         raise InputError(f"tfds:{name} cannot be opened. {hint}") from None
@@ -92,13 +106,18 @@ def _configs(name: str) -> list[str]:
 
 def _prepare(builder: Any) -> None:
     missing = f"tfds:{builder.info.full_name} is not at {builder.data_path}"
-    by_hand = "put the prepared set there, in array_record form"
+    others = sorted(path.name for path in builder.data_path.parent.glob("*.*.*")) if builder.data_path.parent.exists() else []
+    if others:
+        missing += f" (there is {', '.join(others)}: tfds:{builder.info.full_name.rpartition('/')[0]}:{others[-1]})"
+    by_hand = (
+        "To give the files by hand, put the prepared set there, in array_record form, or what it is made from into"
+        f" {builder.data_dir_root / 'downloads' / 'manual'}; see docs/data.md"
+    )
     if importlib.util.find_spec("tensorflow") is None:
-        raise InputError(f"{missing}; to prepare it, TFDS needs TensorFlow: pip install 'pixel_rnn_jax[tfds]'. Or {by_hand}.")
+        raise InputError(f"{missing}; to prepare it, TFDS needs TensorFlow: pip install tensorflow-cpu. {by_hand}.")
     print(
         f"{missing}: TFDS downloads and prepares it now, which may take long; without network it retries for minutes. Ctrl-C"
-        f" stops it. To give it the files by hand: {by_hand}, or what it would download into"
-        f" {builder.data_dir_root / 'downloads' / 'manual'}.",
+        f" stops it. {by_hand}.",
         file=sys.stderr,
         flush=True,
     )
@@ -106,7 +125,7 @@ def _prepare(builder: Any) -> None:
         builder.download_and_prepare()
     except Exception as error:  # whatever network, archive, disk and the set's own script raise
         raise InputError(
-            f"{missing}, and TFDS could not prepare it ({type(error).__name__}: {_one_line(error)}); {by_hand}."
+            f"{missing}, and TFDS could not prepare it ({type(error).__name__}: {_one_line(error)}). {by_hand}."
         ) from error
 
 
@@ -129,20 +148,23 @@ def _read_records(
     numbers: Integer[np.ndarray, " B"],
     *,
     records: Any,
-    name: str,
+    path: Any,
+    split: str,
     channels: int,
     size: tuple[int, int] | None,
     stored_size: tuple[int, int],
 ) -> UInt8[np.ndarray, "B H W C"]:
+    with _named_damage(path):
+        examples = records.__getitems__(numbers.tolist())
     images = []
-    for number, example in zip(numbers, records.__getitems__(numbers.tolist()), strict=True):
+    for number, example in zip(numbers, examples, strict=True):
         try:
             image = decode(io.BytesIO(example["image"]), channels=channels)
             if size is None:
                 check_same_size(image.shape[:2], stored_size)
             images.append(image if size is None else fit(image, size))
         except InputError as error:
-            raise InputError(f"{name}: image {number} {error}.") from None
+            raise InputError(f"{path}: image {number} of {split} {error}.") from None
     return np.stack(images)
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, check_integer
 
 
 def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -> UInt8[np.ndarray, " source_levels"]:
@@ -21,6 +21,7 @@ def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -
     Raises:
       InputError: if the result would not be the model's levels.
     """
+    check_integer("model.levels", levels, 2, 256)
     treated = config.quantize or config.binarization != "none"
     source_levels = source_levels or (256 if treated else levels)
     values = np.arange(source_levels)
@@ -62,4 +63,6 @@ def _read_binarized(
 
 def mirror(images: UInt8[np.ndarray, "B H W C"], which: Bool[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
     """Flips some of the images horizontally."""
-    return np.where(which[:, None, None, None], images[:, :, ::-1], images)
+    mirrored = images.copy()
+    mirrored[which] = images[which, :, ::-1]
+    return mirrored
