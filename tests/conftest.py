@@ -24,6 +24,19 @@ jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="pixel_rn
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
+
+def pytest_addoption(parser):
+    parser.addoption("--data_dir", help="prepared TFDS sets, and npz files of the same images, for tests on the real data")
+
+
+@pytest.fixture(scope="session")
+def data_dir(request):
+    path = request.config.getoption("--data_dir")
+    if path is None:
+        pytest.skip("needs --data_dir")
+    return path
+
+
 LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
 
 

@@ -59,7 +59,7 @@ def open_tfds(name, data_dir, *, levels=256, channels=3, **fields):
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
+def stored(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
     store("cifar10", folder, {"train": random_images(40, 32, 32, 3), "test": random_images(7, 32, 32, 3)})
     store(
@@ -73,31 +73,31 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-def test_a_set_with_ids_is_read_in_its_own_order(data_dir):
+def test_a_set_with_ids_is_read_in_its_own_order(stored):
     """Else the validation images carved from CIFAR-10 would not be its last ones."""
-    dataset = open_tfds("cifar10", data_dir)
+    dataset = open_tfds("cifar10", stored)
     train = random_images(40, 32, 32, 3)
     np.testing.assert_array_equal(dataset.images("train"), train[:36])
     np.testing.assert_array_equal(dataset.images("validation"), train[36:])
     np.testing.assert_array_equal(dataset.images("test"), random_images(7, 32, 32, 3))
 
 
-def test_binarized_mnist_has_two_levels(data_dir):
-    dataset = open_tfds("binarized_mnist", data_dir, levels=2, channels=1)
+def test_binarized_mnist_has_two_levels(stored):
+    dataset = open_tfds("binarized_mnist", stored, levels=2, channels=1)
     for split, count in (("train", 30), ("validation", 9), ("test", 8)):
         assert as_set(dataset.images(split)) == as_set(random_images(count, 28, 28, 1, high=2))
     with pytest.raises(InputError, match="model.levels must be 2 for tfds:binarized_mnist; got 256"):
-        open_tfds("binarized_mnist", data_dir, channels=1)
+        open_tfds("binarized_mnist", stored, channels=1)
 
 
-def test_images_are_reduced_to_the_size_asked_for(data_dir):
-    dataset = open_tfds("downsampled_imagenet/64x64", data_dir, size=(32, 32))
+def test_images_are_reduced_to_the_size_asked_for(stored):
+    dataset = open_tfds("downsampled_imagenet/64x64", stored, size=(32, 32))
     assert dataset.splits == ("train", "validation")
     means = random_images(3, 64, 64, 3).reshape(3, 32, 2, 32, 2, 3).mean((2, 4))
-    stored = sorted(dataset.images("validation").astype(float), key=lambda image: image[0, 0, 0])
-    np.testing.assert_allclose(stored, sorted(means, key=lambda image: image[0, 0, 0]), atol=1)
+    read = sorted(dataset.images("validation").astype(float), key=lambda image: image[0, 0, 0])
+    np.testing.assert_allclose(read, sorted(means, key=lambda image: image[0, 0, 0]), atol=1)
     with pytest.raises(InputError, match=r"image 0 of train is 64x64 pixels, smaller than data.size \(65x65\)"):
-        open_tfds("downsampled_imagenet/64x64", data_dir, size=(65,))
+        open_tfds("downsampled_imagenet/64x64", stored, size=(65,))
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_images_are_reduced_to_the_size_asked_for(data_dir):
         ("svhn_cropped", {}, r"is not at .*TFDS needs TensorFlow: pip install tensorflow-cpu\. To give the files by hand"),
     ],
 )
-def test_what_cannot_be_read_costs_one_line(data_dir, monkeypatch, name, fields, message):
+def test_what_cannot_be_read_costs_one_line(stored, monkeypatch, name, fields, message):
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)  # as where TensorFlow is not installed
     with pytest.raises(InputError, match=message):
-        open_tfds(name, data_dir, **fields)
+        open_tfds(name, stored, **fields)
 
 
-def test_a_failed_download_says_first_what_is_tried(data_dir, monkeypatch, capsys):
+def test_a_failed_download_says_first_what_is_tried(stored, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: object())
 
     def fail(self, **options):
@@ -127,7 +127,7 @@ def test_a_failed_download_says_first_what_is_tried(data_dir, monkeypatch, capsy
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
     with pytest.raises(InputError, match=r"could not prepare it \(ConnectionError: no network\)\. To give the files by hand"):
-        open_tfds("fashion_mnist", data_dir, channels=1)
+        open_tfds("fashion_mnist", stored, channels=1)
 
 
 def test_files_that_cannot_be_read_in_any_order_are_refused(tmp_path):
@@ -182,6 +182,6 @@ def test_a_set_without_training_images_is_refused(tmp_path):
         open_tfds("mnist", tmp_path, channels=1)
 
 
-def test_the_shipped_configuration_reads_it(data_dir):
-    config = command.read_config("mnist_pixelcnn", [f"--config.data.data_dir={data_dir}"]).to_dict()
+def test_the_shipped_configuration_reads_it(stored):
+    config = command.read_config("mnist_pixelcnn", [f"--config.data.data_dir={stored}"]).to_dict()
     assert command.open_dataset(config).image_shape == (28, 28, 1)

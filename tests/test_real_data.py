@@ -1,0 +1,53 @@
+"""On the real data sets, where --data_dir names them: python -m pytest tests/test_real_data.py --data_dir=DIR"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import baselines
+from pixel_rnn_jax.data import DataConfig, Dataset
+
+pytestmark = pytest.mark.slow
+
+SETS = {
+    "mnist": (256, 1, {"train": 54_000, "validation": 6_000, "test": 10_000}),
+    "binarized_mnist": (2, 1, {"train": 50_000, "validation": 10_000, "test": 10_000}),
+    "cifar10": (256, 3, {"train": 45_000, "validation": 5_000, "test": 10_000}),
+    "downsampled_imagenet/64x64": (256, 3, None),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_tfds_and_npz_hold_the_same_images(data_dir, name):
+    levels, channels, counts = SETS[name]
+    npz = Path(data_dir) / f"{name.partition('/')[0]}.npz"
+    datasets = [
+        Dataset(DataConfig(source=source, data_dir=data_dir), levels=levels, channels=channels)
+        for source in (f"tfds:{name}", f"npz:{npz.resolve()}")
+    ]
+    if counts:
+        assert {split: len(datasets[0].images(split)) for split in datasets[0].splits} == counts
+    if name == "cifar10":  # which has ids, so that the order is the same too
+        for split in ("train", "validation", "test"):
+            np.testing.assert_array_equal(*[dataset.images(split) for dataset in datasets])
+    stored = [sorted(image.tobytes() for split in dataset.splits for image in dataset.images(split)) for dataset in datasets]
+    assert stored[0] == stored[1]
+
+
+def test_batches_of_cifar_are_made_fast(data_dir):
+    dataset = Dataset(DataConfig(source="tfds:cifar10", data_dir=data_dir), levels=256, channels=3)
+    batches = dataset.train_batches(batch_size=64, seed=0)
+    next(batches)
+    start = time.perf_counter()
+    for _ in range(1000):
+        next(batches)
+    assert 64_000 / (time.perf_counter() - start) > 20_000
+
+
+def test_gaussian_on_cifar_comes_near_the_published_score(data_dir, capsys):
+    baselines.main(["--config=cifar_rowlstm", f"--config.data.data_dir={data_dir}"])
+    scores = {line[:22].strip(): float(line.split()[-2]) for line in capsys.readouterr().out.splitlines()[1:]}
+    assert scores["uniform"] == 8
+    assert scores["multivariate Gaussian"] == pytest.approx(4.70, abs=0.1)
