@@ -82,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         results.append(_result(config, workdir / args.table / row.name, allow_config_change=args.allow_config_change))
         write_table(workdir / args.table, table, results, command=" ".join([args.config, *overrides]))
     print((workdir / f"{args.table}.md").read_text(), end="")
-    diverged = [row.name for row, result in zip(table.rows, results, strict=True) if "best_step" not in result]
     print(*(workdir / f"{args.table}.{suffix}" for suffix in ("md", "csv", "png")))
+    diverged = [row.name for row, result in zip(table.rows, results, strict=True) if "best_step" not in result]
     if diverged:
         raise FloatingPointError(f"these runs diverged: {', '.join(diverged)}.")
 
@@ -98,7 +98,7 @@ def _result(config: ConfigDict, workdir: Path, *, allow_config_change: bool) -> 
     file, fields = workdir / RESULT, json.loads(config.to_json_best_effort())
     with contextlib.suppress(OSError, ValueError):  # there is none, or a kill cut it short
         result = json.loads(file.read_text())
-        if result["config"] == fields:
+        if isinstance(result, dict) and result.get("config") == fields:
             return result
     result = {"config": fields}
     try:
