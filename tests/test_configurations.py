@@ -94,3 +94,4 @@ def test_data_and_batches_are_the_papers(names, source, size, batch_size, levels
         config = command.read_config(name, [])
         data = DataConfig(**config.data)
         assert (data.source, data.size, config.batch_size, config.model.levels) == (source, size, batch_size, levels)
+        assert (config.model.residual, config.model.skip) == (name != "imagenet64_rowlstm", True)
