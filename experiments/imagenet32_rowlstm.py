@@ -2,6 +2,7 @@
 
 python -m experiments.train --config=experiments/imagenet32_rowlstm.py --workdir=runs/imagenet32_rowlstm
 
+A step needs about 33 GiB of memory (XLA's estimate); smaller batches, several devices or model.remat=True make it less.
 docs/data.md says where the images come from. There is no test split: scores are on the validation split.
 """
 
@@ -15,5 +16,6 @@ def get_config() -> ConfigDict:
     config = cifar_rowlstm.get_config()
     config.data.update(source="tfds:downsampled_imagenet/32x32", size=(32, 32))
     config.model.update(features=384)
+    config.optimizer.update(learning_rate=1e-3)
     config.update(batch_size=64, eval_every=5_000, eval_images=5_000)
     return config
