@@ -103,11 +103,12 @@ class PixelRNN(nn.Module):
             x = centre(jnp.asarray(images), config.levels)
             x = MaskedConv(2 * config.features, config.channels, (7, 7), "A", name="stem")(x)
             # Scanned over, layers of one kind share one parameter tree with a depth axis. Unrolled, XLA need not copy what
-            # the backward pass keeps of each layer into stacked arrays.
+            # the backward pass keeps of each layer into stacked arrays; but what is to be computed again must stay a loop:
+            # unrolled, XLA would find the same expressions, and keep them after all.
             layers = nn.scan(
                 nn.remat(ResidualLayer, static_argnums=2) if config.remat else ResidualLayer,  # argument 2 is `train`
                 length=config.depth,
-                unroll=config.depth,
+                unroll=1 if config.remat else config.depth,
                 variable_axes={"params": 0},
                 split_rngs={"params": True, "dropout": True},
                 in_axes=nn.broadcast,
