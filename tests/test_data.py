@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from pixel_rnn_jax.data import DataConfig, Dataset, eval_batches, train_batches
+from pixel_rnn_jax.data import DataConfig, Dataset, LazyImages, eval_batches, train_batches
 from pixel_rnn_jax.errors import InputError
 
 
@@ -160,7 +160,8 @@ def test_a_run_can_go_on_with_another_number_of_processes(treatment):
 
 
 def test_number_of_threads_changes_nothing():
-    one, four = (train_batches(numbered(20), batch_size=8, seed=0, num_threads=threads) for threads in (1, 4))
+    lazy = LazyImages(numbered(20).__getitem__, np.arange(20), (1, 1, 1))
+    one, four = (train_batches(lazy, batch_size=8, seed=0, num_threads=threads) for threads in (1, 4))
     for _ in range(20):
         np.testing.assert_array_equal(next(one)["image"], next(four)["image"])
 

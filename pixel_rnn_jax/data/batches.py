@@ -9,7 +9,7 @@ import numpy as np
 from absl import flags
 from jaxtyping import Bool, Integer, UInt8
 
-from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order
+from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order, read_ahead
 from pixel_rnn_jax.data.treatment import binarize, mirror
 
 
@@ -52,7 +52,7 @@ def train_batches(
       num_processes: how many share the batch; a divisor of `batch_size`.
       stochastic_levels: the images' levels, if they are to be binarized stochastically.
       flip: mirror half of the images.
-      num_threads: that prepare batches ahead.
+      num_threads: that decode batches ahead, where images are not in memory.
       num_workers: processes that do so instead; 0: none.
 
     Returns:
@@ -73,8 +73,8 @@ def train_batches(
         if not flags.FLAGS.is_parsed():  # Grain asks its own flags for the workers; nobody here parses them
             flags.FLAGS.mark_as_parsed()
         options = grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2)
-        return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)).mp_prefetch(options))
-    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads)))
+        return iter(batches.to_iter_dataset(read_ahead(images, 1)).mp_prefetch(options))
+    return iter(batches.to_iter_dataset(read_ahead(images, num_threads)))
 
 
 def _gather(

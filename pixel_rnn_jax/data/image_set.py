@@ -92,4 +92,10 @@ def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarra
 def in_order(images: ImageSet, *, batch_size: int, num_threads: int) -> Iterable[UInt8[np.ndarray, "B H W C"]]:
     """All images once, `batch_size` at a time, read ahead by threads; the last batch may be smaller."""
     batches = grain.MapDataset.range(len(images)).batch(batch_size).map(images.__getitem__)
-    return batches.to_iter_dataset(grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads))
+    return batches.to_iter_dataset(read_ahead(images, num_threads))
+
+
+def read_ahead(images: ImageSet, num_threads: int) -> grain.ReadOptions:
+    """How batches of a set are prepared ahead: by one thread, if they are only copied from memory; more are slower."""
+    num_threads = num_threads if isinstance(images, LazyImages) else 1
+    return grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads)
