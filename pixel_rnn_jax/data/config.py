@@ -29,7 +29,7 @@ class DataConfig:
       seed: of the stochastic binarization in evaluation.
       skip_bad: leave out files of a folder that cannot be used, and count them, instead of stopping at the first.
       memory_gib: a split of at most this size (GiB of uint8) is decoded once and kept; a larger one is read anew each time.
-      num_threads: that decode and put batches together.
+      num_threads: that decode images ahead, where they are not in memory, and at the start.
       num_workers: processes that do so instead, for a training split that is not kept in memory; 0: none.
 
     Raises:
