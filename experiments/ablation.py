@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for number, (row, config) in enumerate(zip(table.rows, configs, strict=True), start=1):
         print(f"[{number}/{len(table.rows)}] {args.table}: {row.name}", file=sys.stderr)
         results.append(_result(config, workdir / args.table / row.name, allow_config_change=args.allow_config_change))
-        write_table(workdir / args.table, table, results, command=" ".join([args.config, *overrides]))
+        write_table(workdir / args.table, table, results, arguments=" ".join([args.config, *overrides]))
     print((workdir / f"{args.table}.md").read_text(), end="")
     print(*(workdir / f"{args.table}.{suffix}" for suffix in ("md", "csv", "png")))
     diverged = [row.name for row, result in zip(table.rows, results, strict=True) if "best_step" not in result]
@@ -110,12 +110,12 @@ def _result(config: ConfigDict, workdir: Path, *, allow_config_change: bool) -> 
         result["validation_bits_per_dim"] = bits_per_dim(-run["record"]["best_nats"], run["image_shape"])
         result["best_step"] = run["record"]["best_step"]
         result[f"{score.split}_bits_per_dim"] = score.bits_per_dim
-    file.write_text(json.dumps(result, indent=2) + "\n")
+    command.write_json(file, result)
     return result
 
 
-def write_table(path: Path, table: Table, results: Sequence[dict], *, command: str) -> None:
-    """Writes the rows that have a result as PATH.md, PATH.csv and PATH.png; the command says what was run."""
+def write_table(path: Path, table: Table, results: Sequence[dict], *, arguments: str) -> None:
+    """Writes the rows that have a result as PATH.md, PATH.csv and PATH.png; the arguments say what was run."""
     columns = ("run", "validation bits/dim", "test bits/dim", "best step", "paper, CIFAR-10 validation bits/dim")
     rows = [
         (
@@ -134,7 +134,7 @@ def write_table(path: Path, table: Table, results: Sequence[dict], *, command: s
     lines = [
         f"## {table.title}",
         "",
-        f"`{command}`: {config['num_steps']} steps each, the best checkpoint on {validation}.",
+        f"`{arguments}`: {config['num_steps']} steps each, the best checkpoint on {validation}.",
         "",
     ]
     lines += [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]

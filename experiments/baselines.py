@@ -5,7 +5,6 @@ Uniform, independent pixels, and a multivariate Gaussian, on the data of a confi
 """
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -29,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args, overrides = parser.parse_known_args(argv)
     config = command.read_config(args.config, overrides).to_dict()
     dataset = command.open_dataset(config)
-    split = args.split or ("test" if "test" in dataset.splits else "validation")
+    split = args.split or dataset.final_split
     images, levels = dataset.images(split), config["model"]["levels"]
 
     print(f"{len(images)} images of {dataset.config.source}, {dataset.config.treatment}")
@@ -42,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         scores[name] = score(log_prob, split, in_order(images, batch_size=CHUNK, num_threads=1), dataset.image_shape)
         print(f"{name:22}", scores[name], flush=True)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        records = {name: dataclasses.asdict(value) for name, value in scores.items()}
-        args.json.write_text(json.dumps(records, indent=2) + "\n")
+        command.write_json(args.json, {name: dataclasses.asdict(value) for name, value in scores.items()})
 
 
 def train_images(dataset: Dataset) -> Iterator[UInt8[np.ndarray, "_ H W C"]]:

@@ -95,6 +95,12 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
         np.savez_compressed(file, **arrays)
 
 
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Writes a JSON file, and the folder that it is to be in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n")
+
+
 def image_size(text: str) -> tuple[int, int]:
     """An argparse type: "H,W"."""
     height, width = map(int, text.split(","))  # argparse turns a ValueError into its own message
@@ -111,9 +117,7 @@ def output_file(path: str) -> Path:
 def report(score: Score, data: DataConfig, path: Path | None) -> None:
     """Prints what was scored, then the score as the last line of standard output; as JSON too, if a path is given."""
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        record = {**dataclasses.asdict(score), "source": data.source, "treatment": data.treatment}
-        path.write_text(json.dumps(record, indent=2) + "\n")
+        write_json(path, {**dataclasses.asdict(score), "source": data.source, "treatment": data.treatment})
     print(f"{score.num_images} images of {data.source}, {data.treatment}")
     print(score)
 

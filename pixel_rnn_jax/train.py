@@ -259,7 +259,7 @@ def train(config: ConfigDict, workdir: str | Path, *, allow_config_change: bool 
                 raise FloatingPointError(f"{error}; {good}.") from None
         best_step = checkpoints.best_step
     _, params = load(workdir)
-    split = "test" if "test" in setup.data.splits else "validation"
+    split = setup.data.final_split
     score = score_images(setup, params, split, _some(setup.data.images(split), config.test_images))
     title = f"{config.model.layer} on {config.data.source}: {score}"
     save_curves(Path(workdir) / "curves.png", read_metrics(workdir), best_step=best_step, title=title)

@@ -85,6 +85,11 @@ class Dataset:
         """Names of the splits: "train" and "validation" always, "test" where the source has it."""
         return tuple(self._splits)
 
+    @property
+    def final_split(self) -> str:
+        """The split that a finished model is scored on: "test", or "validation" if the source has no test images."""
+        return "test" if "test" in self._splits else "validation"
+
     def images(self, split: str) -> ImageSet:
         """The images of a split as an evaluation sees them, in [0, levels): every time the same.
 
