@@ -1,10 +1,22 @@
 """Exact likelihoods of images: the models of *Pixel Recurrent Neural Networks* (arXiv 1601.06759) in JAX."""
 
 from pixel_rnn_jax.checkpoint import load
+from pixel_rnn_jax.codec import compress, decompress
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
 from pixel_rnn_jax.model import ModelConfig, PixelRNN
 from pixel_rnn_jax.sampling import complete, sample
 
-__all__ = ["InputError", "ModelConfig", "PixelRNN", "bits_per_dim", "complete", "load", "log_prob", "sample"]
+__all__ = [
+    "InputError",
+    "ModelConfig",
+    "PixelRNN",
+    "bits_per_dim",
+    "complete",
+    "compress",
+    "decompress",
+    "load",
+    "log_prob",
+    "sample",
+]
 __version__ = "0.1.0"

@@ -32,8 +32,13 @@ class MaskedConv(nn.Module):
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B H W in"]) -> Float[Array, "B H W out"]:
-        """Convolves maps; the map is zero outside the image."""
+    def __call__(self, x: Float[Array, "B rows columns in"], *, pad: bool = True) -> Float[Array, "B H W out"]:
+        """Convolves maps.
+
+        Args:
+          x: the maps, with zeros outside the image; or, unless `pad`, with a margin that is given (see `margin`).
+          pad: whether to add the margin.
+        """
         mask = kernel_mask(
             self.kernel_size,
             channel_groups(x.shape[-1], self.channels),
@@ -42,21 +47,32 @@ class MaskedConv(nn.Module):
         )
         kernel = jnp.multiply(self.param("kernel", masked_lecun_normal(mask), mask.shape), mask)
         bias = self.param("bias", self.bias_init, mask.shape[-1:])
+        if pad:
+            above, sides = margin(self.kernel_size)
+            x = jnp.pad(x, ((0, 0), (above, 0), (sides, sides), (0, 0)))
         return convolve_causal(x, kernel) + bias
 
 
-def convolve_causal(x: Float[Array, "B H W in"], kernel: Float[Array, "height width in out"]) -> Float[Array, "B H W out"]:
-    """Convolves maps with a kernel of which nothing after the centre counts; outside the image the map is zero.
+def margin(kernel_size: tuple[int, int]) -> tuple[int, int]:
+    """How far a masked kernel reaches beyond a pixel: up, and to either side."""
+    height, width = kernel_size
+    return height // 2, width // 2
+
+
+def convolve_causal(
+    x: Float[Array, "B rows columns in"], kernel: Float[Array, "height width in out"]
+) -> Float[Array, "B H W out"]:
+    """Convolves maps that have a margin with a kernel of which nothing after the centre counts.
 
     The taps that count are laid side by side, so that all of them are one matrix product. Half of a general convolution's
     products would be with zeros, and on a CPU its gradient is many times slower.
     """
-    height, width, in_features, out_features = kernel.shape
-    centre = height // 2 * width + width // 2
-    taps = [divmod(tap, width) for tap in range(centre + 1)]  # in raster order, the centre last
-    x_padded = jnp.pad(x, ((0, 0), (height // 2, 0), (width // 2, width // 2), (0, 0)))
-    windows = [x_padded[:, row : row + x.shape[1], column : column + x.shape[2]] for row, column in taps]
-    kernel = kernel.reshape(height * width * in_features, out_features)[: len(taps) * in_features]
+    kernel_height, kernel_width, in_features, out_features = kernel.shape
+    above, sides = margin((kernel_height, kernel_width))
+    height, width = x.shape[1] - above, x.shape[2] - 2 * sides
+    taps = [divmod(tap, kernel_width) for tap in range(above * kernel_width + sides + 1)]  # in raster order, the centre last
+    windows = [x[:, row : row + height, column : column + width] for row, column in taps]
+    kernel = kernel.reshape(kernel_height * kernel_width * in_features, out_features)[: len(taps) * in_features]
     return jnp.concatenate(windows, -1) @ kernel
 
 

@@ -1,13 +1,32 @@
 """The Diagonal BiLSTM layer (§3.3 of the paper)."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixel_rnn_jax.conv import MaskedConv
-from pixel_rnn_jax.lstm import LSTM, Recurrence, initial_state, lstm_step
+from pixel_rnn_jax.lstm import LSTM, Recurrence, State, initial_state, lstm_cell, lstm_step
+from pixel_rnn_jax.neighbours import Neighbours
 from pixel_rnn_jax.skew import skew, unskew
+
+
+class DiagonalCell(NamedTuple):
+    """What the layer leaves at a pixel.
+
+    Attributes:
+      x: its input.
+      left: the state from the left.
+      right: the hidden state from the right.
+      shifted: the same, as the layer adds it one row below: outside the image it is zero, where `right` is h_0.
+    """
+
+    x: Float[Array, "*W B 1 1 2*h"]
+    left: State
+    right: Float[Array, "*W B 1 1 h"]
+    shifted: Float[Array, "*W B 1 1 h"]
 
 
 class DiagonalBiLSTM(nn.Module):
@@ -26,17 +45,62 @@ class DiagonalBiLSTM(nn.Module):
     channels: int
     dropout: float = 0.0
 
-    @nn.compact
+    def setup(self):
+        """Makes the submodules."""
+        self.left = LSTM(self.features, self.channels, kernel_width=1, taps=2)
+        self.right = LSTM(self.features, self.channels, kernel_width=1, taps=2)
+        self.drop = nn.Dropout(self.dropout)
+        self.up = MaskedConv(2 * self.features, self.channels)
+
     def __call__(self, x: Float[Array, "B H W 2*{self.features}"], train: bool) -> Float[Array, "B H W 2*{self.features}"]:
         """Returns the layer's output, before the residual addition (Figure 5, right)."""
-        left_gates, left_lstm = LSTM(self.features, self.channels, kernel_width=1, taps=2, name="left")(x)
-        right_gates, right_lstm = LSTM(self.features, self.channels, kernel_width=1, taps=2, name="right")(x)
+        gates = self.left.input_to_state(x), self.right.input_to_state(x)[:, :, ::-1]
         # From the right: the image is flipped, swept from the left, and flipped back.
-        left, right = sweep_diagonals((left_lstm, right_lstm), (left_gates, right_gates[:, :, ::-1]))
+        left, right = sweep_diagonals((self.left.recurrence, self.right.recurrence), gates)
         # "To prevent the layer from seeing future pixels, the right output map is then shifted down by one row."
         right = jnp.pad(right[:, :-1, ::-1], ((0, 0), (1, 0), (0, 0), (0, 0)))
-        hidden = nn.Dropout(self.dropout, deterministic=not train)(left + right)
-        return MaskedConv(2 * self.features, self.channels, name="up")(hidden)
+        return self.up(self.drop(left + right, deterministic=not train))
+
+    def visit(
+        self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours
+    ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], DiagonalCell]:
+        """The same output at one pixel, and what the layer leaves there.
+
+        The map from the right is shifted down by one row: what it adds here, `finish_row` has left in the row above.
+        """
+        left, above = neighbours.left, neighbours.above
+        hidden = [above.left.hidden, left.left.hidden]
+        state = lstm_cell(self.left.recurrence, hidden, left.left.cell, self.left.input_to_state(x))
+        return self.up(state.hidden + above.shifted), DiagonalCell(x, state, above.right, above.shifted)
+
+    def outside(self, batch: int) -> DiagonalCell:
+        """What there is at a pixel outside the image."""
+        left = initial_state(self.left.recurrence, batch, 1, 1)
+        right = initial_state(self.right.recurrence, batch, 1, 1).hidden
+        return DiagonalCell(jnp.zeros((batch, 1, 1, 2 * self.features)), left, right, jnp.zeros_like(right))
+
+    def finish_row(self, row: DiagonalCell, above: DiagonalCell) -> DiagonalCell:
+        """Advances the direction from the right over a row whose pixels have all been visited, from its last pixel on.
+
+        Args:
+          row: what the layer left at the row's pixels, [W, B, 1, 1, ...].
+          above: likewise, of the row above.
+
+        Returns:
+          `row`, with the hidden states from the right.
+        """
+        recurrence = self.right.recurrence
+
+        def step(state, pixel):
+            gates, above = pixel
+            state = lstm_cell(recurrence, [above, state.hidden], state.cell, gates)
+            return state, state.hidden
+
+        x = jnp.moveaxis(row.x[:, :, 0], 0, 2)  # [B, 1, W, 2h]
+        gates = jnp.moveaxis(self.right.input_to_state(x), 2, 0)[:, :, None]  # [W, B, 1, 1, 4h]
+        first = initial_state(recurrence, *row.x.shape[1:-1])
+        _, right = jax.lax.scan(step, first, (gates, above.right), reverse=True)
+        return row._replace(right=right, shifted=right)
 
 
 def sweep_diagonals(

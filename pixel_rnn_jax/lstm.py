@@ -15,10 +15,10 @@ from pixel_rnn_jax.conv import MaskedConv
 
 
 class State(NamedTuple):
-    """Hidden state h and cell state c of a line of N pixels."""
+    """Hidden state h and cell state c of pixels: of a line, [N, B, h], or of one, [B, 1, 1, h]."""
 
-    hidden: Float32[Array, "N B h"]
-    cell: Float32[Array, "N B h"]
+    hidden: Float32[Array, "*pixels h"]
+    cell: Float32[Array, "*pixels h"]
 
 
 class Recurrence(NamedTuple):
@@ -50,14 +50,11 @@ class LSTM(nn.Module):
     kernel_width: int
     taps: int
 
-    @nn.compact
-    def __call__(self, x: Float[Array, "B H W in"]) -> tuple[Float[Array, "B H W 4*{self.features}"], Recurrence]:
-        """Returns K_is ⊛ x for the whole map, since it does not depend on the states, and the recurrence."""
+    def setup(self):
+        """Makes the submodules."""
         h = self.features
-        gates = MaskedConv(
-            h, self.channels, (1, self.kernel_width), "B", gates=4, bias_init=open_forget_gates, name="input_to_state"
-        )(x)
-        return gates, Recurrence(
+        self.input_to_state = MaskedConv(h, self.channels, (1, self.kernel_width), "B", gates=4, bias_init=open_forget_gates)
+        self.recurrence = Recurrence(
             self.param("state_to_state", nn.initializers.lecun_normal(in_axis=(0, 1), batch_axis=()), (self.taps, h, 4 * h)),
             self.param("initial_hidden", nn.initializers.zeros, (h,)),
             self.param("initial_cell", nn.initializers.zeros, (h,)),
@@ -70,24 +67,19 @@ def open_forget_gates(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32)
     return jnp.zeros(shape, dtype).at[h : 2 * h].set(1)
 
 
-def initial_state(recurrence: Recurrence, length: int, batch: int) -> State:
-    """The state of a line of pixels outside the image: h_0 and c_0 everywhere."""
-    shape = (length, batch, recurrence.initial_hidden.size)
-    return State(jnp.broadcast_to(recurrence.initial_hidden, shape), jnp.broadcast_to(recurrence.initial_cell, shape))
+def initial_state(recurrence: Recurrence, *pixels: int) -> State:
+    """The state of pixels outside the image: h_0 and c_0 everywhere; of any shape, [*pixels, h]."""
+    return State(
+        *(jnp.broadcast_to(state, (*pixels, state.size)) for state in (recurrence.initial_hidden, recurrence.initial_cell))
+    )
 
 
 def lstm_step(recurrence: Recurrence, state: State, input_gates: Float[Array, "N B gates"]) -> State:
-    """One step of equation 3, for all pixels of a line at once.
-
-        [o, f, i, g] = σ(K_ss ⊛ h_{i-1} + K_is ⊛ x_i)
-        c_i = f ⊙ c_{i-1} + i ⊙ g
-        h_i = o ⊙ tanh(c_i)
-
-    σ is the sigmoid for o, f and i, and tanh for g.
+    """One step of a sweep, for all pixels of a line at once.
 
     Args:
       recurrence: K_ss, and h_0, which is what taps outside the line read.
-      state: h_{i-1} and c_{i-1}.
+      state: h_{i-1} and c_{i-1}, of the line before.
       input_gates: K_is ⊛ x_i, with the bias.
 
     Returns:
@@ -97,8 +89,34 @@ def lstm_step(recurrence: Recurrence, state: State, input_gates: Float[Array, "N
     length, batch, _ = state.hidden.shape
     outside = jnp.broadcast_to(recurrence.initial_hidden, (1, batch, h))
     line = jnp.concatenate([outside, state.hidden] + [outside] * (taps - 2))
-    neighbours = jnp.concatenate([line[tap : tap + length] for tap in range(taps)], -1)
-    gates = input_gates + neighbours @ recurrence.state_to_state.reshape(taps * h, 4 * h)
+    return lstm_cell(recurrence, [line[tap : tap + length] for tap in range(taps)], state.cell, input_gates)
+
+
+def lstm_cell(
+    recurrence: Recurrence,
+    neighbours: list[Float32[Array, "*pixels h"]],
+    cell: Float32[Array, "*pixels h"],
+    input_gates: Float[Array, "*pixels gates"],
+) -> State:
+    """Equation 3, for any pixels that do not depend on one another.
+
+        [o, f, i, g] = σ(K_ss ⊛ h_{i-1} + K_is ⊛ x_i)
+        c_i = f ⊙ c_{i-1} + i ⊙ g
+        h_i = o ⊙ tanh(c_i)
+
+    σ is the sigmoid for o, f and i, and tanh for g.
+
+    Args:
+      recurrence: K_ss.
+      neighbours: for each tap of K_ss, the hidden states that it reads.
+      cell: c_{i-1}.
+      input_gates: K_is ⊛ x_i, with the bias.
+
+    Returns:
+      h_i and c_i.
+    """
+    taps, h, _ = recurrence.state_to_state.shape
+    gates = input_gates + jnp.concatenate(neighbours, -1) @ recurrence.state_to_state.reshape(taps * h, 4 * h)
     o, f, i, g = jnp.split(gates, 4, -1)
-    cell = jax.nn.sigmoid(f) * state.cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+    cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
     return State(jax.nn.sigmoid(o) * jnp.tanh(cell), cell)

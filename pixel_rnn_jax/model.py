@@ -13,10 +13,12 @@ from pixel_rnn_jax.conv import MaskedConv
 from pixel_rnn_jax.diagonal_bilstm import DiagonalBiLSTM
 from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.images import Images, centre, check_images
+from pixel_rnn_jax.neighbours import Neighbours
 from pixel_rnn_jax.pixel_cnn import PixelCNNBlock
 from pixel_rnn_jax.row_lstm import RowLSTM
 
 LAYERS = {"pixel_cnn": PixelCNNBlock, "row_lstm": RowLSTM, "diagonal_bilstm": DiagonalBiLSTM}
+STEM_SIZE = (7, 7)
 PRECISIONS = ("highest", "high", "default")
 
 
@@ -82,7 +84,23 @@ class PixelRNN(nn.Module):
 
     config: ModelConfig
 
-    @nn.compact
+    def setup(self):
+        """Makes the submodules."""
+        config = self.config
+        self.stem = MaskedConv(2 * config.features, config.channels, STEM_SIZE, "A")
+        # Scanned over, layers of one kind share one parameter tree with a depth axis. Unrolled, XLA need not copy what the
+        # backward pass keeps of each layer into stacked arrays; but what is to be computed again must stay a loop: unrolled,
+        # XLA would find the same expressions, and keep them after all.
+        self.layers = nn.scan(
+            nn.remat(ResidualLayer, static_argnums=3) if config.remat else ResidualLayer,  # argument 3 is `train`
+            length=config.depth,
+            unroll=1 if config.remat else config.depth,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=(0, nn.broadcast),
+        )(config)
+        self.head = Head(config)
+
     def __call__(self, images: Images, train: bool = False) -> Float32[Array, "B H W C levels"]:
         """Computes the logits of every sub-pixel's values.
 
@@ -100,21 +118,30 @@ class PixelRNN(nn.Module):
         check_images(images, levels=config.levels, channels=config.channels, allow_float=True)
         # Accelerators multiply float32 numbers in TF32 or bfloat16 unless told otherwise.
         with jax.default_matmul_precision(config.precision):
-            x = centre(jnp.asarray(images), config.levels)
-            x = MaskedConv(2 * config.features, config.channels, (7, 7), "A", name="stem")(x)
-            # Scanned over, layers of one kind share one parameter tree with a depth axis. Unrolled, XLA need not copy what
-            # the backward pass keeps of each layer into stacked arrays; but what is to be computed again must stay a loop:
-            # unrolled, XLA would find the same expressions, and keep them after all.
-            layers = nn.scan(
-                nn.remat(ResidualLayer, static_argnums=2) if config.remat else ResidualLayer,  # argument 2 is `train`
-                length=config.depth,
-                unroll=1 if config.remat else config.depth,
-                variable_axes={"params": 0},
-                split_rngs={"params": True, "dropout": True},
-                in_axes=nn.broadcast,
-            )
-            (x, skips), _ = layers(config, name="layers")((x, jnp.zeros_like(x)), train)
-            return Head(config, name="head")(skips if config.skip else x)
+            features = self.stem(centre(jnp.asarray(images), config.levels))
+            return self._after_stem(features, None, train)[0]
+
+    def visit(
+        self, window: Float32[Array, "B rows columns C"], neighbours: Neighbours
+    ) -> tuple[Float32[Array, "B 1 1 C levels"], Any]:
+        """Computes the same logits for one pixel, given what the layers have left at its neighbours.
+
+        Args:
+          window: the centred image around the pixel, as far as the stem sees, and zeros outside the image.
+          neighbours: cells with a leading depth axis.
+
+        Returns:
+          The logits, of which a colour's are right once the earlier colours of the pixel are in the window; and the cells that
+          the layers leave at the pixel, which are right once all but the last colour are.
+        """
+        with jax.default_matmul_precision(self.config.precision):
+            return self._after_stem(self.stem(window, pad=False), neighbours, False)
+
+    def _after_stem(
+        self, x: Float[Array, "B H W F"], neighbours: Neighbours | None, train: bool
+    ) -> tuple[Float32[Array, "B H W C levels"], Any]:
+        (x, skips), cells = self.layers((x, jnp.zeros_like(x)), neighbours, train)
+        return self.head(skips if self.config.skip else x), cells
 
 
 class ResidualLayer(nn.Module):
@@ -128,16 +155,26 @@ class ResidualLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, maps: tuple[Float[Array, "B H W F"], Float[Array, "B H W F"]], train: bool
-    ) -> tuple[tuple[Float[Array, "B H W F"], Float[Array, "B H W F"]], None]:
-        """Takes the map that runs through and the sum of the skip connections, and returns both one layer further."""
+        self, maps: tuple[Float[Array, "B H W F"], Float[Array, "B H W F"]], neighbours: Neighbours | None, train: bool
+    ) -> tuple[tuple[Float[Array, "B H W F"], Float[Array, "B H W F"]], Any]:
+        """One layer further.
+
+        Args:
+          maps: the map that runs through and the sum of the skip connections.
+          neighbours: of the one pixel that the maps consist of; None for whole maps.
+          train: drop hidden features.
+
+        Returns:
+          Both maps, and what the layer leaves at the pixel; None for whole maps.
+        """
         config = self.config
         x, skips = maps
-        y = LAYERS[config.layer](config.features, config.channels, config.dropout, name=config.layer)(x, train)
+        layer = LAYERS[config.layer](config.features, config.channels, config.dropout, name=config.layer)
+        y, cell = (layer(x, train), None) if neighbours is None else layer.visit(x, neighbours)
         x = x + y if config.residual else y
         if config.skip:
             skips = skips + MaskedConv(2 * config.features, config.channels, name="skip")(x)
-        return (x, skips), None
+        return (x, skips), cell
 
 
 class Head(nn.Module):

@@ -1,9 +1,11 @@
 """The PixelCNN's residual block (§3.5 and Figure 5, left, of the paper)."""
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixel_rnn_jax.conv import MaskedConv
+from pixel_rnn_jax.neighbours import Neighbours
 
 
 class PixelCNNBlock(nn.Module):
@@ -19,10 +21,35 @@ class PixelCNNBlock(nn.Module):
     channels: int
     dropout: float = 0.0
 
-    @nn.compact
+    def setup(self):
+        """Makes the submodules."""
+        self.down = MaskedConv(self.features, self.channels)
+        self.conv = MaskedConv(self.features, self.channels, (3, 3))
+        self.drop = nn.Dropout(self.dropout)
+        self.up = MaskedConv(2 * self.features, self.channels)
+
     def __call__(self, x: Float[Array, "B H W 2*{self.features}"], train: bool) -> Float[Array, "B H W 2*{self.features}"]:
         """Returns the block's output, before the residual addition."""
-        y = MaskedConv(self.features, self.channels, name="down")(nn.relu(x))
-        y = MaskedConv(self.features, self.channels, (3, 3), name="conv")(nn.relu(y))
-        y = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(y))
-        return MaskedConv(2 * self.features, self.channels, name="up")(y)
+        y = nn.relu(self.down(nn.relu(x)))
+        y = nn.relu(self.conv(y))
+        return self.up(self.drop(y, deterministic=not train))
+
+    def visit(
+        self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours
+    ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], Float[Array, "B 1 1 {self.features}"]]:
+        """The same output at one pixel, and what the block leaves there: the input of the 3x3 convolution."""
+        left, *above = neighbours
+        y = nn.relu(self.down(nn.relu(x)))
+        here = [left, y, jnp.zeros_like(y)]  # nothing reads the pixel to the right
+        window = jnp.concatenate([jnp.concatenate(above, 2), jnp.concatenate(here, 2)], 1)
+        return self.up(nn.relu(self.conv(window, pad=False))), y
+
+    def outside(self, batch: int) -> Float[Array, "B 1 1 {self.features}"]:
+        """What there is at a pixel outside the image."""
+        return jnp.zeros((batch, 1, 1, self.features))
+
+    def finish_row(
+        self, row: Float[Array, "W B 1 1 {self.features}"], above: Float[Array, "W B 1 1 {self.features}"]
+    ) -> Float[Array, "W B 1 1 {self.features}"]:
+        """What is left of a row when all its pixels have been visited: no more than before."""
+        return row

@@ -1,12 +1,22 @@
 """The Row LSTM layer (§3.2 of the paper)."""
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pixel_rnn_jax.conv import MaskedConv
-from pixel_rnn_jax.lstm import LSTM, initial_state, lstm_step
+from pixel_rnn_jax.lstm import LSTM, State, initial_state, lstm_cell, lstm_step
+from pixel_rnn_jax.neighbours import Neighbours
+
+
+class RowLSTMCell(NamedTuple):
+    """What the layer leaves at a pixel: its input, and the state."""
+
+    x: Float[Array, "B 1 1 2*h"]
+    state: State
 
 
 class RowLSTM(nn.Module):
@@ -25,11 +35,16 @@ class RowLSTM(nn.Module):
     channels: int
     dropout: float = 0.0
 
-    @nn.compact
+    def setup(self):
+        """Makes the submodules."""
+        self.lstm = LSTM(self.features, self.channels, kernel_width=3, taps=3)
+        self.drop = nn.Dropout(self.dropout)
+        self.up = MaskedConv(2 * self.features, self.channels)
+
     def __call__(self, x: Float[Array, "B H W 2*{self.features}"], train: bool) -> Float[Array, "B H W 2*{self.features}"]:
         """Returns the layer's output, before the residual addition (Figure 5, right)."""
         batch, _, width, _ = x.shape
-        gates, recurrence = LSTM(self.features, self.channels, kernel_width=3, taps=3, name="lstm")(x)
+        gates, recurrence = self.lstm.input_to_state(x), self.lstm.recurrence
 
         def step(state, row):
             state = lstm_step(recurrence, state, row)
@@ -38,5 +53,23 @@ class RowLSTM(nn.Module):
         rows = jnp.transpose(gates, (1, 2, 0, 3))  # [H, W, B, 4h]
         _, hidden = jax.lax.scan(step, initial_state(recurrence, width, batch), rows)
         hidden = jnp.transpose(hidden, (2, 0, 1, 3))  # [B, H, W, h]
-        hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
-        return MaskedConv(2 * self.features, self.channels, name="up")(hidden)
+        return self.up(self.drop(hidden, deterministic=not train))
+
+    def visit(
+        self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours
+    ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], RowLSTMCell]:
+        """The same output at one pixel, and what the layer leaves there."""
+        left, *above = neighbours
+        window = jnp.concatenate([left.x, x, jnp.zeros_like(x)], 2)  # nothing reads the pixel to the right
+        gates = self.lstm.input_to_state(window, pad=False)
+        hidden = [cell.state.hidden for cell in above]
+        state = lstm_cell(self.lstm.recurrence, hidden, neighbours.above.state.cell, gates)
+        return self.up(state.hidden), RowLSTMCell(x, state)
+
+    def outside(self, batch: int) -> RowLSTMCell:
+        """What there is at a pixel outside the image."""
+        return RowLSTMCell(jnp.zeros((batch, 1, 1, 2 * self.features)), initial_state(self.lstm.recurrence, batch, 1, 1))
+
+    def finish_row(self, row: RowLSTMCell, above: RowLSTMCell) -> RowLSTMCell:
+        """What is left of a row when all its pixels have been visited: no more than before."""
+        return row

@@ -1,22 +1,19 @@
-"""Drawing images from a model, and completing images of which some pixels are known: one loop over all sub-pixels.
-
-Here the whole network runs once for each sub-pixel.
-"""
+"""Drawing images from a model, and completing images of which some pixels are known: one loop over all sub-pixels."""
 
 import functools
-import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Integer, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Float32, Integer, Shaped, UInt8
 
 from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.images import Images, check_shape, check_values, is_concrete
+from pixel_rnn_jax.incremental import Memory, finish_row, start, visit, write
 
 
 def sample(
@@ -27,7 +24,9 @@ def sample(
     size: Sequence[int],
     temperature: ArrayLike = 1.0,
 ) -> UInt8[Array, "num H W C"]:
-    """Draws images from the model, sub-pixel by sub-pixel.
+    """Draws images from the model, sub-pixel by sub-pixel, each in one visit.
+
+    Image n depends on the key and on n, not on the number of images.
 
     Args:
       model: a `PixelRNN`.
@@ -78,17 +77,88 @@ def complete(
     Raises:
       InputError: (a ValueError) if shapes or types do not fit, or the temperature is not positive.
     """
+    known = check_completion(model, images, known, temperature)
+    images = jnp.where(known[..., None], images, 0)
+    return _complete(model, params, key, images, known, temperature)
+
+
+def check_completion(
+    model: nn.Module, images: Images, known: Shaped[Array | np.ndarray, "..."], temperature: ArrayLike
+) -> Bool[Array | np.ndarray, "B H W"]:
+    """Raises `InputError` unless `complete` can take this; returns `known` for each image."""
     check_shape(images, channels=model.config.channels)
     if str(getattr(known, "dtype", None)) != "bool" or known.shape not in (images.shape[1:3], images.shape[:3]):
         raise InputError(
             f"known must be bool of shape {images.shape[1:3]} or {images.shape[:3]}, as the images' pixels;"
             f" got {getattr(known, 'dtype', type(known))} of shape {getattr(known, 'shape', None)}."
         )
-    known = jnp.broadcast_to(jnp.asarray(known)[..., None], images.shape)  # [H, W] or [B, H, W] -> [B, H, W, C]
-    check_values(images, levels=model.config.levels, where=known)
+    xp = np if is_concrete(known) else jnp
+    known = xp.broadcast_to(known, images.shape[:3])
+    check_values(images, levels=model.config.levels, where=known[..., None])
     if is_concrete(temperature) and not temperature > 0:
         raise InputError(f"temperature must be greater than 0; got {temperature}.")
-    return _complete(model, params, key, jnp.asarray(images), known, temperature)
+    return known
+
+
+class Rows(NamedTuple):
+    """What a completion starts from, in the order of the visits.
+
+    Attributes:
+      images: with any values, in [0, levels), under unknown pixels.
+      known: whether a pixel is kept.
+      uniform: in [0, 1), decides which value is drawn.
+    """
+
+    images: UInt8[Array, "H W C B"]
+    known: Bool[Array, "H W B"]
+    uniform: Float32[Array, "H W C B"]
+
+
+def make_rows(
+    key: jax.Array, numbers: Integer[Array, " B"], images: Integer[Array, "B H W C"], known: Bool[Array, "B H W"]
+) -> Rows:
+    """Draws the uniform numbers of all sub-pixels: those of an image depend on the key and on the image's number."""
+    uniform = jax.vmap(lambda number: jax.random.uniform(jax.random.fold_in(key, number), images.shape[1:]))(numbers)
+    return Rows(*(jnp.moveaxis(array, 0, -1) for array in (images.astype(jnp.uint8), known, uniform)))
+
+
+def draw_row(
+    model: nn.Module, params: Any, memory: Memory, rows: Rows, row: ArrayLike, temperature: ArrayLike
+) -> tuple[Memory, tuple[UInt8[Array, "W C B"], Float32[Array, "W C B"]]]:
+    """Visits the pixels of one row, and draws those that are unknown.
+
+    Args:
+      model: a `PixelRNN`.
+      params: its parameters.
+      memory: of the rows before.
+      rows: the images and what else is given.
+      row: which one is visited.
+      temperature: divides the logits.
+
+    Returns:
+      The memory with this row, the row's values, and log p(x_i | x_<i) of each sub-pixel, in nats, at temperature 1.
+    """
+    images, known, uniform = jax.tree.map(lambda array: array[row], rows)
+    width, channels, _ = images.shape
+
+    def draw(memory, place):
+        column, channel = place
+        memory, logits = visit(model, params, memory, row, column, channel)
+        value = jnp.where(known[column], images[place], pick(logits / temperature, uniform[place]))
+        log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), value[:, None].astype(jnp.int32), -1)[:, 0]
+        return write(model, memory, row, column, channel, value), (value, log_prob)
+
+    places = jnp.divmod(jnp.arange(width * channels), channels)
+    memory, drawn = jax.lax.scan(draw, memory, places)
+    drawn = jax.tree.map(lambda array: array.reshape(width, channels, -1), drawn)
+    return finish_row(model, params, memory), drawn
+
+
+def pick(logits: Float[Array, "B levels"], uniform: Float32[Array, " B"]) -> UInt8[Array, " B"]:
+    """The value at which the cumulative distribution exceeds a uniform number in [0, 1); one of probability 0 never is."""
+    cumulative = jnp.cumsum(jax.nn.softmax(logits), -1)
+    threshold = uniform * cumulative[:, -1]  # below the last one, which rounding may leave below 1
+    return jnp.sum(cumulative <= threshold[:, None], -1).astype(jnp.uint8)
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -97,18 +167,14 @@ def _complete(
     params: Any,
     key: jax.Array,
     images: Integer[Array, "B H W C"],
-    known: Bool[Array, "B H W C"],
+    known: Bool[Array, "B H W"],
     temperature: ArrayLike,
 ) -> UInt8[Array, "B H W C"]:
-    _, height, width, channels = images.shape
+    rows = make_rows(key, jnp.arange(len(images)), images, known)
 
-    def visit(index, images):
-        row, column, channel = jnp.unravel_index(index, (height, width, channels))
-        logits = model.apply({"params": params}, images)[:, row, column, channel]
-        drawn = jax.random.categorical(jax.random.fold_in(key, index), logits / temperature)
-        here = known[:, row, column, channel]
-        value = jnp.where(here, images[:, row, column, channel], drawn.astype(jnp.uint8))
-        return images.at[:, row, column, channel].set(value)
+    def step(memory, row):
+        memory, (values, _) = draw_row(model, params, memory, rows, row, temperature)
+        return memory, values
 
-    images = jnp.where(known, images, 0).astype(jnp.uint8)
-    return jax.lax.fori_loop(0, math.prod((height, width, channels)), visit, images)
+    _, values = jax.lax.scan(step, start(model, params, images.shape[:3]), jnp.arange(images.shape[1]))
+    return jnp.moveaxis(values, -1, 0)

@@ -7,8 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [  # the lowest first; rooms of one floor do not import one another
-    ["errors", "baselines"],
-    ["images", "masks", "skew", "stopping", "progress", "metrics", "plots"],
+    ["errors", "baselines", "neighbours"],
+    ["images", "masks", "skew", "stopping", "progress", "metrics", "plots", "prnn_file"],
     ["likelihood", "conv"],
     ["lstm", "pixel_cnn"],
     ["row_lstm", "diagonal_bilstm"],
@@ -18,8 +18,9 @@ FLOORS = [  # the lowest first; rooms of one floor do not import one another
     ["data.batches", "data.digits", "data.array_files", "data.image_folder", "data.tfds_sets"],
     ["data.dataset"],
     ["data"],
-    ["sharding", "optimizer", "checkpoint", "sampling"],
-    ["evaluate"],
+    ["incremental"],
+    ["sharding", "optimizer", "checkpoint", "sampling", "codec"],
+    ["evaluate", "generate"],
     ["train"],
     [""],
 ]

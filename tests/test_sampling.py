@@ -1,11 +1,71 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
+from pixel_rnn_jax.generate import generate
+from pixel_rnn_jax.sampling import make_rows, pick
+from pixel_rnn_jax.sharding import make_mesh
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def slowly_completed(model, params, key, images, known):
+    """The slow twin: the whole network, anew for each sub-pixel."""
+    batch, height, width, channels = images.shape
+    uniform = jnp.moveaxis(make_rows(key, jnp.arange(batch), images, known).uniform, -1, 0)
+
+    def draw(index, images):
+        place = jnp.unravel_index(index, (height, width, channels))
+        logits = model.apply({"params": params}, images)[:, *place]
+        value = jnp.where(known[:, *place[:2]], images[:, *place], pick(logits, uniform[:, *place]))
+        return images.at[:, *place].set(value)
+
+    return jax.lax.fori_loop(0, height * width * channels, draw, jnp.where(known[..., None], images, 0))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("channels,size", [(1, (7, 9)), (3, (5, 4))])
+def test_samples_and_completions_equal_the_slow_twins(layer, channels, size):
+    model, params = make_model(layer, channels=channels, levels=4)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 4, (5, *size, channels)).astype(np.uint8)
+    key = jax.random.key(3)
+    nothing, something = np.zeros((5, *size), bool), rng.random((5, *size)) < 0.4
+    np.testing.assert_array_equal(
+        prnn.sample(model, params, key, num=5, size=size), slowly_completed(model, params, key, images, nothing)
+    )
+    np.testing.assert_array_equal(
+        prnn.complete(model, params, key, images, something), slowly_completed(model, params, key, images, something)
+    )
+
+
+def test_batches_over_devices_give_the_same_images():
+    """In batches of 8, over 8 devices; the last one is not full."""
+    model, params = make_model("diagonal_bilstm", channels=3, levels=4)
+    rng = np.random.default_rng(0)
+    images, known = rng.integers(0, 4, (11, 3, 4, 3)), rng.random((11, 3, 4)) < 0.4
+    mesh = make_mesh()
+    assert mesh.size == 8
+    drawn = generate(model, params, jax.random.key(3), images, known, batch_size=5, mesh=mesh)
+    np.testing.assert_array_equal(drawn.images, prnn.complete(model, params, jax.random.key(3), images, known))
+    np.testing.assert_allclose(drawn.log_probs.sum((1, 2, 3)), prnn.log_prob(model, params, drawn.images), rtol=1e-5)
+
+
+def test_an_image_does_not_depend_on_how_many_are_drawn():
+    model, params = make_model("row_lstm", levels=5)
+    few, many = (prnn.sample(model, params, jax.random.key(0), num=num, size=(4, 4)) for num in (3, 6))
+    np.testing.assert_array_equal(few, many[:3])
+    assert np.any(many[:3] != many[3:])
+
+
+def test_a_value_of_probability_zero_is_never_picked():
+    logits = jnp.array([[-jnp.inf, 0, -jnp.inf, 1, -jnp.inf]])
+    first, last = pick(logits, jnp.zeros(1)), pick(logits, jnp.array([1 - 2**-24], jnp.float32))
+    assert (first.item(), last.item()) == (1, 3)
 
 
 @pytest.mark.parametrize("layer", LAYERS)

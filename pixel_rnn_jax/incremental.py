@@ -1,0 +1,120 @@
+"""One visit for each sub-pixel: the conditionals of images whose values become known one by one, in raster order.
+
+A visit runs the network at one pixel, from what the layers have left at that pixel's neighbours, so it costs the same whatever
+the size of the image. The numbers are those of `PixelRNN.__call__`, to rounding.
+
+    memory = start(model, params, shape)
+    for each row:
+        for each column, and each colour:
+            memory, logits = visit(model, params, memory, row, column, channel)
+            memory = write(model, memory, row, column, channel, values)  # drawn from the logits, or known
+        memory = finish_row(model, params, memory)
+
+In all arrays of the memory the batch is the third axis.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float32, Integer
+
+from pixel_rnn_jax.conv import margin
+from pixel_rnn_jax.images import centre
+from pixel_rnn_jax.model import LAYERS, STEM_SIZE
+from pixel_rnn_jax.neighbours import Neighbours
+
+ABOVE, SIDES = margin(STEM_SIZE)
+
+
+class Memory(NamedTuple):
+    """What later visits need of the pixels visited so far.
+
+    Attributes:
+      canvas: the images so far, centred, with the stem's margin; zero where nothing has been written.
+      above: the cells that the layers left at the pixels of the row above, and of one pixel more on either side.
+      row: likewise, of the row that is being visited.
+      left: the cells of the pixel to the left, and
+      here: of the pixel that is being visited. Not read from `row`: an array that one visit reads and writes, XLA would copy.
+    """
+
+    canvas: Float32[Array, "rows columns B C"]
+    above: Any  # a tree of arrays [W+2, depth, B, 1, 1, features]
+    row: Any
+    left: Any
+    here: Any
+
+
+def start(model: nn.Module, params: Any, shape: tuple[int, int, int]) -> Memory:
+    """The memory before the first visit.
+
+    Args:
+      model: a `PixelRNN`.
+      params: its parameters.
+      shape: number, height and width of the images.
+    """
+    batch, height, width = shape
+    canvas = jnp.zeros((ABOVE + height, SIDES + width + SIDES, batch, model.config.channels))
+    outside = jax.vmap(lambda params: _layer(model).apply(params, batch, method="outside"))(_layer_params(model, params))
+    row = jax.tree.map(lambda cell: jnp.broadcast_to(cell, (width + 2, *cell.shape)), outside)
+    return Memory(canvas, above=row, row=row, left=outside, here=outside)
+
+
+def visit(
+    model: nn.Module, params: Any, memory: Memory, row: ArrayLike, column: ArrayLike, channel: ArrayLike
+) -> tuple[Memory, Float32[Array, "B levels"]]:
+    """Computes the logits of one sub-pixel of each image.
+
+    Args:
+      model: a `PixelRNN`.
+      params: its parameters.
+      memory: in which all sub-pixels before this one have been visited and written.
+      row: of the sub-pixel.
+      column: of the sub-pixel.
+      channel: of the sub-pixel.
+    """
+    _, _, batch, channels = memory.canvas.shape
+    window = jax.lax.dynamic_slice(memory.canvas, (row, column, 0, 0), (ABOVE + 1, SIDES + 1 + SIDES, batch, channels))
+    left = jax.tree.map(lambda before, same: jnp.where(channel == 0, before, same), memory.here, memory.left)
+    neighbours = Neighbours(left, *(_at(memory.above, column + place) for place in range(3)))  # pixel j is cell j + 1
+    logits, here = model.apply({"params": params}, jnp.moveaxis(window, 2, 0), neighbours, method="visit")
+    logits = jax.lax.dynamic_index_in_dim(logits[:, 0, 0], channel, 1, keepdims=False)
+    row = jax.tree.map(lambda cells, new: jax.lax.dynamic_update_index_in_dim(cells, new, column + 1, 0), memory.row, here)
+    return memory._replace(row=row, left=left, here=here), logits
+
+
+def write(
+    model: nn.Module, memory: Memory, row: ArrayLike, column: ArrayLike, channel: ArrayLike, values: Integer[Array, " B"]
+) -> Memory:
+    """Writes the values of one sub-pixel of each image."""
+    values = centre(values, model.config.levels)[None, None, :, None]
+    place = (row + ABOVE, column + SIDES, 0, channel)
+    return memory._replace(canvas=jax.lax.dynamic_update_slice(memory.canvas, values, place))
+
+
+def finish_row(model: nn.Module, params: Any, memory: Memory) -> Memory:
+    """Makes the row that has been visited the row above; all layers do what they have to at the same time."""
+
+    def finish(params, row, above):
+        with jax.default_matmul_precision(model.config.precision):
+            return _layer(model).apply(params, row, above, method="finish_row")
+
+    row, above = jax.tree.map(lambda cells: cells[1:-1], (memory.row, memory.above))
+    row = jax.vmap(finish, in_axes=(0, 1, 1), out_axes=1)(_layer_params(model, params), row, above)
+    above = jax.tree.map(lambda cells, new: cells.at[1:-1].set(new), memory.row, row)
+    return memory._replace(above=above, here=_at(above, 0))  # left of the next row's first pixel lies the outside
+
+
+def _at(cells: Any, index: ArrayLike) -> Any:
+    return jax.tree.map(lambda cell: jax.lax.dynamic_index_in_dim(cell, index, 0, keepdims=False), cells)
+
+
+def _layer(model: nn.Module) -> nn.Module:
+    config = model.config
+    return LAYERS[config.layer](config.features, config.channels)
+
+
+def _layer_params(model: nn.Module, params: Any) -> Any:
+    return {"params": params["layers"][model.config.layer]}

@@ -1,0 +1,202 @@
+"""Lossless compression: what is decoded, how large it is, and files that are not what they should be."""
+
+import dataclasses
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from conftest import LAYERS, make_model
+
+import pixel_rnn_jax as prnn
+from pixel_rnn_jax import codec
+from pixel_rnn_jax.codec import cut, join, seconds_to_code
+from pixel_rnn_jax.prnn_file import checksum, pack, unpack
+
+
+def random_images(*shape, levels=4, seed=0):
+    return np.random.default_rng(seed).integers(0, levels, shape).astype(np.uint8)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("channels,levels", [(1, 2), (3, 5)])
+def test_what_is_decoded_is_what_was_coded(layer, channels, levels):
+    model, params = make_model(layer, channels=channels, levels=levels)
+    images = random_images(5, 6, 7, channels, levels=levels)
+    np.testing.assert_array_equal(prnn.decompress(model, params, prnn.compress(model, params, images)), images)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 3}, {"tile": (4, 3)}, {"tile": (8, 9), "batch_size": 2}])
+def test_batches_and_tiles(options):
+    model, params = make_model("row_lstm", levels=4)
+    images = random_images(7, 6, 7, 1)
+    blob = prnn.compress(model, params, images, **options)
+    np.testing.assert_array_equal(prnn.decompress(model, params, blob), images)
+
+
+def test_no_images():
+    model, params = make_model("row_lstm", levels=4)
+    images = random_images(0, 6, 7, 1)
+    np.testing.assert_array_equal(prnn.decompress(model, params, prnn.compress(model, params, images)), images)
+
+
+def test_256_levels_and_improbable_images():
+    """Values of probabilities below what the coder can hold are coded all the same."""
+    model, params = make_model("pixel_cnn", levels=256, features=8)
+    params = jax.tree.map(lambda leaf: 8 * leaf, params)
+    images = random_images(2, 4, 4, 1, levels=256)
+    assert np.all(np.asarray(prnn.log_prob(model, params, images)) < -500)
+    np.testing.assert_array_equal(prnn.decompress(model, params, prnn.compress(model, params, images)), images)
+
+
+@pytest.mark.parametrize("levels", [2, 17])
+def test_size_is_the_negative_log_likelihood(levels):
+    model, params = make_model("row_lstm", levels=levels)
+    images = random_images(100, 6, 6, 1, levels=levels)
+    _, payload = unpack(prnn.compress(model, params, images))
+    nll_bytes = -float(prnn.log_prob(model, params, images).sum()) / np.log(2) / 8
+    assert nll_bytes - 1 < len(payload) < 1.001 * nll_bytes + 16
+
+
+def test_tiles_are_cut_and_joined():
+    images = random_images(2, 5, 7, 3)
+    tiles = cut(images, (2, 3))
+    assert tiles.shape == (2 * 3 * 3, 2, 3, 3)
+    np.testing.assert_array_equal(tiles[4], images[0, 2:4, 3:6])
+    np.testing.assert_array_equal(join(tiles, 2, (5, 7)), images)
+
+
+@pytest.fixture(scope="module")
+def coded():
+    model, params = make_model("row_lstm", levels=4)
+    images = random_images(6, 5, 5, 1)
+    return model, params, images, prnn.compress(model, params, images)
+
+
+def test_a_thousand_corruptions(coded):
+    """Bytes flipped, removed, inserted, swapped: each is told before anything is decoded."""
+    model, params, _, blob = coded
+    rng = np.random.default_rng(0)
+    for trial in range(2000):
+        damaged = bytearray(blob)
+        place = int(rng.integers(len(blob)))
+        match trial % 5:
+            case 0:
+                damaged[place] ^= 1 << int(rng.integers(8))
+            case 1:
+                del damaged[place:]
+            case 2:
+                damaged[place:place] = rng.bytes(int(rng.integers(1, 9)))
+            case 3:
+                damaged[place : place + 8] = rng.bytes(8)
+            case 4:
+                del damaged[place : place + int(rng.integers(1, 9))]
+        if bytes(damaged) != blob:
+            with pytest.raises(ValueError, match=r"\.prnn file"):
+                prnn.decompress(model, params, bytes(damaged))
+
+
+def test_damage_that_the_checksum_does_not_tell_gives_no_wrong_image(coded):
+    """The payload is changed, and the file's checksum made to fit: what another platform's rounding would lead to."""
+    model, params, images, blob = coded
+    header, payload = unpack(blob)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        damaged = bytearray(payload)
+        damaged[int(rng.integers(len(payload)))] ^= 1 << int(rng.integers(8))
+        try:
+            decoded = prnn.decompress(model, params, pack(header, bytes(damaged)))
+        except ValueError as error:
+            assert "does not decode here" in str(error)
+        else:  # the coder's last word has bits that nothing depends on
+            np.testing.assert_array_equal(decoded, images)
+
+
+@pytest.mark.parametrize(
+    "changes,message",
+    [
+        ({"num": 2**31 - 1}, "holds less than its header says"),
+        ({"num": 7}, "does not decode here"),
+        ({"num": 5}, "images' checksum is another one"),
+        ({"height": 2**31 - 1}, "holds less than its header says"),
+        ({"tile_height": 2**30}, "must have at most 67,108,864 sub-pixels"),
+        ({"batch_size": 2**30}, "must have at most 67,108,864 sub-pixels"),
+        ({"width": 0}, "sizes must be at least 1"),
+        ({"levels": 1}, "levels from 2 to 256"),
+        ({"levels": 5}, "the file holds images of 5 levels, the model is one of 4"),
+        ({"channels": 3}, "the file holds images of 3 channels, the model is one of 1"),
+        ({"model_hash": bytes(16)}, "compressed by another model"),
+    ],
+)
+def test_headers_that_are_wrong(coded, changes, message, monkeypatch):
+    model, params, _, blob = coded
+    header, payload = unpack(blob)
+    monkeypatch.setattr("pixel_rnn_jax.prnn_file.Header.check", lambda header: None)
+    wrong = pack(dataclasses.replace(header, **changes), payload)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=message):
+        prnn.decompress(model, params, wrong)
+
+
+def test_files_that_are_none():
+    model, params = make_model("row_lstm", levels=4)
+    for blob, message in (
+        (b"", "must start with"),
+        (b"\x89PNG\r\n", "must start with"),
+        (b"PRNN\x01", "cut off after 5 bytes"),
+        (b"PRNN\x02" + bytes(200), "format version 1; got 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            prnn.decompress(model, params, blob)
+
+
+def test_other_parameters_do_not_decode(coded):
+    model, params, _, blob = coded
+    params = jax.tree.map(np.copy, params)
+    params["head"]["logits"]["bias"][0] += 1e-7
+    with pytest.raises(ValueError, match="compressed by another model"):
+        prnn.decompress(model, params, blob)
+
+
+def test_another_platform_is_warned_of(coded, monkeypatch):
+    model, params, images, blob = coded
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prnn.decompress(model, params, blob)
+    monkeypatch.setattr(codec, "platform", lambda: "abacus")
+    with pytest.warns(UserWarning, match=r"may not decode here: it was compressed on \[jaxlib .*\], this is \[abacus\]"):
+        np.testing.assert_array_equal(prnn.decompress(model, params, blob), images)
+
+
+@pytest.mark.parametrize(
+    "images,options,message",
+    [
+        (np.full((1, 3, 3, 1), 4, np.uint8), {}, r"\[0, 4\); got values from 4 to 4"),
+        (np.zeros((3, 3, 1), np.uint8), {}, "4 axes"),
+        (np.zeros((1, 3, 3, 1), np.uint8), {"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
+        (np.zeros((1, 3, 3, 1), np.uint8), {"tile": (0, 3)}, "tile height must be an integer of at least 1; got 0"),
+        (np.zeros((1, 3, 3, 1), np.uint8), {"tile": (3,)}, r"tile must be \(height, width\)"),
+    ],
+)
+def test_bad_arguments(images, options, message):
+    model, params = make_model("row_lstm", levels=4)
+    with pytest.raises(ValueError, match=message):
+        prnn.compress(model, params, images, **options)
+
+
+def test_parameters_that_are_not_finite():
+    model, params = make_model("row_lstm", levels=4)
+    params = jax.tree.map(lambda leaf: leaf * np.nan, params)
+    with pytest.raises(ValueError, match="not finite"):
+        prnn.compress(model, params, random_images(1, 2, 2, 1))
+
+
+def test_the_time_that_it_takes_is_estimated():
+    model, params = make_model("row_lstm", levels=4)
+    one = seconds_to_code(model, params, (1, 8, 8))
+    many = seconds_to_code(model, params, (1000, 8, 8), batch_size=1)
+    assert 200 < many / one < 5000
+
+
+def test_the_checksum_is_blake2b():
+    assert checksum(b"").hex() == "e4a6a0577479b2b4"

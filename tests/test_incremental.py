@@ -1,0 +1,76 @@
+"""One visit for each sub-pixel, against the whole network at once."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import LAYERS, make_model
+
+from pixel_rnn_jax.incremental import finish_row, start, visit, write
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def visit_all(model, params, images):
+    """The logits of all sub-pixels, each computed before its value is written."""
+    batch, height, width, channels = images.shape
+
+    def visit_row(memory, row):
+        def visit_sub_pixel(memory, place):
+            memory, logits = visit(model, params, memory, row, *place)
+            return write(model, memory, row, *place, images[:, row, *place]), logits
+
+        memory, logits = jax.lax.scan(visit_sub_pixel, memory, jnp.divmod(jnp.arange(width * channels), channels))
+        return finish_row(model, params, memory), logits
+
+    _, logits = jax.lax.scan(visit_row, start(model, params, (batch, height, width)), jnp.arange(height))
+    return jnp.moveaxis(logits, 2, 0).reshape(*images.shape, -1)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    "channels,levels,size,fields",
+    [
+        (1, 2, (5, 11), {}),
+        (3, 5, (6, 4), {}),
+        (3, 4, (1, 3), {"residual": False}),
+        (2, 3, (3, 1), {"skip": False, "remat": True}),
+    ],
+)
+def test_logits_equal_those_of_the_whole_network(layer, channels, levels, size, fields):
+    model, params = make_model(layer, channels=channels, levels=levels, depth=3, features=7, **fields)
+    images = np.random.default_rng(1).integers(0, levels, (3, *size, channels))
+    expected = jax.jit(model.apply)({"params": params}, images)
+    np.testing.assert_allclose(visit_all(model, params, images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_visit_keeps_float32_on_accelerators(layer):
+    model, params = make_model(layer, channels=3)
+
+    def first_row(params):
+        memory = start(model, params, (2, 3, 3))
+        memory, logits = visit(model, params, memory, 0, 0, 0)
+        return finish_row(model, params, memory), logits
+
+    jaxpr = str(jax.make_jaxpr(first_row)(params))
+    products = jaxpr.count("dot_general[")
+    assert products > 5
+    assert jaxpr.count("Precision.HIGHEST, Precision.HIGHEST") + jaxpr.count("precision=Precision.HIGHEST") == products
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_work_of_a_visit_does_not_grow_with_the_image(layer):
+    """Counted by XLA: products and bytes of one visit, of images of 16 and of 1,024 pixels."""
+    model, params = make_model(layer)
+
+    def costs(size):
+        memory = jax.eval_shape(functools.partial(start, model, shape=(2, size, size)), params)
+        place = jax.ShapeDtypeStruct((), jnp.int32)
+        one = jax.jit(functools.partial(visit, model), donate_argnums=1)
+        return one.lower(params, memory, place, place, place).compile()
+
+    small, large = costs(4), costs(32)
+    assert large.cost_analysis()["flops"] == small.cost_analysis()["flops"]
+    assert large.memory_analysis().temp_size_in_bytes <= small.memory_analysis().temp_size_in_bytes
