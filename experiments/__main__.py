@@ -1,11 +1,15 @@
 """All commands in one:  pixel-rnn COMMAND --FLAG=VALUE ...   (or: python -m experiments COMMAND ...)
 
-    train      train a model, or go on with a training
-    evaluate   the likelihood of a split
-    sample     draw images
-    complete   complete images
-    baselines  scores that need no training
-    ablation   the paper's Tables 2 and 3
+    train       train a model, or go on with a training
+    evaluate    the likelihood of a split
+    score       the likelihood of each image
+    sample      draw images
+    complete    complete images
+    compress    compress images without loss
+    decompress  decode them
+    baselines   scores that need no training
+    ablation    the paper's Tables 2 and 3
+    benchmark   how fast it is here
 
 pixel-rnn COMMAND --help tells the flags of each.
 """
@@ -15,7 +19,18 @@ import sys
 
 from experiments import command
 
-COMMANDS = ("train", "evaluate", "sample", "complete", "baselines", "ablation")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "score",
+    "sample",
+    "complete",
+    "compress",
+    "decompress",
+    "baselines",
+    "ablation",
+    "benchmark",
+)
 
 
 def main() -> None:

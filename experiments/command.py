@@ -5,16 +5,18 @@ import dataclasses
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import flags
+from jaxtyping import UInt8
 from ml_collections import ConfigDict, config_flags
 
 from experiments import base
-from pixel_rnn_jax.data import DataConfig, Dataset
+from pixel_rnn_jax.data import SOURCES, DataConfig, Dataset, read_input
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.model import ModelConfig
@@ -31,6 +33,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
       argv: its arguments; those of the process by default.
     """
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax reports every save
+    warnings.formatwarning = lambda message, *where: f"warning: {message}\n"
     try:
         main(argv)
     except (InputError, FloatingPointError, OSError) as error:
@@ -78,6 +81,32 @@ def add_data_dir_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data_dir", help="where the data is, if not where it was in training")
 
 
+def add_drawing_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what all commands have that draw pixels."""
+    parser.add_argument("--temperature", type=float, default=1.0, help="divides the logits")
+    parser.add_argument("--batch_size", type=positive, default=100, help="images that are drawn at a time")
+    parser.add_argument("--animation", type=animation_file, help="also write a GIF or WebP file of the images being drawn")
+
+
+def add_input_flags(parser: argparse.ArgumentParser, *, seed_of: str, num: str = "all") -> None:
+    """Adds --input and what goes with it, for `open_input`."""
+    parser.add_argument(
+        "--input",
+        metavar="PATH|SOURCE",
+        help="a picture, a folder of pictures, an npy file, an npz file with the array `images`, or a data source such as"
+        " tfds:fashion_mnist; the data of the training, if not given",
+    )
+    add_split_flag(parser)
+    parser.add_argument("--num", type=int, help=f"number of images, picked at random; {num}, if not given")
+    add_seed_flag(parser, seed_of)
+    add_data_dir_flag(parser)
+
+
+def add_split_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --split."""
+    parser.add_argument("--split", default="test", help="train, validation or test")
+
+
 def add_seed_flag(parser: argparse.ArgumentParser, of: str) -> None:
     """Adds --seed, an integer of at least 0."""
 
@@ -107,6 +136,20 @@ def image_size(text: str) -> tuple[int, int]:
     return height, width
 
 
+def positive(text: str) -> int:
+    """An argparse type: an integer of at least 1."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
+    return int(text)
+
+
+def animation_file(path: str) -> Path:
+    """An argparse type: a GIF or WebP file that can be written."""
+    if Path(path).suffix.lower() not in (".gif", ".webp"):
+        raise argparse.ArgumentTypeError(f"{path!r} must end in .gif or .webp")
+    return output_file(path)
+
+
 def output_file(path: str) -> Path:
     """An argparse type: a file that can be written, in a folder that exists."""
     if not Path(path).parent.is_dir() or Path(path).is_dir():
@@ -134,6 +177,40 @@ def open_dataset(config: dict, data_dir: str | None = None) -> Dataset:
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
     return Dataset(data, levels=model.levels, channels=model.channels)
+
+
+def open_input(
+    path: str | None,
+    args: argparse.Namespace,
+    run: dict[str, Any],
+    *,
+    default_num: int | None = None,
+    lossless: bool = False,
+) -> tuple[str, UInt8[np.ndarray, "N H W C"]]:
+    """The images that --input names.
+
+    Args:
+      path: the flag's value; None for the data of the training.
+      args: with `split`, `num`, `seed` and `data_dir`.
+      run: of the trained model.
+      default_num: so many of them, if there are, without --num; None for all. They are picked at random, and stay in order.
+      lossless: refuse pictures that have values which the model has not.
+
+    Returns:
+      A name for them, and the images.
+    """
+    config = run["config"]
+    if path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists()):
+        data = config["data"] if path is None else {**config["data"], "source": path}
+        images = open_dataset({**config, "data": data}, args.data_dir).images(args.split)
+        name = f"{data['source']}, {args.split}"
+    else:
+        model = ModelConfig(**config["model"])
+        name, images = path, read_input(path, levels=model.levels, channels=model.channels, lossless=lossless)
+    num = min(default_num or len(images), len(images)) if args.num is None else args.num
+    if not 1 <= num <= len(images):
+        raise InputError(f"--num must be from 1 to {len(images)}, the images in {name}; got {num}.")
+    return name, images[np.sort(np.random.default_rng(args.seed).choice(len(images), num, replace=False))]
 
 
 def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:

@@ -1,63 +1,129 @@
-"""Completes images of which the top is known:  python -m experiments.complete --workdir=runs/digits --out=completions.png
+"""Completes images of which a part is known:  python -m experiments.complete --workdir=runs/digits --out=completions.png
 
 Each row of the sheet shows what is known of an image, several completions, and the original last, as in the paper's Figure 1.
+What is known: the rows at the top (--keep), all but a rectangle (--box), or what a file says (--mask). With --input, pictures
+of your own:  --input=face.png --box=8,8,24,24
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
+from jaxtyping import Bool
 
 from experiments import command
 from pixel_rnn_jax.checkpoint import load_run
+from pixel_rnn_jax.data import read_mask
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.plots import hide_unknown, save_sheet, to_rgb
-from pixel_rnn_jax.sampling import complete
+from pixel_rnn_jax.generate import generate
+from pixel_rnn_jax.plots import hide_unknown, save_animation, save_sheet, to_rgb
+from pixel_rnn_jax.sharding import make_mesh
+
+NUM = 8
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Completes images of a split, and writes them as a sheet."""
+    """Completes images, prints how probable each completion is, and writes them as a sheet."""
     parser = command.make_parser("complete", __doc__)
-    parser.add_argument("--split", default="test", help="train, validation or test")
-    parser.add_argument("--num", type=int, help="number of images, picked at random; 8 if there are as many, if not given")
+    command.add_input_flags(parser, seed_of="the choice of images and the random key", num="8, if there are as many")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--keep", type=float, default=0.5, help="share of the rows, from the top, that is known")
+    what.add_argument("--box", type=box, metavar="TOP,LEFT,BOTTOM,RIGHT", help="rectangle to be filled, without its two ends")
+    what.add_argument("--mask", metavar="FILE", help="picture, known where it is not black; or an npy file, bool [H, W]")
     parser.add_argument("--completions", type=int, default=6, help="completions of each image")
-    parser.add_argument("--keep", type=float, default=0.5, help="share of the rows, from the top, that is known")
-    command.add_seed_flag(parser, "the choice of images and the random key")
-    parser.add_argument("--temperature", type=float, default=1.0, help="divides the logits")
+    command.add_drawing_flags(parser)
     parser.add_argument("--out", type=command.output_file, default=Path("completions.png"), help="PNG file of the sheet")
-    parser.add_argument("--npz", type=command.output_file, help="also write the arrays originals, known, completions")
-    command.add_data_dir_flag(parser)
+    parser.add_argument(
+        "--npz", type=command.output_file, help="also write the arrays originals, known, completions, log_prob_drawn, log_prob"
+    )
     args = parser.parse_args(argv)
     if not 0 <= args.keep <= 1:
         raise InputError(f"--keep must be in [0, 1]; got {args.keep}.")
     if args.completions < 1:
         raise InputError(f"--completions must be at least 1; got {args.completions}.")
     model, params, run = load_run(args.workdir)
-    images = command.open_dataset(run["config"], args.data_dir).images(args.split)
-    num = min(8, len(images)) if args.num is None else args.num
-    if not 1 <= num <= len(images):
-        raise InputError(f"--num must be from 1 to {len(images)}, the images in {args.split}; got {num}.")
-    originals = images[np.random.default_rng(args.seed).choice(len(images), num, replace=False)]
-    height, width = originals.shape[1:3]
-    known = np.broadcast_to(np.arange(height)[:, None] < round(args.keep * height), (height, width))
+    _, originals = command.open_input(args.input, args, run, default_num=NUM)
+    known = known_pixels(args, originals.shape[1:3])
+    num = len(originals)
     print(f"completing {num} images, {args.completions} times each", file=sys.stderr)
-    starts = originals.repeat(args.completions, axis=0)
-    completed = np.asarray(complete(model, params, jax.random.key(args.seed), starts, known, args.temperature))
-    completed = completed.reshape(num, args.completions, *originals.shape[1:])
+    tell_of_late_pixels(known)
+
+    # [image, completion, ...]; the last "completion" of each is the original, all of it known, for its probability.
+    starts = np.repeat(originals[:, None], args.completions + 1, axis=1)
+    given = np.broadcast_to(known, starts.shape[:-1]).copy()
+    given[:, -1] = True
+    drawn = generate(
+        model,
+        params,
+        jax.random.key(args.seed),
+        starts.reshape(-1, *originals.shape[1:]),
+        given.reshape(-1, *known.shape),
+        temperature=args.temperature,
+        batch_size=args.batch_size,
+        mesh=make_mesh(),
+    )
+    images, log_probs = (array.reshape(starts.shape) for array in drawn)
+    log_prob_drawn = np.where(known[..., None], 0, log_probs).sum((2, 3, 4))
+    print("log-probabilities of the unknown pixels, each given all before it, in nats:")
+    for index, (*completed, original) in enumerate(log_prob_drawn):
+        print(f"image {index}: {', '.join(f'{nats:.2f}' for nats in completed)}; original {original:.2f}")
     if args.npz:
-        command.write_arrays(args.npz, originals=originals, known=known, completions=completed)
+        command.write_arrays(
+            args.npz,
+            originals=originals,
+            known=known,
+            completions=images[:, :-1],
+            log_prob_drawn=log_prob_drawn[:, :-1],
+            log_prob=log_probs.sum((2, 3, 4))[:, :-1],
+        )
 
-    def rgb(images):
-        return to_rgb(images, model.config.levels)
+    # A row: what is known, the completions, the original.
+    columns = args.completions + 2
+    rgb = to_rgb(np.concatenate([originals[:, None], images], axis=1), model.config.levels)
+    rgb[:, 0] = hide_unknown(rgb[:, 0], known)
+    rgb = rgb.reshape(-1, *rgb.shape[2:])
+    save_sheet(args.out, rgb, columns=columns, min_width=500)
+    if args.animation:
+        at_first = np.insert(given, 0, True, axis=1).reshape(-1, *known.shape)
+        save_animation(args.animation, rgb, at_first, columns=columns)
+    print(*filter(None, (args.out, args.npz, args.animation)))
 
-    rows = [
-        np.stack([hide_unknown(rgb(original[None]), known)[0], *rgb(completions), rgb(original[None])[0]])
-        for original, completions in zip(originals, completed, strict=True)
-    ]
-    save_sheet(args.out, np.concatenate(rows), columns=args.completions + 2, min_width=500)
-    print(*filter(None, (args.out, args.npz)))
+
+def box(text: str) -> tuple[int, int, int, int]:
+    """An argparse type: "TOP,LEFT,BOTTOM,RIGHT"."""
+    top, left, bottom, right = map(int, text.split(","))
+    return top, left, bottom, right
+
+
+def known_pixels(args: argparse.Namespace, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """What --keep, --box or --mask says, for images of a size."""
+    height, width = size
+    if args.mask is not None:
+        return read_mask(args.mask, size)
+    if args.box is not None:
+        top, left, bottom, right = args.box
+        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            given = ",".join(map(str, args.box))
+            raise InputError(f"--box must be TOP,LEFT,BOTTOM,RIGHT within images of {height}x{width} pixels; got {given}.")
+        known = np.ones(size, bool)
+        known[top:bottom, left:right] = False
+        return known
+    return np.broadcast_to(np.arange(height)[:, None] < round(args.keep * height), size)
+
+
+def tell_of_late_pixels(known: Bool[np.ndarray, "H W"]) -> None:
+    """Says so if known pixels come after unknown ones."""
+    late = np.cumsum(~known).reshape(known.shape) > 0
+    count = int(np.sum(known & late))
+    if count:
+        print(
+            f"note: {count} known pixels come after an unknown one in raster order. They are kept, but cannot influence what"
+            " is drawn before them.",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, Bool, Float, Float32, UInt8
 
 from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
@@ -55,15 +55,38 @@ def evaluate(
     Returns:
       The score.
     """
-    params = jax.device_put(params, replicated(mesh))
-    sums = []
-    with progress_bar(len(images), unit="image", description=f"scoring {split}", delay=5.0, leave=False) as bar:
-        for batch in eval_batches(images, batch_size=batch_size, num_threads=num_threads):
-            sums.append(_sum_of_nats(model, params, shard_batch(batch, mesh)))
-            jax.block_until_ready(sums[-2:][0])  # the device has the next batch at hand, but not all of them
-            bar.update(int(batch["mask"].sum()))
-    nats = sum(map(float, sums)) / len(images)
+    results = _by_batch(_sum_of_nats, model, params, images, batch_size, mesh, num_threads, f"scoring {split}")
+    nats = sum(float(sum_of_nats) for _, sum_of_nats in results) / len(images)
     return Score(split, len(images), nats, bits_per_dim(-nats, images.shape[1:]))
+
+
+def log_probs(
+    model: nn.Module, params: Any, images: ImageSet, *, batch_size: int, mesh: Mesh, num_threads: int = 1
+) -> Float32[np.ndarray, " N"]:
+    """The log-probability of each image of a set, in nats; arguments as for `evaluate`."""
+    results = _by_batch(_log_probs, model, params, images, batch_size, mesh, num_threads, "scoring")
+    return np.concatenate([np.asarray(values)[mask] for mask, values in results])
+
+
+def _by_batch(
+    function: Callable[[nn.Module, Any, Batch], Any],
+    model: nn.Module,
+    params: Any,
+    images: ImageSet,
+    batch_size: int,
+    mesh: Mesh,
+    num_threads: int,
+    description: str,
+) -> list[tuple[Bool[np.ndarray, " B"], Any]]:
+    """The results for all batches, each with the mask of its images."""
+    params = jax.device_put(params, replicated(mesh))
+    results = []
+    with progress_bar(len(images), unit="image", description=description, delay=5.0, leave=False) as bar:
+        for batch in eval_batches(images, batch_size=batch_size, num_threads=num_threads):
+            results.append((batch["mask"], function(model, params, shard_batch(batch, mesh))))
+            jax.block_until_ready(results[-2:][0][1])  # the device has the next batch at hand, but not all of them
+            bar.update(int(batch["mask"].sum()))
+    return results
 
 
 def score(
@@ -88,3 +111,8 @@ def score(
 @functools.partial(jax.jit, static_argnames="model")
 def _sum_of_nats(model: nn.Module, params: Any, batch: Batch) -> Float32[Array, ""]:
     return -jnp.sum(jnp.where(batch["mask"], log_prob(model, params, batch["image"]), 0))
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _log_probs(model: nn.Module, params: Any, batch: Batch) -> Float32[Array, " B"]:
+    return log_prob(model, params, batch["image"])

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Num, Shaped
+from jaxtyping import Array, Float32, Integer, Num, Shaped, UInt8
 
 from pixel_rnn_jax.errors import InputError
 
@@ -62,3 +62,13 @@ def check_values(images: Images, *, levels: int, where: Shaped[Array | np.ndarra
 def centre(images: Num[Array, "*shape"], levels: int) -> Float32[Array, "*shape"]:
     """Scales values from [0, levels - 1] to [-1, 1] (§3, "inputs are only scaled and centred")."""
     return images.astype(jnp.float32) * (2 / (levels - 1)) - 1
+
+
+def to_picture(images: Integer[np.ndarray, "*shape"], levels: int) -> UInt8[np.ndarray, "*shape"]:
+    """Spreads [0, levels) over the 8 bits of a picture, [0, 255]."""
+    return np.round(images.astype(np.float64) * (255 / (levels - 1))).astype(np.uint8)
+
+
+def from_picture(pixels: UInt8[np.ndarray, "*shape"], levels: int) -> UInt8[np.ndarray, "*shape"]:
+    """The inverse of `to_picture`; values that it never gives become the nearest level."""
+    return np.round(pixels.astype(np.float64) * ((levels - 1) / 255)).astype(np.uint8)

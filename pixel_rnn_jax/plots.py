@@ -9,16 +9,20 @@ from jaxtyping import Bool, Float, UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
+from pixel_rnn_jax.images import to_picture
+
 BACKGROUND = 128
 UNKNOWN = np.array([90, 110, 160], np.uint8)
+FRAMES = 64  # of an animation, at most
+FRAME_MS, LAST_FRAME_MS = 60, 2000
 
 
-def to_rgb(images: UInt8[np.ndarray, "N H W C"], levels: int) -> UInt8[np.ndarray, "N H W 3"]:
+def to_rgb(images: UInt8[np.ndarray, "*N H W C"], levels: int) -> UInt8[np.ndarray, "*N H W 3"]:
     """Spreads [0, levels) over [0, 255]; grey images get three equal channels, other than 1 or 3 channels their mean."""
-    scaled = np.round(images.astype(np.float64) * (255 / (levels - 1)))
+    picture = to_picture(images, levels)
     if images.shape[-1] != 3:
-        scaled = scaled.mean(-1, keepdims=True).repeat(3, -1)
-    return scaled.astype(np.uint8)
+        picture = picture.mean(-1, keepdims=True).astype(np.uint8).repeat(3, -1)
+    return picture
 
 
 def hide_unknown(
@@ -29,10 +33,43 @@ def hide_unknown(
 
 
 def save_sheet(path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: int = 800) -> None:
-    """Writes images as a sheet, row by row, enlarged by a whole factor until the sheet is about `min_width` pixels wide.
+    """Writes a sheet of images as a PNG file, see `make_sheet`."""
+    Image.fromarray(make_sheet(rgb, columns=columns, min_width=min_width)).save(path, format="PNG")
+
+
+def save_animation(
+    path: str | Path,
+    rgb: UInt8[np.ndarray, "N H W 3"],
+    known: Bool[np.ndarray, "N H W"] | Bool[np.ndarray, "H W"],
+    *,
+    columns: int,
+    min_width: int = 400,
+) -> None:
+    """Writes an animation of the unknown pixels of images being drawn in raster order.
 
     Args:
-      path: of the PNG file.
+      path: of a GIF file or, where its name ends so, a WebP file.
+      rgb: the finished images.
+      known: the pixels that are there from the start.
+      columns: images in a row.
+      min_width: of the sheet, in pixels.
+    """
+    known = np.broadcast_to(known, rgb.shape[:3])
+    order = np.arange(known[0].size).reshape(known[0].shape)
+    ends = np.append(order[~known.all(0)], known[0].size)  # each pixel that is drawn, and the end
+    frames = [
+        Image.fromarray(make_sheet(hide_unknown(rgb, known | (order < end)), columns=columns, min_width=min_width))
+        for end in ends[np.linspace(0, len(ends) - 1, min(FRAMES, len(ends))).astype(int)]
+    ]
+    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    lossless = {"lossless": True} if Path(path).suffix.lower() == ".webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0, **lossless)
+
+
+def make_sheet(rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: int) -> UInt8[np.ndarray, "height width 3"]:
+    """Lays images out row by row, enlarged by a whole factor so that the sheet is about `min_width` pixels wide.
+
+    Args:
       rgb: the images.
       columns: images in a row.
       min_width: in pixels.
@@ -46,7 +83,7 @@ def save_sheet(path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], *, columns: 
     for index, image in enumerate(rgb):
         top, left = gap + index // columns * cell_height, gap + index % columns * cell_width
         sheet[top : top + height * scale, left : left + width * scale] = image.repeat(scale, 0).repeat(scale, 1)
-    Image.fromarray(sheet).save(path, format="PNG")
+    return sheet
 
 
 def save_curves(path: str | Path, rows: Sequence[Mapping[str, Any]], *, best_step: int | None = None, title: str = "") -> None:
@@ -108,4 +145,23 @@ def save_comparison(
         axes.margins(x=0.16, y=0.2)
         axes.grid(alpha=0.3)
     figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+
+
+def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"]], *, title: str) -> None:
+    """Draws how the scores of each set of images are distributed.
+
+    Args:
+      path: of the PNG file.
+      scores: bits/dim of each image, by the name of the set.
+      title: above the plot.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    bins = np.histogram_bin_edges(np.concatenate(list(scores.values())), bins=60)
+    for name, values in scores.items():
+        axes.hist(values, bins, density=True, alpha=0.6, label=f"{name} ({len(values)} images)")
+    axes.set(xlabel="bits/dim", ylabel="density", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend()
     figure.savefig(path, dpi=120)

@@ -1,5 +1,6 @@
 """The command lines, as a user types them."""
 
+import csv
 import json
 import os
 import shutil
@@ -10,15 +11,29 @@ import time
 from pathlib import Path
 
 import chex
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 import pixel_rnn_jax as prnn
-from experiments import ablation, baselines, command, complete, evaluate, sample, train
+from experiments import (
+    ablation,
+    baselines,
+    benchmark,
+    command,
+    complete,
+    compress,
+    decompress,
+    evaluate,
+    sample,
+    score,
+    train,
+)
 from experiments.__main__ import main as pixel_rnn
 from pixel_rnn_jax import train as train_module
 from pixel_rnn_jax.evaluate import Score
+from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +95,118 @@ def test_complete_keeps_the_top(tiny_run, tmp_path):
         assert sheet.width > 300
 
 
+def test_sample_draws_batches_and_an_animation(tiny_run, tmp_path):
+    workdir, _ = tiny_run
+    flags = (f"--workdir={workdir}", "--num=11", "--size=4,6", "--seed=3", "--batch_size=3", f"--out={tmp_path}/s.png")
+    assert run_in_process(sample.main, *flags, f"--npz={tmp_path}/s.npz", f"--animation={tmp_path}/s.gif") == 0
+    model, params = prnn.load(workdir)
+    expected = prnn.sample(model, params, jax.random.key(3), num=11, size=(4, 6))
+    np.testing.assert_array_equal(np.load(tmp_path / "s.npz")["images"], expected)
+    with Image.open(tmp_path / "s.gif") as animation:
+        assert 4 * 6 - 8 < animation.n_frames <= 4 * 6 + 1  # two frames that are equal become one
+
+
+def test_complete_fills_a_rectangle_of_a_picture(tiny_run, tmp_path, capsys):
+    workdir, _ = tiny_run
+    image = np.random.default_rng(0).integers(0, 17, (9, 7)).astype(np.uint8)
+    Image.fromarray(to_picture(image, 17)).save(tmp_path / "face.png")
+    flags = [f"--workdir={workdir}", f"--input={tmp_path}/face.png", "--box=2,3,5,7", "--completions=2"]
+    outputs = [f"--out={tmp_path}/c.png", f"--npz={tmp_path}/c.npz", f"--animation={tmp_path}/c.webp"]
+    assert run_in_process(complete.main, *flags, *outputs) == 0
+    out, err = capsys.readouterr()
+    assert "note: 34 known pixels come after an unknown one" in err  # 2 * 3 at the left of rows 3 and 4, and 4 rows below
+    arrays = np.load(tmp_path / "c.npz")
+    known = np.ones((9, 7), bool)
+    known[2:5, 3:7] = False
+    np.testing.assert_array_equal(arrays["known"], known)
+    completions = arrays["completions"]
+    np.testing.assert_array_equal(completions[0, :, known][..., 0], image[known][:, None].repeat(2, 1))
+    model, params = prnn.load(workdir)
+    np.testing.assert_allclose(arrays["log_prob"][0], prnn.log_prob(model, params, completions[0]), rtol=1e-5)
+    log_probs = jax.nn.log_softmax(model.apply({"params": params}, completions[0]))
+    drawn = np.take_along_axis(np.asarray(log_probs), completions[0][..., None].astype(int), -1)[..., 0, 0]
+    np.testing.assert_allclose(arrays["log_prob_drawn"][0], drawn[:, ~known].sum(-1), rtol=1e-5)
+    assert f"image 0: {', '.join(f'{nats:.2f}' for nats in arrays['log_prob_drawn'][0])}; original -" in out
+    with Image.open(tmp_path / "c.webp") as animation:
+        assert animation.n_frames > 6
+
+
+def test_complete_takes_a_mask(tiny_run, tmp_path):
+    known = np.random.default_rng(0).random((8, 8)) < 0.5
+    Image.fromarray(known).save(tmp_path / "mask.png")
+    flags = (f"--workdir={tiny_run[0]}", "--num=1", "--completions=1", f"--out={tmp_path}/c.png", f"--npz={tmp_path}/c.npz")
+    assert run_in_process(complete.main, *flags, f"--mask={tmp_path}/mask.png") == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "c.npz")["known"], known)
+
+
+def test_images_are_compressed_and_decoded(tiny_run, tmp_path, capsys):
+    workdir = f"--workdir={tiny_run[0]}"
+    coded = (workdir, "--num=20", f"--out={tmp_path}/x.prnn", "--verify", f"--json={tmp_path}/x.json")
+    assert run_in_process(compress.main, *coded) == 0
+    assert "decoded and compared" in capsys.readouterr().out
+    sizes = json.loads((tmp_path / "x.json").read_text())["bytes"]
+    nll = sizes["negative log-likelihood"]
+    assert nll - 1 < sizes["file without header and checksum"] < 1.01 * nll + 16
+    assert 20 * 64 > sizes["lossless PNG"] > sizes["lossless WebP"] > 300
+    assert sizes["8 bits each"] == 20 * 64
+    assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz") == 0
+    assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/pictures") == 0
+    images = np.load(tmp_path / "x.npz")["images"]
+    test_split = command.open_dataset(prnn.checkpoint.load_run(tiny_run[0])[2]["config"]).images("test")
+    np.testing.assert_array_equal(images, test_split[np.sort(np.random.default_rng(0).choice(180, 20, replace=False))])
+
+    again = (workdir, f"--input={tmp_path}/pictures", f"--out={tmp_path}/y.prnn", "--tile=5,8")
+    assert run_in_process(compress.main, *again) == 0
+    assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/y.prnn", f"--out={tmp_path}/y.npy") == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), images)
+
+
+def test_a_file_that_does_not_decode_is_not_kept(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(compress, "decompress", lambda model, params, blob: np.zeros((2, 8, 8, 1), np.uint8))
+    error = run_in_process(compress.main, f"--workdir={tiny_run[0]}", "--num=2", f"--out={tmp_path}/x.prnn", "--verify")
+    assert error == "error: the compressed file could not be decoded, and was not kept: it decodes to other images"
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_damaged_file_costs_one_line(tiny_run, tmp_path):
+    (tmp_path / "x.prnn").write_bytes(b"PRNN" + bytes(100))
+    flags = (f"--workdir={tiny_run[0]}", f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz")
+    assert run_in_process(decompress.main, *flags) == "error: the .prnn file must be of format version 1; got 0."
+
+
+def test_score_writes_each_image_and_compares_sets(tiny_run, tmp_path, capsys):
+    workdir = tiny_run[0]
+    model, params, run = prnn.checkpoint.load_run(workdir)
+    images = command.open_dataset(run["config"]).images("test")
+    np.savez(tmp_path / "inverted.npz", images=16 - images)
+    flags = (f"--against={tmp_path}/inverted.npz", f"--out={tmp_path}/s.csv", f"--histogram={tmp_path}/h.png")
+    assert run_in_process(score.main, f"--workdir={workdir}", *flags) == 0
+    with (tmp_path / "s.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["set"] for row in rows[179:181]] == ["digits, test", f"{tmp_path}/inverted.npz"]
+    expected = prnn.log_prob(model, params, np.concatenate([images, 16 - images]))
+    np.testing.assert_allclose([-float(row["nats"]) for row in rows], expected, rtol=1e-5)
+    np.testing.assert_allclose([float(row["bits_per_dim"]) for row in rows], prnn.bits_per_dim(expected, (8, 8, 1)), rtol=1e-5)
+    area = np.mean(expected[180:] < expected[:180, None])
+    assert f"with probability {area:.4f} (AUROC)" in capsys.readouterr().out
+    with Image.open(tmp_path / "h.png") as histogram:
+        assert histogram.width > 500
+
+
+def test_benchmark_measures_generation(tiny_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "CIFAR", {"depth": 1, "features": 4, "head_features": 4, "levels": 5, "channels": 3})
+    monkeypatch.setattr(benchmark, "SIZES", [])
+    monkeypatch.setattr(benchmark, "CIFAR_SIZE", (3, 3))
+    assert run_in_process(benchmark.main, "generate", "--num=3", f"--workdir={tiny_run[0]}", f"--json={tmp_path}/b.json") == 0
+    record = json.loads((tmp_path / "b.json").read_text())
+    (row,) = record["drawing"]
+    assert row["shape"] == [3, 3, 3]
+    assert 0 < row["seconds"] < row["first_call_seconds"]
+    assert row["naive_seconds"] == 27 * row["forward_pass_seconds"]
+    assert record["compression"][0]["num"] == 3
+    assert "negative log-likelihood" in capsys.readouterr().out
+
+
 def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
     workdir, score = tiny_run
     config = prnn.checkpoint.load_run(workdir)[2]["config"]
@@ -124,6 +251,12 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
         (sample.main, ["--temperature=-1"], "temperature must be greater than 0"),
         (complete.main, ["--num=181"], "--num must be from 1 to 180"),
         (complete.main, ["--completions=0"], "--completions must be at least 1"),
+        (complete.main, ["--box=2,3,9,5"], "--box must be TOP,LEFT,BOTTOM,RIGHT within images of 8x8 pixels; got 2,3,9,5"),
+        (complete.main, ["--mask=nowhere.png"], "the mask must be a file; there is none at 'nowhere.png'"),
+        (complete.main, ["--input=nowhere.png"], "must be a file or a folder; there is none at 'nowhere.png'"),
+        (score.main, ["--input=npz:nowhere"], "data.source 'npz:PATH' must name a file"),
+        (compress.main, ["--out=x.prnn", "--tile=0,4"], "tile height must be an integer of at least 1; got 0"),
+        (decompress.main, ["--input=x.prnn", "--out=y.npz"], "No such file or directory: 'x.prnn'"),
     ],
 )
 def test_mistakes_with_a_run_cost_one_line(tiny_run, tmp_path, monkeypatch, main, argv, message):
@@ -176,7 +309,7 @@ def test_one_command_for_all(monkeypatch, capsys):
     pixel_rnn()
     assert "evaluate" in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["pixel-rnn", "tarin"])
-    with pytest.raises(SystemExit, match="must be one of train, evaluate, sample, complete, .*; got 'tarin'"):
+    with pytest.raises(SystemExit, match="must be one of train, evaluate, score, sample, complete, .*; got 'tarin'"):
         pixel_rnn()
     monkeypatch.setattr(sys, "argv", ["pixel-rnn", "evaluate", "--workdir=nowhere"])
     with pytest.raises(SystemExit, match="no such directory"):

@@ -8,14 +8,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [  # the lowest first; rooms of one floor do not import one another
     ["errors", "baselines", "neighbours"],
-    ["images", "masks", "skew", "stopping", "progress", "metrics", "plots", "prnn_file"],
-    ["likelihood", "conv"],
+    ["images", "masks", "skew", "stopping", "progress", "metrics", "prnn_file"],
+    ["likelihood", "conv", "plots", "picture_formats"],
     ["lstm", "pixel_cnn"],
     ["row_lstm", "diagonal_bilstm"],
     ["model"],
     ["data.config", "data.image_files", "data.image_set"],
     ["data.source", "data.treatment"],
-    ["data.batches", "data.digits", "data.array_files", "data.image_folder", "data.tfds_sets"],
+    ["data.batches", "data.digits", "data.array_files", "data.image_folder", "data.tfds_sets", "data.inputs"],
     ["data.dataset"],
     ["data"],
     ["incremental"],

@@ -4,6 +4,7 @@ from pixel_rnn_jax.data.batches import Batch, eval_batches, train_batches
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.dataset import SOURCES, Dataset
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order
+from pixel_rnn_jax.data.inputs import read_input, read_mask
 from pixel_rnn_jax.data.source import SPLITS
 
 __all__ = [
@@ -16,5 +17,7 @@ __all__ = [
     "LazyImages",
     "eval_batches",
     "in_order",
+    "read_input",
+    "read_mask",
     "train_batches",
 ]

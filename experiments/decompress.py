@@ -1,0 +1,69 @@
+"""Decodes what `compress` wrote:  python -m experiments.decompress --workdir=runs/digits --input=x.prnn --out=images.npz"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from experiments import command
+from pixel_rnn_jax.checkpoint import load_run
+from pixel_rnn_jax.codec import decompress
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.images import to_picture
+from pixel_rnn_jax.prnn_file import Header, unpack
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Decodes images, and writes them as arrays or as pictures."""
+    parser = command.make_parser("decompress", __doc__)
+    parser.add_argument("--input", type=Path, required=True, help="file that `compress` wrote")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="npz file (array `images`), npy file, PNG file (of one image), or else a new folder of PNG files",
+    )
+    args = parser.parse_args(argv)
+    model, params, _ = load_run(args.workdir)
+    blob = args.input.read_bytes()
+    check_output(args.out, unpack(blob)[0])
+    images = decompress(model, params, blob)
+    write_images(args.out, images, model.config.levels)
+    print(f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}: {args.out}")
+
+
+def check_output(path: Path, header: Header) -> None:
+    """Raises `InputError` unless the images can be written to this path."""
+    if not path.parent.is_dir():
+        raise InputError(f"--out must be in a folder that exists; got {str(path)!r}.")
+    if path.suffix in (".npz", ".npy"):
+        return
+    if header.channels not in (1, 3):
+        raise InputError(f"--out must be an npz or npy file for images of {header.channels} channels; got {str(path)!r}.")
+    if path.suffix == ".png" and header.num != 1:
+        raise InputError(f"--out must be a folder or an npz or npy file for {header.num} images; got {str(path)!r}.")
+    if path.suffix != ".png" and path.exists():
+        raise InputError(f"--out must be a new folder; {str(path)!r} is there already.")
+
+
+def write_images(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int) -> None:
+    """Writes images in the form that the path's ending tells."""
+    if path.suffix == ".npz":
+        command.write_arrays(path, images=images)
+    elif path.suffix == ".npy":
+        np.save(path, images)
+    else:
+        pictures = to_picture(images, levels)
+        if path.suffix == ".png":
+            files = [path]
+        else:
+            path.mkdir()
+            files = [path / f"{number:06}.png" for number in range(len(images))]
+        for file, picture in zip(files, pictures, strict=True):
+            Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(file)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,58 @@
+"""Scores images one by one:  python -m experiments.score --workdir=runs/digits --out=scores.csv --against=tfds:fashion_mnist
+
+Writes the negative log-likelihood of each image of one set, or of two sets, and a histogram of them: how well does the model
+tell images like those of its training from others?
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from experiments import command
+from pixel_rnn_jax.checkpoint import load_run
+from pixel_rnn_jax.evaluate import log_probs
+from pixel_rnn_jax.likelihood import bits_per_dim
+from pixel_rnn_jax.plots import save_histogram
+from pixel_rnn_jax.sharding import check_batch_size, make_mesh
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Writes a CSV file of scores, and draws a histogram."""
+    parser = command.make_parser("score", __doc__)
+    command.add_input_flags(parser, seed_of="the choice of images")
+    parser.add_argument("--against", metavar="PATH|SOURCE", help="a second set of images, given like --input")
+    parser.add_argument("--batch_size", type=command.positive, help="images at a time; that of the training, if not given")
+    parser.add_argument("--out", type=command.output_file, default=Path("scores.csv"), help="CSV file of each image's score")
+    parser.add_argument("--histogram", type=command.output_file, help="also draw the histogram, to this PNG file")
+    args = parser.parse_args(argv)
+    model, params, run = load_run(args.workdir)
+    batch_size = args.batch_size or run["config"]["batch_size"]
+    mesh = make_mesh()
+    check_batch_size(batch_size, mesh)
+    sets = [command.open_input(path, args, run) for path in ([args.input, args.against] if args.against else [args.input])]
+
+    rows, scores = [], {}
+    for number, (name, images) in enumerate(sets):
+        nats = -log_probs(model, params, images, batch_size=batch_size, mesh=mesh)
+        bits = bits_per_dim(-nats, images.shape[1:])
+        rows += [(name, index, *values) for index, values in enumerate(zip(nats.tolist(), bits.tolist(), strict=True))]
+        scores[name if number == 0 else f"against {name}"] = bits
+        print(f"{name}: {len(nats)} images, {nats.mean():.2f} ± {nats.std():.2f} nats, {bits.mean():.4f} bits/dim")
+    with args.out.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("set", "image", "nats", "bits_per_dim"))
+        writer.writerows(rows)
+    if len(scores) == 2:
+        usual, other = scores.values()
+        auc = roc_auc_score(np.repeat([0, 1], [len(usual), len(other)]), np.concatenate([usual, other]))
+        print(f"an image of the second set has more bits/dim than one of the first with probability {auc:.4f} (AUROC)")
+    if args.histogram:
+        save_histogram(args.histogram, scores, title=f"{model.config.layer} of {run['config']['data']['source']}")
+    print(*filter(None, (args.out, args.histogram)))
+
+
+if __name__ == "__main__":
+    command.run(main)

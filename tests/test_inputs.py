@@ -1,0 +1,77 @@
+"""Images that a command is given by path."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixel_rnn_jax.data import read_input, read_mask
+from pixel_rnn_jax.images import from_picture, to_picture
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_pictures_hold_all_levels(levels):
+    values = np.arange(levels, dtype=np.uint8)
+    np.testing.assert_array_equal(from_picture(to_picture(values, levels), levels), values)
+
+
+def test_a_picture_and_a_folder(tmp_path):
+    images = np.random.default_rng(0).integers(0, 17, (3, 4, 5)).astype(np.uint8)
+    for number, image in enumerate(images):
+        Image.fromarray(to_picture(image, 17)).save(tmp_path / f"{number}.png")
+    (tmp_path / ".hidden").write_text("no picture")
+    for lossless in (False, True):
+        one = read_input(tmp_path / "1.png", levels=17, channels=1, lossless=lossless)
+        np.testing.assert_array_equal(one[..., 0], images[1:2])
+        many = read_input(tmp_path, levels=17, channels=1, lossless=lossless)
+        np.testing.assert_array_equal(many[..., 0], images)
+
+
+def test_arrays(tmp_path):
+    images = np.random.default_rng(0).integers(0, 17, (3, 4, 5))
+    np.save(tmp_path / "x.npy", images)
+    np.savez(tmp_path / "x.npz", images=images[..., None], others=0)
+    for name in ("x.npy", "x.npz"):
+        read = read_input(tmp_path / name, levels=17, channels=1)
+        assert read.dtype == np.uint8
+        np.testing.assert_array_equal(read[..., 0], images)
+
+
+def test_what_cannot_be_used(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 255, (4, 5, 3)).astype(np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "colour.png")
+    Image.fromarray(rgb[..., 0]).save(tmp_path / "grey.png")
+    (tmp_path / "text.png").write_text("no picture")
+    np.save(tmp_path / "large.npy", np.full((1, 2, 2), 17))
+    np.save(tmp_path / "rank.npy", np.zeros((2, 2), int))
+    np.savez(tmp_path / "other.npz", train=np.zeros((1, 2, 2), int))
+    (tmp_path / "damaged.npz").write_bytes(b"PK no zip")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "two").mkdir()
+    Image.fromarray(rgb).save(tmp_path / "two" / "a.png")
+    Image.fromarray(rgb[:2]).save(tmp_path / "two" / "b.png")
+    for name, channels, message in (
+        ("colour.png", 1, "is in colour, the model is of grey images"),
+        ("grey.png", 1, "has values between the model's 17 levels"),
+        ("grey.png", 2, r"pictures have 1 \(grey\) or 3 channels; the model has 2"),
+        ("text.png", 1, "text.png is no PNG, JPEG or WebP image"),
+        ("large.npy", 1, r"large.npy: images must lie in \[0, 17\); got values from 17 to 17"),
+        ("rank.npy", 1, "4 axes"),
+        ("other.npz", 1, "must hold an array named images; got train"),
+        ("damaged.npz", 1, "is damaged, or no file of plain arrays"),
+        ("empty", 1, "must hold pictures; there are no files in it"),
+        ("nowhere", 1, "must be a file or a folder; there is none"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_input(tmp_path / name, levels=17, channels=channels, lossless=True)
+    with pytest.raises(ValueError, match="must be of one size; b.png has 2x5 pixels, a.png has 4x5"):
+        read_input(tmp_path / "two", levels=256, channels=3)
+
+
+def test_masks(tmp_path):
+    known = np.random.default_rng(0).random((4, 5)) < 0.5
+    np.save(tmp_path / "m.npy", known)
+    Image.fromarray(known).save(tmp_path / "m.png")
+    for name in ("m.npy", "m.png"):
+        np.testing.assert_array_equal(read_mask(tmp_path / name, (4, 5)), known)
+    with pytest.raises(ValueError, match=r"must be a mask of 5x4 pixels; got bool of shape \(4, 5\)"):
+        read_mask(tmp_path / "m.npy", (5, 4))

@@ -1,0 +1,25 @@
+import numpy as np
+
+from pixel_rnn_jax.picture_formats import encoded_sizes
+
+
+def test_random_images_take_what_they_hold():
+    """Nothing compresses noise: bits come out as bits, bytes as bytes, beside headers."""
+    rng = np.random.default_rng(0)
+    bits = encoded_sizes(rng.integers(0, 2, (50, 32, 32, 1)).astype(np.uint8), 2)
+    assert 50 * 128 < bits["PNG"] < 1.1 * 50 * 128
+    for channels in (1, 3):
+        images = rng.integers(0, 256, (9, 32, 32, channels)).astype(np.uint8)
+        for size in encoded_sizes(images, 256).values():
+            assert images.size < size < 1.1 * images.size
+
+
+def test_the_smaller_of_sheet_and_single_files_counts():
+    small, large = np.zeros((100, 4, 4, 1), np.uint8), np.zeros((1, 64, 64, 1), np.uint8)
+    assert encoded_sizes(small, 2)["PNG"] < 100
+    assert encoded_sizes(large, 2)["PNG"] < 100
+
+
+def test_images_that_are_no_pictures():
+    assert encoded_sizes(np.zeros((1, 4, 4, 2), np.uint8), 2) == {}
+    assert encoded_sizes(np.zeros((1, 1, 20_000, 1), np.uint8), 2) == {}
