@@ -162,6 +162,7 @@ def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"
     for name, values in scores.items():
         axes.hist(values, bins, density=True, alpha=0.6, label=f"{name} ({len(values)} images)")
     axes.set(xlabel="bits/dim", ylabel="density", title=title)
+    axes.margins(y=0.25)  # room for the legend
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)
