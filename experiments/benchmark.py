@@ -10,7 +10,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -39,11 +38,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--workdir", action="append", default=[], help="a training run whose model compresses; may be repeated"
     )
     command.add_data_dir_flag(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
+    command.add_json_flag(parser)
     args = parser.parse_args(argv)
     device = jax.devices()[0]
     print(f"jax {jax.__version__} on {device.platform} ({device.device_kind}), {args.num} images at a time", file=sys.stderr)
-    record = {"drawing": [], "compression": []}
+    record: dict[str, Any] = {"drawing": [], "compression": []}
     for layer, size in itertools.product(LAYERS, SIZES):
         record["drawing"].append(drawing(ModelConfig(layer=layer, **MNIST), args.num, size))
     record["drawing"].append(drawing(ModelConfig(layer="diagonal_bilstm", **CIFAR), 1, CIFAR_SIZE))
@@ -89,7 +88,7 @@ def compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
     model, params, run = load_run(workdir)
     dataset = command.open_dataset(run["config"], data_dir)
     split = dataset.images(dataset.final_split)
-    images = split[np.sort(np.random.default_rng(0).choice(len(split), min(num, len(split)), replace=False))]
+    images = command.random_subset(split, min(num, len(split)), seed=0)
     seconds = {}
     begin = time.perf_counter()
     blob = compress(model, params, images)

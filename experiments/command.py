@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from jaxtyping import UInt8
 from ml_collections import ConfigDict, config_flags
 
 from experiments import base
-from pixel_rnn_jax.data import SOURCES, DataConfig, Dataset, read_input
+from pixel_rnn_jax.data import SOURCES, DataConfig, Dataset, ImageSet, read_input
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.model import ModelConfig
@@ -72,8 +73,8 @@ def add_allow_config_change_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds --json, for `report`."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the score to this file, as JSON")
+    """Adds --json, for `report` or `write_json`."""
+    parser.add_argument("--json", type=json_file, metavar="FILE", help="also write the figures to this file, as JSON")
 
 
 def add_data_dir_flag(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +86,9 @@ def add_drawing_flags(parser: argparse.ArgumentParser) -> None:
     """Adds what all commands have that draw pixels."""
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the logits")
     parser.add_argument("--batch_size", type=positive, default=100, help="images that are drawn at a time")
-    parser.add_argument("--animation", type=animation_file, help="also write a GIF or WebP file of the images being drawn")
+    parser.add_argument(
+        "--animation", type=output_file(".gif", ".webp"), help="also write a GIF or WebP file of the images being drawn"
+    )
 
 
 def add_input_flags(parser: argparse.ArgumentParser, *, seed_of: str, num: str = "all") -> None:
@@ -130,10 +133,22 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
     path.write_text(json.dumps(record, indent=2) + "\n")
 
 
-def image_size(text: str) -> tuple[int, int]:
-    """An argparse type: "H,W"."""
-    height, width = map(int, text.split(","))  # argparse turns a ValueError into its own message
-    return height, width
+def integers(form: str) -> Callable[[str], tuple[int, ...]]:
+    """An argparse type: integers in a form such as "H,W"."""
+
+    def parse(text: str) -> tuple[int, ...]:
+        try:
+            numbers = tuple(map(int, text.split(",")))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != form.count(",") + 1:
+            raise argparse.ArgumentTypeError(f"{text!r} must be integers {form}")
+        return numbers
+
+    return parse
+
+
+image_size = integers("H,W")
 
 
 def positive(text: str) -> int:
@@ -143,18 +158,30 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def animation_file(path: str) -> Path:
-    """An argparse type: a GIF or WebP file that can be written."""
-    if Path(path).suffix.lower() not in (".gif", ".webp"):
-        raise argparse.ArgumentTypeError(f"{path!r} must end in .gif or .webp")
-    return output_file(path)
+def output_file(*endings: str) -> Callable[[str], Path]:
+    """An argparse type: a file of one of these endings, in a folder that exists."""
+
+    def check(path: str) -> Path:
+        if Path(path).suffix.lower() not in endings:
+            raise argparse.ArgumentTypeError(f"{path!r} must end in {' or '.join(endings)}")
+        if not Path(path).parent.is_dir() or Path(path).is_dir():
+            raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that exists")
+        return Path(path)
+
+    return check
 
 
-def output_file(path: str) -> Path:
-    """An argparse type: a file that can be written, in a folder that exists."""
-    if not Path(path).parent.is_dir() or Path(path).is_dir():
-        raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that exists")
+def json_file(path: str) -> Path:
+    """An argparse type: a file that can be written, in a folder that exists or can be made."""
+    folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
+    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that can be written to")
     return Path(path)
+
+
+def random_subset(images: ImageSet, num: int, seed: int) -> UInt8[np.ndarray, "num H W C"]:
+    """So many of the images, picked at random; they stay in order."""
+    return images[np.sort(np.random.default_rng(seed).choice(len(images), num, replace=False))]
 
 
 def report(score: Score, data: DataConfig, path: Path | None) -> None:
@@ -207,10 +234,12 @@ def open_input(
     else:
         model = ModelConfig(**config["model"])
         name, images = path, read_input(path, levels=model.levels, channels=model.channels, lossless=lossless)
+    if not len(images):
+        raise InputError(f"{name} must hold at least 1 image; it holds none.")
     num = min(default_num or len(images), len(images)) if args.num is None else args.num
     if not 1 <= num <= len(images):
         raise InputError(f"--num must be from 1 to {len(images)}, the images in {name}; got {num}.")
-    return name, images[np.sort(np.random.default_rng(args.seed).choice(len(images), num, replace=False))]
+    return name, random_subset(images, num, args.seed)
 
 
 def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:

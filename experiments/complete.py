@@ -31,13 +31,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_input_flags(parser, seed_of="the choice of images and the random key", num="8, if there are as many")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--keep", type=float, default=0.5, help="share of the rows, from the top, that is known")
-    what.add_argument("--box", type=box, metavar="TOP,LEFT,BOTTOM,RIGHT", help="rectangle to be filled, without its two ends")
+    what.add_argument(
+        "--box",
+        type=command.integers("TOP,LEFT,BOTTOM,RIGHT"),
+        metavar="TOP,LEFT,BOTTOM,RIGHT",
+        help="rectangle to be filled, without its two ends",
+    )
     what.add_argument("--mask", metavar="FILE", help="picture, known where it is not black; or an npy file, bool [H, W]")
     parser.add_argument("--completions", type=int, default=6, help="completions of each image")
     command.add_drawing_flags(parser)
-    parser.add_argument("--out", type=command.output_file, default=Path("completions.png"), help="PNG file of the sheet")
     parser.add_argument(
-        "--npz", type=command.output_file, help="also write the arrays originals, known, completions, log_prob_drawn, log_prob"
+        "--out", type=command.output_file(".png"), default=Path("completions.png"), help="PNG file of the sheet"
+    )
+    parser.add_argument(
+        "--npz",
+        type=command.output_file(".npz"),
+        help="also write the arrays originals, known, completions, log_prob_drawn, log_prob",
     )
     args = parser.parse_args(argv)
     if not 0 <= args.keep <= 1:
@@ -90,12 +99,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         at_first = np.insert(given, 0, True, axis=1).reshape(-1, *known.shape)
         save_animation(args.animation, rgb, at_first, columns=columns)
     print(*filter(None, (args.out, args.npz, args.animation)))
-
-
-def box(text: str) -> tuple[int, int, int, int]:
-    """An argparse type: "TOP,LEFT,BOTTOM,RIGHT"."""
-    top, left, bottom, right = map(int, text.split(","))
-    return top, left, bottom, right
 
 
 def known_pixels(args: argparse.Namespace, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:

@@ -33,10 +33,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Compresses images, and prints how many bits they take, here and in other formats."""
     parser = command.make_parser("compress", __doc__)
     command.add_input_flags(parser, seed_of="the choice of images")
-    parser.add_argument("--out", type=command.output_file, required=True, help="file to write, by custom *.prnn")
+    parser.add_argument("--out", type=command.output_file(".prnn"), required=True, help="file to write")
     parser.add_argument("--batch_size", type=command.positive, default=BATCH_SIZE, help="images at a time")
     parser.add_argument("--tile", type=command.image_size, metavar="H,W", help="cut images into tiles of this size")
-    parser.add_argument("--verify", action="store_true", help="decode the file and compare, before it gets its name")
+    parser.add_argument("--verify", action="store_true", help="decode the file and compare, before it is written")
     command.add_json_flag(parser)
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
@@ -44,16 +44,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = {"batch_size": args.batch_size, "tile": args.tile}
     estimate = seconds_to_code(model, params, images.shape[:3], **options)
     shape = "x".join(map(str, images.shape[1:]))
-    print(f"compressing {len(images)} images of {shape}: about {readable(estimate)}{', twice' * args.verify}", file=sys.stderr)
+    print(
+        f"compressing {len(images)} images of {shape}: about {readable(estimate)}{', twice,' * args.verify} once compiled",
+        file=sys.stderr,
+    )
     begin = time.perf_counter()
     blob = compress(model, params, images, **options)
     seconds = time.perf_counter() - begin
 
-    unfinished = args.out.with_name(f"{args.out.name}.unfinished")
-    unfinished.write_bytes(blob)
     if args.verify:
-        verify(model, params, unfinished, images)
-    os.replace(unfinished, args.out)
+        verify(model, params, blob, images)
+    write_whole(args.out, blob)
     sizes = compare(model, params, images, blob, args.tile)
     print_sizes(sizes, images)
     if args.json:
@@ -63,14 +64,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(args.out, "(decoded and compared)" if args.verify else "")
 
 
-def verify(model: nn.Module, params: Any, path: Path, images: UInt8[np.ndarray, "N H W C"]) -> None:
-    """Raises `InputError`, and removes the file, unless it decodes to the images."""
+def verify(model: nn.Module, params: Any, blob: bytes, images: UInt8[np.ndarray, "N H W C"]) -> None:
+    """Raises `InputError` unless the file decodes to the images."""
     try:
-        if not np.array_equal(decompress(model, params, path.read_bytes()), images):
+        if not np.array_equal(decompress(model, params, blob), images):
             raise InputError("it decodes to other images")
     except InputError as error:
-        path.unlink()
-        raise InputError(f"the compressed file could not be decoded, and was not kept: {error}") from None
+        raise InputError(f"the compressed file could not be decoded, and was not written: {error}") from None
+
+
+def write_whole(path: Path, blob: bytes) -> None:
+    """Writes a file that gets its name when it is complete."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        unfinished.write_bytes(blob)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def compare(

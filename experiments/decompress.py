@@ -38,25 +38,30 @@ def check_output(path: Path, header: Header) -> None:
     """Raises `InputError` unless the images can be written to this path."""
     if not path.parent.is_dir():
         raise InputError(f"--out must be in a folder that exists; got {str(path)!r}.")
-    if path.suffix in (".npz", ".npy"):
+    ending = path.suffix.lower()
+    if ending not in ("", ".npz", ".npy", ".png"):
+        raise InputError(f"--out must end in .npz, .npy or .png, or be a folder; got {str(path)!r}.")
+    if ending in (".npz", ".npy"):
         return
     if header.channels not in (1, 3):
         raise InputError(f"--out must be an npz or npy file for images of {header.channels} channels; got {str(path)!r}.")
-    if path.suffix == ".png" and header.num != 1:
+    if ending == ".png" and header.num != 1:
         raise InputError(f"--out must be a folder or an npz or npy file for {header.num} images; got {str(path)!r}.")
-    if path.suffix != ".png" and path.exists():
+    if not ending and path.exists():
         raise InputError(f"--out must be a new folder; {str(path)!r} is there already.")
 
 
 def write_images(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int) -> None:
     """Writes images in the form that the path's ending tells."""
-    if path.suffix == ".npz":
+    ending = path.suffix.lower()
+    if ending == ".npz":
         command.write_arrays(path, images=images)
-    elif path.suffix == ".npy":
-        np.save(path, images)
+    elif ending == ".npy":
+        with path.open("wb") as file:  # of exactly this name
+            np.save(file, images)
     else:
         pictures = to_picture(images, levels)
-        if path.suffix == ".png":
+        if ending == ".png":
             files = [path]
         else:
             path.mkdir()

@@ -26,9 +26,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--size", type=command.image_size, metavar="H,W", help="height and width; of the training, if not given"
     )
     parser.add_argument(
-        "--out", type=command.output_file, default=Path("samples.png"), help="PNG file of a sheet of the images"
+        "--out", type=command.output_file(".png"), default=Path("samples.png"), help="PNG file of a sheet of the images"
     )
-    parser.add_argument("--npz", type=command.output_file, help="also write the images to this file, as the array `images`")
+    parser.add_argument(
+        "--npz", type=command.output_file(".npz"), help="also write the images to this file, as the array `images`"
+    )
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
     size = args.size or tuple(run["image_shape"][:2])

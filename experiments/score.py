@@ -25,8 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_input_flags(parser, seed_of="the choice of images")
     parser.add_argument("--against", metavar="PATH|SOURCE", help="a second set of images, given like --input")
     parser.add_argument("--batch_size", type=command.positive, help="images at a time; that of the training, if not given")
-    parser.add_argument("--out", type=command.output_file, default=Path("scores.csv"), help="CSV file of each image's score")
-    parser.add_argument("--histogram", type=command.output_file, help="also draw the histogram, to this PNG file")
+    parser.add_argument(
+        "--out", type=command.output_file(".csv"), default=Path("scores.csv"), help="CSV file of each image's score"
+    )
+    parser.add_argument("--histogram", type=command.output_file(".png"), help="also draw the histogram, to this PNG file")
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
     batch_size = args.batch_size or run["config"]["batch_size"]

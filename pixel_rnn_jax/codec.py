@@ -7,11 +7,12 @@ first, so nothing need be kept to be coded backwards.
 
 import dataclasses
 import functools
+import math
 import os
-import platform as machine
+import platform
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import jaxlib
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float32, UInt8
+from tqdm import tqdm
 
 from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.images import Images, check_images
@@ -30,8 +32,9 @@ from pixel_rnn_jax.prnn_file import Header, checksum, pack, unpack
 from pixel_rnn_jax.progress import progress_bar
 
 BATCH_SIZE = 100
+MAX_MEMORY = 4 * 2**30  # bytes that a batch may need; so a header cannot make a reader ask for more
 PRECISION = 24  # bits in which constriction holds probabilities; every value keeps one above 0
-FAMILY = constriction.stream.model.Categorical(perfect=False)
+FAMILY = constriction.stream.model.Categorical(perfect=False)  # the faster of its two ways to round them
 
 
 def compress(
@@ -55,24 +58,18 @@ def compress(
     """
     config = model.config
     check_images(images, levels=config.levels, channels=config.channels)
-    check_integer("batch_size", batch_size, 1)
     images = np.asarray(images).astype(np.uint8)
-    num, height, width, channels = images.shape
-    tile_height, tile_width = (height, width) if tile is None else _check_tile(tile)
-    tiles = cut(images, (tile_height, tile_width))
-    header = Header(
-        num, height, width, channels, config.levels, max(1, min(batch_size, len(tiles))), tile_height, tile_width,
-        fingerprint(model, params), checksum(images.tobytes()), platform(),
-    )  # fmt: skip
-    header.check()
+    header = _plan(model, params, images.shape[:3], batch_size, tile)
+    header = dataclasses.replace(
+        header, model_hash=fingerprint(model, params), images_checksum=checksum(images.tobytes()), platform=this_platform()
+    )
+    tiles = cut(images, (header.tile_height, header.tile_width))
     encoder = constriction.stream.queue.RangeEncoder()
-
-    def encode(place: tuple[slice, int, int, int], probabilities: Float32[np.ndarray, "B levels"]) -> UInt8[np.ndarray, " B"]:
-        values = tiles[place]
-        encoder.encode(values.astype(np.int32), FAMILY, probabilities)
-        return values
-
-    _visit_all(model, params, header, len(tiles), encode, "compressing")
+    with _progress(header, "compressing") as bar:
+        for batch, count in _batches(header):
+            batch[:count], tiles = tiles[:count], tiles[count:]
+            for place, probabilities in _visits(model, params, batch, count, bar):
+                encoder.encode(batch[place][:count].astype(np.int32), FAMILY, probabilities)
     return pack(header, encoder.get_compressed().astype("<u4").tobytes())
 
 
@@ -96,31 +93,29 @@ def decompress(model: nn.Module, params: Any, blob: bytes) -> UInt8[np.ndarray, 
     """
     header, payload = unpack(blob)
     _check_model(header, model, params)
-    there = f"it was compressed on [{header.platform}], this is [{platform()}]"
-    if header.platform != platform():
+    _check_memory(header, model, params)
+    there = f"it was compressed on [{header.platform}], this is [{this_platform()}]"
+    if header.platform != this_platform():
         warnings.warn(f"the file may not decode here: {there}.", stacklevel=2)
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-    count = header.num * len(_starts(header.height, header.tile_height)) * len(_starts(header.width, header.tile_width))
-    batches: dict[int, np.ndarray] = {}  # made one by one: a header's word is not enough to ask for memory
-    bits_left = 1.1 * 8 * len(payload) + 128  # nor to go on when the payload is used up; with a margin for its rounding
-
-    def decode(place: tuple[slice, int, int, int], probabilities: Float32[np.ndarray, "B levels"]) -> UInt8[np.ndarray, " B"]:
-        nonlocal bits_left
-        batch, *at = place
-        values = decoder.decode(FAMILY, probabilities)
-        bits_left += np.log2(np.maximum(probabilities[np.arange(len(values)), values], 2.0**-PRECISION)).sum()
-        if bits_left < 0:
-            raise InputError(f"the file does not decode here, it holds less than its header says: {there}.")
-        shape = (len(values), header.tile_height, header.tile_width, header.channels)
-        batches.setdefault(batch.start, np.empty(shape, np.uint8))[:, *at] = values
-        return values.astype(np.uint8)
-
+    # The header's word is not enough to ask for memory for all images, nor to go on when the payload is used up. What the
+    # coder's rounding may cost is a small part of the margin.
+    tiles, bits_left = [], 1.1 * 8 * len(payload) + 128
     try:
-        _visit_all(model, params, header, count, decode, "decompressing")
+        with _progress(header, "decompressing") as bar:
+            for batch, count in _batches(header):
+                for place, probabilities in _visits(model, params, batch, count, bar):
+                    values = decoder.decode(FAMILY, probabilities)
+                    batch[place][:count] = values
+                    held = np.clip(np.float64(probabilities[np.arange(count), values]), 2**-PRECISION, 1 - 2**-PRECISION)
+                    bits_left += np.log2(held).sum()
+                    if bits_left < 0:
+                        raise InputError(f"the file does not decode here, it holds less than its header says: {there}.")
+                tiles.append(batch[:count])
     except AssertionError as error:  # what constriction raises
         raise InputError(f"the file does not decode here ({error}): {there}.") from None
     none = np.empty((0, header.tile_height, header.tile_width, header.channels), np.uint8)
-    images = join(np.concatenate([none, *batches.values()]), header.num, (header.height, header.width))
+    images = join(np.concatenate([none, *tiles]), header.num, (header.height, header.width))
     if checksum(images.tobytes()) != header.images_checksum:
         raise InputError(f"the file does not decode here, the images' checksum is another one: {there}.")
     return images
@@ -134,7 +129,7 @@ def seconds_to_code(
     batch_size: int = BATCH_SIZE,
     tile: Sequence[int] | None = None,
 ) -> float:
-    """Estimates how long it takes to compress (or decompress) images, from a few visits.
+    """Estimates how long it takes to compress (or decompress) images, once compiled, from a few visits.
 
     Args:
       model: a `PixelRNN`.
@@ -143,27 +138,39 @@ def seconds_to_code(
       batch_size: as for `compress`.
       tile: as for `compress`.
     """
-    num, *size = shape
-    tile_height, tile_width = size if tile is None else _check_tile(tile)
-    tiles = num * len(_starts(size[0], tile_height)) * len(_starts(size[1], tile_width))
-    batch = max(1, min(batch_size, tiles))
-    memory = _start(model, params, (batch, tile_height, tile_width))
-    place = tuple(map(np.int32, (0, 0, 0)))
-    seconds = []
-    for _ in range(6):  # the first one compiles
-        begin = time.perf_counter()
+    header = _plan(model, params, shape, batch_size, tile)
+    size = header.batch_size
+    encoder, values, place = constriction.stream.queue.RangeEncoder(), np.zeros(size, np.uint8), _place(0, 0, 0)
+    memory = _start(model, params, (size, header.tile_height, header.tile_width))
+
+    def visit_one(memory):
         memory, probabilities = _visit(model, params, memory, *place)
-        np.asarray(probabilities)
-        memory = _write(model, memory, *place, np.zeros(batch, np.uint8))
-        seconds.append(time.perf_counter() - begin)
-    return float(np.median(seconds[1:])) * -(-tiles // batch) * tile_height * tile_width * model.config.channels
+        encoder.encode(values.astype(np.int32), FAMILY, np.asarray(probabilities))
+        return jax.block_until_ready(_write(model, memory, *place, values))
+
+    seconds = {}
+    for name, step in (
+        ("visit", visit_one),
+        ("row", lambda memory: jax.block_until_ready(_finish_row(model, params, memory))),
+    ):
+        times = []
+        for _ in range(6):  # the first one compiles
+            begin = time.perf_counter()
+            memory = step(memory)
+            times.append(time.perf_counter() - begin)
+        seconds[name] = float(np.median(times[1:]))
+    return count_rows(header) * (seconds["row"] + header.tile_width * header.channels * seconds["visit"])
+
+
+def count_rows(header: Header) -> int:
+    """Number of rows of pixels that are visited, in all batches of tiles."""
+    return -(-header.num_tiles // header.batch_size) * header.tile_height
 
 
 def fingerprint(model: nn.Module, params: Any) -> bytes:
     """A hash, of 16 bytes, of all that a model's numbers depend on: its configuration and its parameters."""
     config = dataclasses.asdict(model.config)
-    for name in ("dropout", "remat"):  # of the training only
-        del config[name]
+    del config["dropout"]  # of the training only
     parts = [repr(sorted(config.items()))]
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         leaf = np.asarray(leaf)
@@ -171,17 +178,17 @@ def fingerprint(model: nn.Module, params: Any) -> bytes:
     return checksum("\n".join(parts).encode(), 16)
 
 
-def platform() -> str:
+def this_platform() -> str:
     """What the last bits of the numbers may depend on, in words."""
     device = jax.devices()[0]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {cores} cores"
+    return f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {cores} cores"[:255]
 
 
 def cut(images: UInt8[np.ndarray, "N H W C"], tile: tuple[int, int]) -> UInt8[np.ndarray, "tiles h w C"]:
     """Cuts images into tiles, row by row; the last ones of a row or a column repeat the image's last pixels to be full."""
     num, height, width, channels = images.shape
-    rows, columns = len(_starts(height, tile[0])), len(_starts(width, tile[1]))
+    rows, columns = -(-height // tile[0]), -(-width // tile[1])
     over = (0, 0), (0, rows * tile[0] - height), (0, columns * tile[1] - width), (0, 0)
     tiles = np.pad(images, over, mode="edge").reshape(num, rows, tile[0], columns, tile[1], channels)
     return tiles.swapaxes(2, 3).reshape(-1, *tile, channels)
@@ -190,9 +197,38 @@ def cut(images: UInt8[np.ndarray, "N H W C"], tile: tuple[int, int]) -> UInt8[np
 def join(tiles: UInt8[np.ndarray, "tiles h w C"], num: int, size: tuple[int, int]) -> UInt8[np.ndarray, "num H W C"]:
     """The inverse of `cut`."""
     _, tile_height, tile_width, channels = tiles.shape
-    rows, columns = len(_starts(size[0], tile_height)), len(_starts(size[1], tile_width))
+    rows, columns = -(-size[0] // tile_height), -(-size[1] // tile_width)
     images = tiles.reshape(num, rows, columns, tile_height, tile_width, channels).swapaxes(2, 3)
     return images.reshape(num, rows * tile_height, columns * tile_width, channels)[:, : size[0], : size[1]]
+
+
+def _plan(model: nn.Module, params: Any, shape: tuple[int, int, int], batch_size: int, tile: Sequence[int] | None) -> Header:
+    """How images are cut into tiles and batches, as a header that lacks its hashes; checked."""
+    num, height, width = shape
+    if tile is not None:
+        if not isinstance(tile, Sequence) or len(tile) != 2:
+            raise InputError(f"tile must be (height, width); got {tile}.")
+        check_integer("tile height", tile[0], 1)
+        check_integer("tile width", tile[1], 1)
+    check_integer("batch_size", batch_size, 1)
+    tile_height, tile_width = np.minimum(tile or (height, width), (height, width)).tolist()
+    sizes = (num, height, width, model.config.channels, model.config.levels)
+    header = Header(*sizes, 1, tile_height, tile_width, model_hash=b"", images_checksum=b"", platform="")
+    header = dataclasses.replace(header, batch_size=max(1, min(batch_size, header.num_tiles)))
+    header.check()
+    _check_memory(header, model, params)
+    return header
+
+
+def _check_memory(header: Header, model: nn.Module, params: Any) -> None:
+    size = (header.batch_size, header.tile_height, header.tile_width)
+    arrays = jax.tree.leaves(jax.eval_shape(functools.partial(start, model, shape=size), params))
+    needed = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
+    if needed > MAX_MEMORY:
+        raise InputError(
+            f"a batch of {size[0]} images of {size[1]}x{size[2]} pixels must need at most {MAX_MEMORY / 2**30:.0f} GiB of"
+            f" memory; it needs {needed / 2**30:.1f}. Compress in tiles, or in smaller batches."
+        )
 
 
 def _check_model(header: Header, model: nn.Module, params: Any) -> None:
@@ -209,33 +245,48 @@ def _check_model(header: Header, model: nn.Module, params: Any) -> None:
         )
 
 
-def _visit_all(
-    model: nn.Module,
-    params: Any,
-    header: Header,
-    count: int,
-    code: Callable[[tuple[slice, int, int, int], Float32[np.ndarray, "B levels"]], UInt8[np.ndarray, " B"]],
-    description: str,
-) -> None:
-    """The loop of coder and decoder: gives `code` a place and its probabilities, and gets the values there."""
-    size, height, width = header.batch_size, header.tile_height, header.tile_width
+def _batches(header: Header) -> Iterator[tuple[UInt8[np.ndarray, "B h w C"], int]]:
+    """An array for each batch of tiles, and how many of them there are: the last batch need not be full."""
+    shape = (header.batch_size, header.tile_height, header.tile_width, header.channels)
+    for first in range(0, header.num_tiles, header.batch_size):
+        yield np.zeros(shape, np.uint8), min(header.batch_size, header.num_tiles - first)
+
+
+def _visits(
+    model: nn.Module, params: Any, images: UInt8[np.ndarray, "B h w C"], count: int, bar: tqdm
+) -> Iterator[tuple[tuple[slice, int, int, int], Float32[np.ndarray, "count levels"]]]:
+    """The loop of coder and decoder: gives each place and its probabilities, and then reads the values there.
+
+    Args:
+      model: a `PixelRNN`.
+      params: its parameters.
+      images: a batch; a decoder writes its values into it, place by place.
+      count: how many of them there are.
+      bar: counts rows.
+    """
+    _, height, width, channels = images.shape
     params = jax.device_put(params)
-    with progress_bar(-(-count // size) * height, unit="row", description=description, delay=2.0, leave=False) as bar:
-        for first in range(0, count, size):
-            batch = slice(first, min(first + size, count))
-            full = np.zeros(size, np.uint8)  # of the last batch, a part is coded only
-            memory = _start(model, params, (size, height, width))
-            for row in range(height):
-                for column, channel in np.ndindex(width, header.channels):
-                    place = tuple(map(np.int32, (row, column, channel)))
-                    memory, probabilities = _visit(model, params, memory, *place)
-                    probabilities = np.asarray(probabilities)[: batch.stop - first]
-                    if not np.isfinite(probabilities).all():
-                        raise InputError("the model's probabilities are not finite: its parameters are damaged.")
-                    full[: batch.stop - first] = code((batch, row, column, channel), probabilities)
-                    memory = _write(model, memory, *place, full)
-                memory = _finish_row(model, params, memory)
-                bar.update()
+    memory = _start(model, params, images.shape[:3])
+    for row in range(height):
+        for column, channel in np.ndindex(width, channels):
+            memory, probabilities = _visit(model, params, memory, *_place(row, column, channel))
+            probabilities = np.asarray(probabilities)[:count]
+            if not np.isfinite(probabilities).all():
+                raise InputError("the model's probabilities are not finite: its parameters are damaged.")
+            place = (slice(None), row, column, channel)
+            yield place, probabilities
+            memory = _write(model, memory, *_place(row, column, channel), images[place])
+        memory = _finish_row(model, params, memory)
+        bar.update()
+
+
+def _place(*indices: int) -> tuple[np.int32, ...]:
+    # Of one type, so that what is compiled is compiled once.
+    return tuple(map(np.int32, indices))
+
+
+def _progress(header: Header, description: str) -> tqdm:
+    return progress_bar(count_rows(header), unit="row", description=description, delay=2.0, leave=False)
 
 
 _start = jax.jit(start, static_argnames=("model", "shape"))
@@ -251,18 +302,6 @@ def _visit(
     return memory, jax.nn.softmax(logits)
 
 
-def _check_tile(tile: Sequence[int]) -> tuple[int, int]:
-    if not isinstance(tile, Sequence) or len(tile) != 2:
-        raise InputError(f"tile must be (height, width); got {tile}.")
-    for name, number in zip(("tile height", "tile width"), tile, strict=True):
-        check_integer(name, number, 1)
-    return tuple(tile)
-
-
-def _starts(length: int, tile: int) -> range:
-    return range(0, length, tile)
-
-
 @functools.cache
 def _processor() -> str:
     """The processor's name: what XLA compiles for depends on it. Where the system does not tell it, the architecture."""
@@ -270,4 +309,4 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        return machine.machine()
+        return platform.machine()

@@ -58,6 +58,8 @@ def generate(
     known = np.asarray(check_completion(model, images, known, temperature))
     images = np.where(known[..., None], images, 0).astype(np.uint8)
     count, height = images.shape[:2]
+    if not count:
+        return Generated(images, np.zeros(images.shape, np.float32))
     size = -(-min(batch_size, count) // mesh.size) * mesh.size
     params = jax.device_put(params, replicated(mesh))
     begin, draw = _compiled(model, mesh)
@@ -80,7 +82,8 @@ def generate(
 @functools.cache
 def _compiled(model: nn.Module, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The start of a batch, and one row of it. Each device works on its share, and need not know of the others."""
-    whole, first, third, fourth = PartitionSpec(), *(PartitionSpec(*(None,) * axis, "data") for axis in (0, 2, 3))
+    whole, first, second, third, fourth = PartitionSpec(), *(PartitionSpec(*(None,) * axis, "data") for axis in range(4))
+    memory = Memory(canvas=third, above=third, row=third, left=second, here=second)
     rows = Rows(images=fourth, known=third, uniform=fourth)
 
     def begin(params: Any, key: jax.Array, numbers: Any, images: Any, known: Any) -> tuple[Memory, Rows]:
@@ -89,12 +92,12 @@ def _compiled(model: nn.Module, mesh: Mesh) -> tuple[Callable[..., Any], Callabl
     # JAX's check of what varies over devices would ask for annotations in the loops.
     shard = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
     return (
-        jax.jit(shard(begin, in_specs=(whole, whole, first, first, first), out_specs=(third, rows))),
+        jax.jit(shard(begin, in_specs=(whole, whole, first, first, first), out_specs=(memory, rows))),
         jax.jit(
             shard(
                 functools.partial(draw_row, model),
-                in_specs=(whole, third, rows, whole, whole),
-                out_specs=(third, third),
+                in_specs=(whole, memory, rows, whole, whole),
+                out_specs=(memory, third),
             ),
             donate_argnums=1,
         ),

@@ -10,7 +10,7 @@ the size of the image. The numbers are those of `PixelRNN.__call__`, to rounding
             memory = write(model, memory, row, column, channel, values)  # drawn from the logits, or known
         memory = finish_row(model, params, memory)
 
-In all arrays of the memory the batch is the third axis.
+In the arrays of the memory the batch is the third axis; in those of single pixels, the second.
 """
 
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ class Memory(NamedTuple):
     canvas: Float32[Array, "rows columns B C"]
     above: Any  # a tree of arrays [W+2, depth, B, 1, 1, features]
     row: Any
-    left: Any
+    left: Any  # a tree of arrays [depth, B, 1, 1, features]
     here: Any
 
 

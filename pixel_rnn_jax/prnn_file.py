@@ -20,8 +20,6 @@ MAGIC = b"PRNN"
 VERSION = 1
 CHECKSUM_BYTES = 8
 WORD_BYTES = 4
-# Larger batches would need gigabytes; so a header cannot make a reader ask for them.
-MAX_BATCH_SUB_PIXELS = 2**26
 _START = struct.Struct("<4sH")
 _FIELDS = struct.Struct("<8I16s8sB")
 
@@ -56,17 +54,18 @@ class Header:
     images_checksum: bytes
     platform: str
 
+    @property
+    def num_tiles(self) -> int:
+        """Number of tiles of all images."""
+        return self.num * -(-self.height // self.tile_height) * -(-self.width // self.tile_width)
+
     def check(self) -> None:
-        """Raises `InputError` if sizes are impossible, or too large to be worked on."""
+        """Raises `InputError` if sizes are impossible."""
         sizes = (self.height, self.width, self.channels, self.batch_size, self.tile_height, self.tile_width)
         if min(sizes) < 1 or max(sizes) >= 2**31 or not 2 <= self.levels <= 256 or not 0 <= self.num < 2**31:
             raise InputError(f"sizes must be at least 1, below 2^31, and levels from 2 to 256; got {self}.")
-        batch = self.batch_size * self.tile_height * self.tile_width * self.channels
-        if batch > MAX_BATCH_SUB_PIXELS:
-            raise InputError(
-                f"a batch of {self.batch_size} images of {self.tile_height}x{self.tile_width}x{self.channels} must have at"
-                f" most {MAX_BATCH_SUB_PIXELS:,} sub-pixels; it has {batch:,}. Use tiles, or a smaller batch."
-            )
+        if self.tile_height > self.height or self.tile_width > self.width or self.batch_size > max(self.num_tiles, 1):
+            raise InputError(f"tiles must not be larger than images, nor batches than all tiles; got {self}.")
 
 
 def checksum(data: bytes, size: int = CHECKSUM_BYTES) -> bytes:
@@ -77,7 +76,7 @@ def checksum(data: bytes, size: int = CHECKSUM_BYTES) -> bytes:
 def pack(header: Header, payload: bytes) -> bytes:
     """Puts a file together."""
     header.check()
-    platform = header.platform.encode()[:255]
+    platform = header.platform.encode("ascii", "replace")
     *numbers, model_hash, images_checksum, _ = dataclasses.astuple(header)
     fields = _FIELDS.pack(*numbers, model_hash, images_checksum, len(platform))
     body = _START.pack(MAGIC, VERSION) + fields + platform + payload
@@ -106,7 +105,7 @@ def unpack(blob: bytes) -> tuple[Header, bytes]:
     *fields, length = _FIELDS.unpack_from(body, _START.size)
     end = _START.size + _FIELDS.size + length
     try:
-        header = Header(*fields, platform=body[_START.size + _FIELDS.size : end].decode())
+        header = Header(*fields, platform=body[_START.size + _FIELDS.size : end].decode("ascii"))
     except UnicodeDecodeError:
         raise InputError("the .prnn file is damaged: its platform is no text.") from None
     header.check()

@@ -16,7 +16,7 @@ def progress_bar(
       unit: name of one.
       description: written before the bar.
       delay: seconds for which the work may go on before the bar appears.
-      leave: whether it stays when the work is done.
+      leave: whether it stays on a terminal when the work is done.
     """
     return tqdm(
         total=total,
@@ -24,7 +24,7 @@ def progress_bar(
         unit=unit,
         desc=description,
         delay=delay,
-        leave=leave,
+        leave=leave or not sys.stderr.isatty(),  # it cannot be wiped out there, and what follows needs a line of its own
         file=sys.stderr,
         mininterval=0.1 if sys.stderr.isatty() else 10,
         dynamic_ncols=True,

@@ -95,8 +95,8 @@ def check_completion(
     xp = np if is_concrete(known) else jnp
     known = xp.broadcast_to(known, images.shape[:3])
     check_values(images, levels=model.config.levels, where=known[..., None])
-    if is_concrete(temperature) and not temperature > 0:
-        raise InputError(f"temperature must be greater than 0; got {temperature}.")
+    if is_concrete(temperature) and not (_is_number(temperature) and temperature > 0):
+        raise InputError(f"temperature must be a number greater than 0; got {temperature!r}.")
     return known
 
 
@@ -144,7 +144,7 @@ def draw_row(
     def draw(memory, place):
         column, channel = place
         memory, logits = visit(model, params, memory, row, column, channel)
-        value = jnp.where(known[column], images[place], pick(logits / temperature, uniform[place]))
+        value = jnp.where(known[column], images[place], pick(cooled(logits, temperature), uniform[place]))
         log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), value[:, None].astype(jnp.int32), -1)[:, 0]
         return write(model, memory, row, column, channel, value), (value, log_prob)
 
@@ -154,11 +154,21 @@ def draw_row(
     return finish_row(model, params, memory), drawn
 
 
+def cooled(logits: Float[Array, "B levels"], temperature: ArrayLike) -> Float[Array, "B levels"]:
+    """The logits divided by the temperature, the largest 0: so that it may be as low as you like."""
+    above_zero = jnp.maximum(temperature, jnp.finfo(jnp.float32).tiny)  # what is smaller, processors take for 0
+    return (logits - jnp.max(logits, -1, keepdims=True)) / above_zero
+
+
 def pick(logits: Float[Array, "B levels"], uniform: Float32[Array, " B"]) -> UInt8[Array, " B"]:
     """The value at which the cumulative distribution exceeds a uniform number in [0, 1); one of probability 0 never is."""
     cumulative = jnp.cumsum(jax.nn.softmax(logits), -1)
     threshold = uniform * cumulative[:, -1]  # below the last one, which rounding may leave below 1
     return jnp.sum(cumulative <= threshold[:, None], -1).astype(jnp.uint8)
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and np.ndim(value) == 0 and np.issubdtype(np.asarray(value).dtype, np.number)
 
 
 @functools.partial(jax.jit, static_argnames="model")

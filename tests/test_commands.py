@@ -161,10 +161,10 @@ def test_images_are_compressed_and_decoded(tiny_run, tmp_path, capsys):
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), images)
 
 
-def test_a_file_that_does_not_decode_is_not_kept(tiny_run, tmp_path, monkeypatch):
+def test_a_file_that_does_not_decode_is_not_written(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr(compress, "decompress", lambda model, params, blob: np.zeros((2, 8, 8, 1), np.uint8))
     error = run_in_process(compress.main, f"--workdir={tiny_run[0]}", "--num=2", f"--out={tmp_path}/x.prnn", "--verify")
-    assert error == "error: the compressed file could not be decoded, and was not kept: it decodes to other images"
+    assert error == "error: the compressed file could not be decoded, and was not written: it decodes to other images"
     assert not any(tmp_path.iterdir())
 
 
@@ -248,7 +248,7 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
         (evaluate.main, ["--split=dev"], "split must be one of train, validation, test for digits; got 'dev'"),
         (evaluate.main, ["--batch_size=3"], "multiple of the 8 devices"),
         (sample.main, ["--num=0"], "num must be an integer of at least 1; got 0"),
-        (sample.main, ["--temperature=-1"], "temperature must be greater than 0"),
+        (sample.main, ["--temperature=-1"], "temperature must be a number greater than 0"),
         (complete.main, ["--num=181"], "--num must be from 1 to 180"),
         (complete.main, ["--completions=0"], "--completions must be at least 1"),
         (complete.main, ["--box=2,3,9,5"], "--box must be TOP,LEFT,BOTTOM,RIGHT within images of 8x8 pixels; got 2,3,9,5"),
@@ -256,6 +256,7 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
         (complete.main, ["--input=nowhere.png"], "must be a file or a folder; there is none at 'nowhere.png'"),
         (score.main, ["--input=npz:nowhere"], "data.source 'npz:PATH' must name a file"),
         (compress.main, ["--out=x.prnn", "--tile=0,4"], "tile height must be an integer of at least 1; got 0"),
+        (compress.main, ["--out=x.prnn", "--num=0"], "--num must be from 1 to 180, the images in digits, test; got 0"),
         (decompress.main, ["--input=x.prnn", "--out=y.npz"], "No such file or directory: 'x.prnn'"),
     ],
 )
@@ -268,7 +269,20 @@ def test_mistakes_with_a_run_cost_one_line(tiny_run, tmp_path, monkeypatch, main
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("flag", ["--out=nowhere/x.png", "--out=.", "--size=8", "--num=many", "--nmu=3", "--seed=-1"])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--out=nowhere/x.png",
+        "--out=.",
+        "--out=x.jpg",
+        "--npz=x.png",
+        "--animation=x.png",
+        "--size=8",
+        "--num=many",
+        "--nmu=3",
+        "--seed=-1",
+    ],
+)
 def test_bad_flags_are_refused_before_the_work(tiny_run, flag, capsys):
     assert run_in_process(sample.main, f"--workdir={tiny_run[0]}", flag) == 2
     assert "error: " in capsys.readouterr().err.splitlines()[-1]

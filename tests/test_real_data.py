@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_model
 
+import pixel_rnn_jax as prnn
 from experiments import baselines
 from pixel_rnn_jax.data import DataConfig, Dataset
+from pixel_rnn_jax.prnn_file import unpack
 
 pytestmark = pytest.mark.slow
 
@@ -51,3 +54,16 @@ def test_gaussian_on_cifar_comes_near_the_published_score(data_dir, capsys):
     scores = {line[:22].strip(): float(line.split()[-2]) for line in capsys.readouterr().out.splitlines()[1:]}
     assert scores["uniform"] == 8
     assert scores["multivariate Gaussian"] == pytest.approx(4.70, abs=0.1)
+
+
+@pytest.mark.parametrize("layer,name", [("diagonal_bilstm", "binarized_mnist"), ("pixel_cnn", "cifar10")])
+def test_compression_is_exact_and_as_small_as_the_likelihood(data_dir, layer, name):
+    levels, channels, _ = SETS[name]
+    dataset = Dataset(DataConfig(source=f"tfds:{name}", data_dir=data_dir), levels=levels, channels=channels)
+    images = dataset.images("test")[np.arange(0, 10_000, 100)]
+    model, params = make_model(layer, levels=levels, channels=channels)
+    blob = prnn.compress(model, params, images)
+    np.testing.assert_array_equal(prnn.decompress(model, params, blob), images)
+    log_prob = float(np.sum(prnn.log_prob(model, params, images)))
+    nll_bytes = prnn.bits_per_dim(log_prob, images.shape[1:]) * images[0].size / 8
+    assert len(unpack(blob)[1]) < 1.01 * nll_bytes + 16

@@ -1,5 +1,6 @@
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
+from pixel_rnn_jax import generate as generate_module
 from pixel_rnn_jax.generate import generate
+from pixel_rnn_jax.incremental import start
 from pixel_rnn_jax.sampling import make_rows, pick
 from pixel_rnn_jax.sharding import make_mesh
 
@@ -50,9 +53,28 @@ def test_batches_over_devices_give_the_same_images():
     images, known = rng.integers(0, 4, (11, 3, 4, 3)), rng.random((11, 3, 4)) < 0.4
     mesh = make_mesh()
     assert mesh.size == 8
-    drawn = generate(model, params, jax.random.key(3), images, known, batch_size=5, mesh=mesh)
-    np.testing.assert_array_equal(drawn.images, prnn.complete(model, params, jax.random.key(3), images, known))
+    drawn = generate(model, params, jax.random.key(3), images, known, temperature=0.5, batch_size=5, mesh=mesh)
+    alone = prnn.complete(model, params, jax.random.key(3), images, known, temperature=0.5)
+    np.testing.assert_array_equal(drawn.images, alone)
+    assert np.any(alone != prnn.complete(model, params, jax.random.key(3), images, known))
     np.testing.assert_allclose(drawn.log_probs.sum((1, 2, 3)), prnn.log_prob(model, params, drawn.images), rtol=1e-5)
+
+
+def test_each_device_holds_its_share():
+    """Of the memory too: what comes from all devices has the shapes that one device alone would hold."""
+    model, params = make_model("diagonal_bilstm")
+    begin, _ = generate_module._compiled(model, make_mesh())
+    images = np.zeros((8, 3, 4, 1), np.uint8)
+    memory, _ = jax.eval_shape(begin, params, jax.random.key(0), np.arange(8), images, np.zeros((8, 3, 4), bool))
+    chex.assert_trees_all_equal_shapes(memory, jax.eval_shape(lambda params: start(model, params, (8, 3, 4)), params))
+
+
+def test_no_images_are_completed_to_none():
+    model, params = make_model("row_lstm")
+    drawn = generate(
+        model, params, jax.random.key(0), np.zeros((0, 3, 4, 1), int), np.ones((3, 4), bool), batch_size=5, mesh=make_mesh()
+    )
+    assert drawn.images.shape == drawn.log_probs.shape == (0, 3, 4, 1)
 
 
 def test_an_image_does_not_depend_on_how_many_are_drawn():
@@ -122,9 +144,10 @@ def test_a_mask_for_all_images_is_the_same_as_one_for_each():
     )
 
 
-def test_low_temperature_takes_the_most_probable_value():
+@pytest.mark.parametrize("temperature", [1e-6, 1e-40, 1e-60])
+def test_low_temperature_takes_the_most_probable_value(temperature):
     model, params = make_model("row_lstm", levels=5)
-    images = np.asarray(prnn.sample(model, params, jax.random.key(0), num=3, size=(2, 3), temperature=1e-6))
+    images = np.asarray(prnn.sample(model, params, jax.random.key(0), num=3, size=(2, 3), temperature=temperature))
     assert np.all(images == images[0])
     logits = model.apply({"params": params}, images)
     np.testing.assert_array_equal(np.argmax(logits, -1), images)
@@ -143,8 +166,10 @@ def test_sampling_can_be_jitted_and_repeated():
         ({"num": 0}, "num must be an integer of at least 1; got 0"),
         ({"size": (-1, 4)}, "height must be an integer of at least 1; got -1"),
         ({"size": (4, 4, 1)}, r"size must be \(height, width\)"),
-        ({"temperature": 0.0}, "temperature must be greater than 0; got 0.0"),
-        ({"temperature": float("nan")}, "temperature must be greater than 0; got nan"),
+        ({"temperature": 0.0}, "temperature must be a number greater than 0; got 0.0"),
+        ({"temperature": float("nan")}, "temperature must be a number greater than 0; got nan"),
+        ({"temperature": True}, "temperature must be a number greater than 0; got True"),
+        ({"temperature": np.ones(2)}, "temperature must be a number greater than 0"),
     ],
 )
 def test_bad_sampling_arguments(arguments, message):
