@@ -98,7 +98,7 @@ def compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
     seconds["decompress"] = time.perf_counter() - begin
     if not np.array_equal(decoded, images):
         raise InputError(f"{workdir}: the decoded images are not those that were compressed.")
-    sizes = compare(model, params, images, blob, None)
+    sizes = compare(model, params, images, blob)
     print(
         f"{model.config.layer} of {dataset.config.source}: {len(images)} images of {'x'.join(map(str, images.shape[1:]))},"
         f" compressed in {seconds['compress']:.1f} s with compilation, decoded in {seconds['decompress']:.1f} s, equal"

@@ -55,13 +55,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.verify:
         verify(model, params, blob, images)
     write_whole(args.out, blob)
-    sizes = compare(model, params, images, blob, args.tile)
+    sizes = compare(model, params, images, blob)
     print_sizes(sizes, images)
     if args.json:
         command.write_json(
             args.json, {"num_images": len(images), "shape": images.shape[1:], "seconds": seconds, "bytes": sizes}
         )
-    print(args.out, "(decoded and compared)" if args.verify else "")
+    print(f"{args.out}{' (decoded and compared)' * args.verify}")
 
 
 def verify(model: nn.Module, params: Any, blob: bytes, images: UInt8[np.ndarray, "N H W C"]) -> None:
@@ -83,15 +83,13 @@ def write_whole(path: Path, blob: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def compare(
-    model: nn.Module, params: Any, images: UInt8[np.ndarray, "N H W C"], blob: bytes, tile: tuple[int, int] | None
-) -> dict[str, float]:
-    """Bytes that images take: as compressed, by the model's likelihood, and in other formats."""
-    tiles = cut(images, tile or images.shape[1:3])
+def compare(model: nn.Module, params: Any, images: UInt8[np.ndarray, "N H W C"], blob: bytes) -> dict[str, float]:
+    """Bytes that images take: as compressed, by the model's likelihood of the same tiles, and in other formats."""
+    header, payload = unpack(blob)
+    tiles = cut(images, (header.tile_height, header.tile_width))
     mesh = make_mesh()
     batch_size = mesh.size * max(1, min(len(tiles), PIXELS_AT_A_TIME // math.prod(tiles.shape[1:3])))
     log_prob = float(log_probs(model, params, tiles, batch_size=batch_size, mesh=mesh).sum(dtype=np.float64))
-    _, payload = unpack(blob)
     return {
         "file": len(blob),
         "file without header and checksum": len(payload),
@@ -112,7 +110,7 @@ def readable(seconds: float) -> str:
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.1f} seconds"
+    return f"{seconds:.0f} seconds" if seconds >= 1.5 else "a second"
 
 
 if __name__ == "__main__":
