@@ -38,11 +38,11 @@ $(RUN)/test.json: | .venv/.installed
 
 $(RUN)/samples.png: $(RUN)/test.json
 	@echo "== Drawing 100 digits"
-	@$(BIN)/python -m experiments.sample --workdir=$(RUN) --num=100 --out=$@
+	@$(BIN)/python -m experiments.sample --workdir=$(RUN) --num=100 --out=$@ >/dev/null
 
 $(RUN)/completions.png: $(RUN)/test.json
 	@echo "== Completing 8 test digits from their top half"
-	@$(BIN)/python -m experiments.complete --workdir=$(RUN) --out=$@
+	@$(BIN)/python -m experiments.complete --workdir=$(RUN) --out=$@ >/dev/null
 
 test: .venv/.installed
 	@echo "== Tests"
