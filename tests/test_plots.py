@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 from PIL import Image
 
-from pixel_rnn_jax.plots import UNKNOWN, hide_unknown, save_sheet, to_rgb
+from pixel_rnn_jax.plots import UNKNOWN, hide_unknown, save_animation, save_sheet, to_rgb
 
 
 def test_levels_are_spread_from_black_to_white():
@@ -25,3 +26,20 @@ def test_a_sheet_holds_the_images_row_by_row(tmp_path):
     assert pixels.shape == (55, 55, 3)
     centres = [pixels[15, 15, 0], pixels[15, 40, 0], pixels[40, 15, 0], pixels[40, 40, 0]]
     np.testing.assert_array_equal(centres, [0, 10, 20, 30])
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp"])
+def test_an_animation_draws_the_unknown_pixels_one_by_one(tmp_path, ending):
+    rgb = np.array([[[0, 50, 100], [150, 200, 250]]], np.uint8)[..., None].repeat(3, -1)
+    known = np.array([[True, False, False], [True, True, False]])
+    save_animation(tmp_path / f"a.{ending}", rgb, known, columns=1, min_width=40)  # scale 10, gap 5
+    frames = []
+    with Image.open(tmp_path / f"a.{ending}") as animation:
+        for frame in range(animation.n_frames):
+            animation.seek(frame)
+            frames.append(np.asarray(animation.convert("RGB"))[10::10, 10::10][:2, :3].astype(int))
+    unknown = np.array([0, 1, 1, 0, 0, 1], bool)
+    for frame, drawn in zip(frames, ([], [1], [1, 2], [1, 2, 5]), strict=True):
+        expected = rgb[0].reshape(6, 3).astype(int)
+        expected[np.setdiff1d(np.flatnonzero(unknown), drawn)] = UNKNOWN
+        np.testing.assert_allclose(frame.reshape(6, 3), expected, atol=3)
