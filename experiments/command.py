@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from ml_collections import ConfigDict, config_flags
 
 from experiments import base
-from pixel_rnn_jax.data import SOURCES, DataConfig, Dataset, ImageSet, read_input
+from pixel_rnn_jax.data import BINARIZATIONS, SOURCES, DataConfig, Dataset, ImageSet, read_input
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.model import ModelConfig
@@ -100,6 +100,9 @@ def add_input_flags(parser: argparse.ArgumentParser, *, seed_of: str, num: str =
         " tfds:fashion_mnist; the data of the training, if not given",
     )
     add_split_flag(parser)
+    parser.add_argument(
+        "--binarization", choices=BINARIZATIONS, help="of a data source that is named; that of the training, if not given"
+    )
     parser.add_argument("--num", type=int, help=f"number of images, picked at random; {num}, if not given")
     add_seed_flag(parser, seed_of)
     add_data_dir_flag(parser)
@@ -218,7 +221,7 @@ def open_input(
 
     Args:
       path: the flag's value; None for the data of the training.
-      args: with `split`, `num`, `seed` and `data_dir`.
+      args: with `split`, `binarization`, `num`, `seed` and `data_dir`.
       run: of the trained model.
       default_num: so many of them, if there are, without --num; None for all. They are picked at random, and stay in order.
       lossless: refuse pictures that have values which the model has not.
@@ -228,7 +231,9 @@ def open_input(
     """
     config = run["config"]
     if path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists()):
-        data = config["data"] if path is None else {**config["data"], "source": path}
+        data = dict(config["data"])
+        if path is not None:
+            data.update(source=path, binarization=args.binarization or data["binarization"])
         images = open_dataset({**config, "data": data}, args.data_dir).images(args.split)
         name = f"{data['source']}, {args.split}"
     else:

@@ -254,6 +254,7 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
         (complete.main, ["--box=2,3,9,5"], "--box must be TOP,LEFT,BOTTOM,RIGHT within images of 8x8 pixels; got 2,3,9,5"),
         (complete.main, ["--mask=nowhere.png"], "the mask must be a file; there is none at 'nowhere.png'"),
         (complete.main, ["--input=nowhere.png"], "must be a file or a folder; there is none at 'nowhere.png'"),
+        (score.main, ["--input=digits", "--binarization=threshold"], "model.levels must be 2 with data.binarization"),
         (score.main, ["--input=npz:nowhere"], "data.source 'npz:PATH' must name a file"),
         (compress.main, ["--out=x.prnn", "--tile=0,4"], "tile height must be an integer of at least 1; got 0"),
         (compress.main, ["--out=x.prnn", "--num=0"], "--num must be from 1 to 180, the images in digits, test; got 0"),

@@ -1,13 +1,14 @@
 """Named sources of images, their treatment, and Grain pipelines over them."""
 
 from pixel_rnn_jax.data.batches import Batch, eval_batches, train_batches
-from pixel_rnn_jax.data.config import DataConfig
+from pixel_rnn_jax.data.config import BINARIZATIONS, DataConfig
 from pixel_rnn_jax.data.dataset import SOURCES, Dataset
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order
 from pixel_rnn_jax.data.inputs import read_input, read_mask
 from pixel_rnn_jax.data.source import SPLITS
 
 __all__ = [
+    "BINARIZATIONS",
     "SOURCES",
     "SPLITS",
     "Batch",
