@@ -18,13 +18,14 @@ from jaxtyping import UInt8
 
 from experiments import command
 from pixel_rnn_jax.checkpoint import load_run
-from pixel_rnn_jax.codec import BATCH_SIZE, compress, cut, decompress, seconds_to_code
+from pixel_rnn_jax.codec import BATCH_SIZE, compress, decompress, seconds_to_code
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.picture_formats import encoded_sizes
 from pixel_rnn_jax.prnn_file import unpack
 from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.tiles import cut
 
 PIXELS_AT_A_TIME = 2**16  # on each device, where the likelihood is computed to compare
 

@@ -8,28 +8,26 @@ first, so nothing need be kept to be coded backwards.
 import dataclasses
 import functools
 import math
-import os
-import platform
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import constriction
 import flax.linen as nn
 import jax
-import jaxlib
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float32, UInt8
 from tqdm import tqdm
 
 from pixel_rnn_jax.errors import InputError, check_integer
+from pixel_rnn_jax.fingerprint import fingerprint, this_platform
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.incremental import Memory, finish_row, start, visit, write
 from pixel_rnn_jax.prnn_file import Header, checksum, pack, unpack
 from pixel_rnn_jax.progress import progress_bar
+from pixel_rnn_jax.tiles import cut, join
 
 BATCH_SIZE = 100
 MAX_MEMORY = 4 * 2**30  # bytes that a batch may need; so a header cannot make a reader ask for more
@@ -167,41 +165,6 @@ def count_rows(header: Header) -> int:
     return -(-header.num_tiles // header.batch_size) * header.tile_height
 
 
-def fingerprint(model: nn.Module, params: Any) -> bytes:
-    """A hash, of 16 bytes, of all that a model's numbers depend on: its configuration and its parameters."""
-    config = dataclasses.asdict(model.config)
-    del config["dropout"]  # of the training only
-    parts = [repr(sorted(config.items()))]
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        leaf = np.asarray(leaf)
-        parts.append(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape} {checksum(leaf.tobytes(), 16).hex()}")
-    return checksum("\n".join(parts).encode(), 16)
-
-
-def this_platform() -> str:
-    """What the last bits of the numbers may depend on, in words."""
-    device = jax.devices()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {cores} cores"[:255]
-
-
-def cut(images: UInt8[np.ndarray, "N H W C"], tile: tuple[int, int]) -> UInt8[np.ndarray, "tiles h w C"]:
-    """Cuts images into tiles, row by row; the last ones of a row or a column repeat the image's last pixels to be full."""
-    num, height, width, channels = images.shape
-    rows, columns = -(-height // tile[0]), -(-width // tile[1])
-    over = (0, 0), (0, rows * tile[0] - height), (0, columns * tile[1] - width), (0, 0)
-    tiles = np.pad(images, over, mode="edge").reshape(num, rows, tile[0], columns, tile[1], channels)
-    return tiles.swapaxes(2, 3).reshape(-1, *tile, channels)
-
-
-def join(tiles: UInt8[np.ndarray, "tiles h w C"], num: int, size: tuple[int, int]) -> UInt8[np.ndarray, "num H W C"]:
-    """The inverse of `cut`."""
-    _, tile_height, tile_width, channels = tiles.shape
-    rows, columns = -(-size[0] // tile_height), -(-size[1] // tile_width)
-    images = tiles.reshape(num, rows, columns, tile_height, tile_width, channels).swapaxes(2, 3)
-    return images.reshape(num, rows * tile_height, columns * tile_width, channels)[:, : size[0], : size[1]]
-
-
 def _plan(model: nn.Module, params: Any, shape: tuple[int, int, int], batch_size: int, tile: Sequence[int] | None) -> Header:
     """How images are cut into tiles and batches, as a header that lacks its hashes; checked."""
     num, height, width = shape
@@ -300,13 +263,3 @@ def _visit(
 ) -> tuple[Memory, Float32[Array, "B levels"]]:
     memory, logits = visit(model, params, memory, row, column, channel)
     return memory, jax.nn.softmax(logits)
-
-
-@functools.cache
-def _processor() -> str:
-    """The processor's name: what XLA compiles for depends on it. Where the system does not tell it, the architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()

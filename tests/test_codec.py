@@ -14,8 +14,10 @@ from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax import codec
-from pixel_rnn_jax.codec import cut, join, seconds_to_code, this_platform
+from pixel_rnn_jax.codec import seconds_to_code
+from pixel_rnn_jax.fingerprint import this_platform
 from pixel_rnn_jax.prnn_file import checksum, pack, unpack
+from pixel_rnn_jax.tiles import cut, join
 
 
 def random_images(*shape, levels=4, seed=0):

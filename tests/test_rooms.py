@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [  # the lowest first; rooms of one floor do not import one another
     ["errors", "baselines", "neighbours"],
-    ["images", "masks", "skew", "stopping", "progress", "metrics", "prnn_file"],
-    ["likelihood", "conv", "plots", "picture_formats"],
+    ["images", "masks", "skew", "stopping", "progress", "metrics", "prnn_file", "tiles"],
+    ["likelihood", "conv", "plots", "picture_formats", "fingerprint"],
     ["lstm", "pixel_cnn"],
     ["row_lstm", "diagonal_bilstm"],
     ["model"],

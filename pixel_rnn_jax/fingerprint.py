@@ -1,0 +1,43 @@
+"""What a model's numbers depend on, to the last bit: the model itself, and the platform that computes them."""
+
+import dataclasses
+import functools
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jaxlib
+import numpy as np
+
+from pixel_rnn_jax.prnn_file import checksum
+
+
+def fingerprint(model: nn.Module, params: Any) -> bytes:
+    """A hash, of 16 bytes, of all that a model's numbers depend on: its configuration and its parameters."""
+    config = dataclasses.asdict(model.config)
+    del config["dropout"]  # of the training only
+    parts = [repr(sorted(config.items()))]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        leaf = np.asarray(leaf)
+        parts.append(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape} {checksum(leaf.tobytes(), 16).hex()}")
+    return checksum("\n".join(parts).encode(), 16)
+
+
+def this_platform() -> str:
+    """What the last bits of the numbers may depend on, in words."""
+    device = jax.devices()[0]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {cores} cores"[:255]
+
+
+@functools.cache
+def _processor() -> str:
+    """The processor's name: what XLA compiles for depends on it. Where the system does not tell it, the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
