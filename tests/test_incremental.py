@@ -34,7 +34,7 @@ def visit_all(model, params, images):
     [
         (1, 2, (5, 11), {}),
         (3, 5, (6, 4), {}),
-        (3, 4, (1, 3), {"residual": False}),
+        pytest.param(3, 4, (1, 3), {"residual": False}, marks=pytest.mark.slow),
         (2, 3, (3, 1), {"skip": False, "remat": True}),
     ],
 )
