@@ -55,7 +55,7 @@ def test_256_levels_and_improbable_images():
     np.testing.assert_array_equal(prnn.decompress(model, params, prnn.compress(model, params, images)), images)
 
 
-@pytest.mark.parametrize("levels", [2, 17])
+@pytest.mark.parametrize("levels", [pytest.param(2, marks=pytest.mark.slow), 17])
 def test_size_is_the_negative_log_likelihood(levels):
     model, params = make_model("row_lstm", levels=levels)
     params = jax.tree.map(lambda leaf: 2 * leaf, params)  # so that it matters what a pixel sees
