@@ -403,6 +403,7 @@ def test_baselines_score_a_split(tmp_path, capsys):
     assert "split must be one of train" in run_in_process(baselines.main, "--config=digits_rowlstm", "--split=dev")
 
 
+@pytest.mark.slow
 def test_ablation_writes_the_table_and_does_no_run_twice(tmp_path, capsys, monkeypatch):
     flags = ("--table=residual_skip", "--config=digits_pixelcnn", f"--workdir={tmp_path}/a")
     tiny = [f"--config.{field}" for field in TINY]
