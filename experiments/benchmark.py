@@ -19,6 +19,7 @@ from experiments import command
 from experiments.compress import compare, print_sizes
 from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.codec import compress, decompress
+from pixel_rnn_jax.data import random_subset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.model import LAYERS, ModelConfig, PixelRNN
 from pixel_rnn_jax.sampling import sample
@@ -88,7 +89,7 @@ def compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
     model, params, run = load_run(workdir)
     dataset = command.open_dataset(run["config"], data_dir)
     split = dataset.images(dataset.final_split)
-    images = command.random_subset(split, min(num, len(split)), seed=0)
+    images = random_subset(split, min(num, len(split)), seed=0)
     seconds = {}
     begin = time.perf_counter()
     blob = compress(model, params, images)

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from ml_collections import ConfigDict, config_flags
 
 from experiments import base
-from pixel_rnn_jax.data import BINARIZATIONS, SOURCES, DataConfig, Dataset, ImageSet, read_input
+from pixel_rnn_jax.data import BINARIZATIONS, SOURCES, DataConfig, Dataset, random_subset, read_input
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.model import ModelConfig
@@ -180,11 +180,6 @@ def json_file(path: str) -> Path:
     if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that can be written to")
     return Path(path)
-
-
-def random_subset(images: ImageSet, num: int, seed: int) -> UInt8[np.ndarray, "num H W C"]:
-    """So many of the images, picked at random; they stay in order."""
-    return images[np.sort(np.random.default_rng(seed).choice(len(images), num, replace=False))]
 
 
 def report(score: Score, data: DataConfig, path: Path | None) -> None:

@@ -11,7 +11,7 @@ from pixel_rnn_jax.sharding import check_batch_size, make_mesh
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the mean negative log-likelihood of the best checkpoint."""
     parser = command.make_parser("evaluate", __doc__)
-    parser.add_argument("--split", default="test", help="train, validation or test")
+    command.add_split_flag(parser)
     parser.add_argument("--batch_size", type=int, help="images at a time; that of the training, if not given")
     command.add_data_dir_flag(parser)
     command.add_json_flag(parser)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
 from pixel_rnn_jax.checkpoint import Checkpoints, Record, abstract_params, changed_fields, load, restore_model
-from pixel_rnn_jax.data import Batch, DataConfig, Dataset, ImageSet, LazyImages
+from pixel_rnn_jax.data import Batch, DataConfig, Dataset, ImageSet, LazyImages, random_subset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score, evaluate
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
@@ -284,7 +284,7 @@ def _some(images: ImageSet, count: int) -> UInt8[np.ndarray, "M H W C"] | LazyIm
     """So many images of a set, drawn at random but always the same; all, if `count` is 0."""
     if not 0 < count < len(images):
         return images
-    return images[np.sort(np.random.default_rng(0).choice(len(images), count, replace=False))]
+    return random_subset(images, count, seed=0)
 
 
 def _without_ema(state: TrainState) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from pixel_rnn_jax.data.batches import Batch, eval_batches, train_batches
 from pixel_rnn_jax.data.config import BINARIZATIONS, DataConfig
 from pixel_rnn_jax.data.dataset import SOURCES, Dataset
-from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order
+from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order, random_subset
 from pixel_rnn_jax.data.inputs import read_input, read_mask
 from pixel_rnn_jax.data.source import SPLITS
 
@@ -18,6 +18,7 @@ __all__ = [
     "LazyImages",
     "eval_batches",
     "in_order",
+    "random_subset",
     "read_input",
     "read_mask",
     "train_batches",

@@ -89,6 +89,11 @@ def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarra
     return array
 
 
+def random_subset(images: ImageSet, num: int, seed: int) -> UInt8[np.ndarray, "num H W C"]:
+    """So many of the images, picked at random; they stay in order."""
+    return images[np.sort(np.random.default_rng(seed).choice(len(images), num, replace=False))]
+
+
 def in_order(images: ImageSet, *, batch_size: int, num_threads: int) -> Iterable[UInt8[np.ndarray, "B H W C"]]:
     """All images once, `batch_size` at a time, read ahead by threads; the last batch may be smaller."""
     batches = grain.MapDataset.range(len(images)).batch(batch_size).map(images.__getitem__)
