@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
                 "binarization": "none",  # none | threshold | stochastic
                 "quantize": False,  # reduce the source's levels to the model's
                 "flip": False,  # mirror images at random in training
+                "context": "paired",  # what is given: paired (train_context in npz files) | grey (the image itself in grey)
                 "seed": 0,  # of the stochastic binarization in evaluation
                 "skip_bad": False,  # leave out files of a folder that cannot be used
                 "memory_gib": 4.0,  # splits up to this size are decoded once and kept
@@ -42,6 +43,13 @@ def get_config() -> ConfigDict:
                 "dropout": 0.0,
                 "remat": False,
                 "precision": "highest",
+                "num_classes": 0,  # of a class-conditional model
+                "context_channels": 0,  # of the image that is given, if images are drawn from others
+                "context_levels": 256,
+                "context_scale": 1,  # how many times smaller that image is
+                "context_features": 16,
+                "context_depth": 2,
+                "sizes": (),  # of a Multi-Scale PixelRNN, the smallest first
             },
             "optimizer": {
                 "name": "rmsprop",  # the paper's; or adam

@@ -21,7 +21,8 @@ from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.codec import compress, decompress
 from pixel_rnn_jax.data import random_subset
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.model import LAYERS, ModelConfig, PixelRNN
+from pixel_rnn_jax.model import PixelRNN
+from pixel_rnn_jax.model_config import LAYERS, ModelConfig
 from pixel_rnn_jax.sampling import sample
 
 MNIST = {"depth": 7, "features": 16, "head_features": 32, "levels": 2, "channels": 1}
@@ -88,18 +89,18 @@ def compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
     """Compresses images of the run's final split, picked at random, and decodes them."""
     model, params, run = load_run(workdir)
     dataset = command.open_dataset(run["config"], data_dir)
-    split = dataset.images(dataset.final_split)
-    images = random_subset(split, min(num, len(split)), seed=0)
+    split = dataset.examples(dataset.final_split)
+    images, conditions = random_subset(split, min(num, len(split.images)), seed=0)
     seconds = {}
     begin = time.perf_counter()
-    blob = compress(model, params, images)
+    blob = compress(model, params, images, *conditions)
     seconds["compress"] = time.perf_counter() - begin
     begin = time.perf_counter()
-    decoded = decompress(model, params, blob)
+    decoded = decompress(model, params, blob, *conditions)
     seconds["decompress"] = time.perf_counter() - begin
     if not np.array_equal(decoded, images):
         raise InputError(f"{workdir}: the decoded images are not those that were compressed.")
-    sizes = compare(model, params, images, blob)
+    sizes = compare(model, params, images, conditions, blob)
     print(
         f"{model.config.layer} of {dataset.config.source}: {len(images)} images of {'x'.join(map(str, images.shape[1:]))},"
         f" compressed in {seconds['compress']:.1f} s with compilation, decoded in {seconds['decompress']:.1f} s, equal"

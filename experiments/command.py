@@ -13,14 +13,24 @@ from typing import Any
 
 import numpy as np
 from absl import flags
-from jaxtyping import UInt8
 from ml_collections import ConfigDict, config_flags
 
 from experiments import base
-from pixel_rnn_jax.data import BINARIZATIONS, SOURCES, DataConfig, Dataset, random_subset, read_input
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
+from pixel_rnn_jax.data import (
+    BINARIZATIONS,
+    SOURCES,
+    DataConfig,
+    Dataset,
+    Examples,
+    grey,
+    random_subset,
+    read_given,
+    read_input,
+)
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
-from pixel_rnn_jax.model import ModelConfig
+from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.stopping import Interrupted
 
 SHIPPED = Path(__file__).parent
@@ -103,9 +113,15 @@ def add_input_flags(parser: argparse.ArgumentParser, *, seed_of: str, num: str =
     parser.add_argument(
         "--binarization", choices=BINARIZATIONS, help="of a data source that is named; that of the training, if not given"
     )
+    add_label_flag(parser)
     parser.add_argument("--num", type=int, help=f"number of images, picked at random; {num}, if not given")
     add_seed_flag(parser, seed_of)
     add_data_dir_flag(parser)
+
+
+def add_label_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --label, of class-conditional models."""
+    parser.add_argument("--label", type=int, help="class of all images; if not given, that of each image in the data")
 
 
 def add_split_flag(parser: argparse.ArgumentParser) -> None:
@@ -182,10 +198,10 @@ def json_file(path: str) -> Path:
     return Path(path)
 
 
-def report(score: Score, data: DataConfig, path: Path | None) -> None:
-    """Prints what was scored, then the score as the last line of standard output; as JSON too, if a path is given."""
+def report(score: Score, data: DataConfig, path: Path | None, **more: float) -> None:
+    """Prints what was scored, then the score as the last line of standard output; with a path, writes it and more as JSON."""
     if path is not None:
-        write_json(path, {**dataclasses.asdict(score), "source": data.source, "treatment": data.treatment})
+        write_json(path, {**dataclasses.asdict(score), "source": data.source, "treatment": data.treatment, **more})
     print(f"{score.num_images} images of {data.source}, {data.treatment}")
     print(score)
 
@@ -201,7 +217,7 @@ def open_dataset(config: dict, data_dir: str | None = None) -> Dataset:
     data = DataConfig(**config["data"])
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
-    return Dataset(data, levels=model.levels, channels=model.channels)
+    return Dataset(data, model)
 
 
 def open_input(
@@ -211,35 +227,71 @@ def open_input(
     *,
     default_num: int | None = None,
     lossless: bool = False,
-) -> tuple[str, UInt8[np.ndarray, "N H W C"]]:
-    """The images that --input names.
+) -> tuple[str, Examples]:
+    """The images that --input names, and what each of them is given.
 
     Args:
       path: the flag's value; None for the data of the training.
-      args: with `split`, `binarization`, `num`, `seed` and `data_dir`.
+      args: with `split`, `binarization`, `num`, `seed`, `data_dir` and `label`.
       run: of the trained model.
       default_num: so many of them, if there are, without --num; None for all. They are picked at random, and stay in order.
       lossless: refuse pictures that have values which the model has not.
 
     Returns:
-      A name for them, and the images.
+      A name for them, and the images with their conditions.
     """
     config = run["config"]
+    model = ModelConfig(**config["model"])
     if path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists()):
         data = dict(config["data"])
         if path is not None:
             data.update(source=path, binarization=args.binarization or data["binarization"])
-        images = open_dataset({**config, "data": data}, args.data_dir).images(args.split)
-        name = f"{data['source']}, {args.split}"
+        name, wanted = f"{data['source']}, {args.split}", model
+        if args.label is not None:
+            wanted = dataclasses.replace(model, num_classes=0)
+        examples = open_dataset({**config, "data": data, "model": dataclasses.asdict(wanted)}, args.data_dir).examples(
+            args.split
+        )
     else:
-        model = ModelConfig(**config["model"])
         name, images = path, read_input(path, levels=model.levels, channels=model.channels, lossless=lossless)
-    if not len(images):
+        given = read_given(path) if Path(path).suffix == ".npz" else UNCONDITIONAL
+        if config["data"].get("context") == "grey" and model.context_channels:
+            given = given._replace(context=grey(images))
+        examples = Examples(images, given)
+    if args.label is not None:
+        examples = Examples(examples.images, with_label(examples.conditions, args.label, len(examples.images)))
+    count = len(examples.images)
+    if not count:
         raise InputError(f"{name} must hold at least 1 image; it holds none.")
-    num = min(default_num or len(images), len(images)) if args.num is None else args.num
-    if not 1 <= num <= len(images):
-        raise InputError(f"--num must be from 1 to {len(images)}, the images in {name}; got {num}.")
-    return name, random_subset(images, num, args.seed)
+    check_given(name, model, examples.conditions)
+    num = min(default_num or count, count) if args.num is None else args.num
+    if not 1 <= num <= count:
+        raise InputError(f"--num must be from 1 to {count}, the images in {name}; got {num}.")
+    examples = random_subset(examples, num, args.seed)
+    check_conditions(model, examples.conditions, examples.images.shape[:3])
+    return name, examples
+
+
+def present(conditions: Conditions) -> dict[str, np.ndarray]:
+    """The arrays of conditions that there are, by name."""
+    return {name: np.asarray(array) for name, array in conditions._asdict().items() if array is not None}
+
+
+def with_label(conditions: Conditions, label: int, num: int) -> Conditions:
+    """The conditions, with the same class for each of `num` images."""
+    return conditions._replace(labels=np.full(num, label, np.int32))
+
+
+def check_given(name: str, model: ModelConfig, conditions: Conditions) -> None:
+    """Raises `InputError` if there is nothing where the model must be given something, and tells where it may come from."""
+    if model.num_classes and conditions.labels is None:
+        raise InputError(
+            f"the model is class-conditional: {name} must have labels (array `labels` of an npz file), or give --label."
+        )
+    if model.context_channels and conditions.context is None:
+        raise InputError(
+            f"the model draws images given others: {name} must be an npz file that holds them as the array `context`."
+        )
 
 
 def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:

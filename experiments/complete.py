@@ -12,13 +12,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Integer
 
 from experiments import command
 from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.data import read_mask
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generate import generate
+from pixel_rnn_jax.multi_scale import pixel_order
 from pixel_rnn_jax.plots import hide_unknown, save_animation, save_sheet, to_rgb
 from pixel_rnn_jax.sharding import make_mesh
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--npz",
         type=command.output_file(".npz"),
-        help="also write the arrays originals, known, completions, log_prob_drawn, log_prob",
+        help="also write the arrays originals, known, completions, log_prob_drawn, log_prob, and labels, context where given",
     )
     args = parser.parse_args(argv)
     if not 0 <= args.keep <= 1:
@@ -54,11 +55,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.completions < 1:
         raise InputError(f"--completions must be at least 1; got {args.completions}.")
     model, params, run = load_run(args.workdir)
-    _, originals = command.open_input(args.input, args, run, default_num=NUM)
+    _, (originals, conditions) = command.open_input(args.input, args, run, default_num=NUM)
     known = known_pixels(args, originals.shape[1:3])
     num = len(originals)
     print(f"completing {num} images, {args.completions} times each", file=sys.stderr)
-    tell_of_late_pixels(known)
+    order = pixel_order(model.config, *known.shape)
+    tell_of_late_pixels(known, order)
 
     # [image, completion, ...]; the last "completion" of each is the original, all of it known, for its probability.
     starts = np.repeat(originals[:, None], args.completions + 1, axis=1)
@@ -70,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         jax.random.key(args.seed),
         starts.reshape(-1, *originals.shape[1:]),
         given.reshape(-1, *known.shape),
+        conditions=jax.tree.map(lambda array: np.repeat(array, args.completions + 1, 0), conditions),
         temperature=args.temperature,
         batch_size=args.batch_size,
         mesh=make_mesh(),
@@ -83,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         command.write_arrays(
             args.npz,
             originals=originals,
+            **command.present(conditions),
             known=known,
             completions=images[:, :-1],
             log_prob_drawn=log_prob_drawn[:, :-1],
@@ -97,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     save_sheet(args.out, rgb, columns=columns, min_width=500)
     if args.animation:
         at_first = np.insert(given, 0, True, axis=1).reshape(-1, *known.shape)
-        save_animation(args.animation, rgb, at_first, columns=columns)
+        save_animation(args.animation, rgb, at_first, order, columns=columns)
     print(*filter(None, (args.out, args.npz, args.animation)))
 
 
@@ -117,14 +121,14 @@ def known_pixels(args: argparse.Namespace, size: tuple[int, int]) -> Bool[np.nda
     return np.broadcast_to(np.arange(height)[:, None] < round(args.keep * height), size)
 
 
-def tell_of_late_pixels(known: Bool[np.ndarray, "H W"]) -> None:
+def tell_of_late_pixels(known: Bool[np.ndarray, "H W"], order: Integer[np.ndarray, "H W"]) -> None:
     """Says so if known pixels come after unknown ones."""
-    late = np.cumsum(~known).reshape(known.shape) > 0
-    count = int(np.sum(known & late))
+    first_unknown = np.min(order[~known], initial=known.size)
+    count = int(np.sum(known & (order > first_unknown)))
     if count:
         print(
-            f"note: {count} known pixels come after an unknown one in raster order. They are kept, but cannot influence what"
-            " is drawn before them.",
+            f"note: {count} known pixels come after an unknown one in the model's order. They are kept, but cannot influence"
+            " what is drawn before them.",
             file=sys.stderr,
         )
 

@@ -1,7 +1,8 @@
 """Compresses images without loss:  python -m experiments.compress --workdir=runs/digits --input=pictures --out=x.prnn --verify
 
 The file is tied to the model and to the platform: `decompress` needs the same parameters, and a processor and libraries that
-round in the same way. It is no format for archives.
+round in the same way. It is no format for archives. What a conditional model is given, classes or images, is not in the file:
+it is written beside it, as x.given.npz.
 """
 
 import math
@@ -18,7 +19,8 @@ from jaxtyping import UInt8
 
 from experiments import command
 from pixel_rnn_jax.checkpoint import load_run
-from pixel_rnn_jax.codec import BATCH_SIZE, compress, decompress, seconds_to_code
+from pixel_rnn_jax.codec import BATCH_SIZE, compress, cut_conditions, decompress, seconds_to_code
+from pixel_rnn_jax.conditions import Conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_json_flag(parser)
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
-    _, images = command.open_input(args.input, args, run, lossless=True)
+    _, (images, conditions) = command.open_input(args.input, args, run, lossless=True)
     options = {"batch_size": args.batch_size, "tile": args.tile}
     estimate = seconds_to_code(model, params, images.shape[:3], **options)
     shape = "x".join(map(str, images.shape[1:]))
@@ -50,25 +52,33 @@ def main(argv: Sequence[str] | None = None) -> None:
         file=sys.stderr,
     )
     begin = time.perf_counter()
-    blob = compress(model, params, images, **options)
+    blob = compress(model, params, images, *conditions, **options)
     seconds = time.perf_counter() - begin
 
     if args.verify:
-        verify(model, params, blob, images)
+        verify(model, params, blob, images, conditions)
     write_whole(args.out, blob)
-    sizes = compare(model, params, images, blob)
+    given = command.present(conditions)
+    if given:
+        command.write_arrays(given_beside(args.out), **given)
+    sizes = compare(model, params, images, conditions, blob)
     print_sizes(sizes, images)
     if args.json:
         command.write_json(
             args.json, {"num_images": len(images), "shape": images.shape[1:], "seconds": seconds, "bytes": sizes}
         )
-    print(f"{args.out}{' (decoded and compared)' * args.verify}")
+    print(f"{args.out}{' (decoded and compared)' * args.verify}{f' and {given_beside(args.out)}' if given else ''}")
 
 
-def verify(model: nn.Module, params: Any, blob: bytes, images: UInt8[np.ndarray, "N H W C"]) -> None:
+def given_beside(path: Path) -> Path:
+    """Where the conditions of a compressed file's images are."""
+    return path.with_suffix(".given.npz")
+
+
+def verify(model: nn.Module, params: Any, blob: bytes, images: UInt8[np.ndarray, "N H W C"], conditions: Conditions) -> None:
     """Raises `InputError` unless the file decodes to the images."""
     try:
-        if not np.array_equal(decompress(model, params, blob), images):
+        if not np.array_equal(decompress(model, params, blob, *conditions), images):
             raise InputError("it decodes to other images")
     except InputError as error:
         raise InputError(f"the compressed file could not be decoded, and was not written: {error}") from None
@@ -84,13 +94,16 @@ def write_whole(path: Path, blob: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def compare(model: nn.Module, params: Any, images: UInt8[np.ndarray, "N H W C"], blob: bytes) -> dict[str, float]:
+def compare(
+    model: nn.Module, params: Any, images: UInt8[np.ndarray, "N H W C"], conditions: Conditions, blob: bytes
+) -> dict[str, float]:
     """Bytes that images take: as compressed, by the model's likelihood of the same tiles, and in other formats."""
     header, payload = unpack(blob)
     tiles = cut(images, (header.tile_height, header.tile_width))
     mesh = make_mesh()
     batch_size = mesh.size * max(1, min(len(tiles), PIXELS_AT_A_TIME // math.prod(tiles.shape[1:3])))
-    log_prob = float(log_probs(model, params, tiles, batch_size=batch_size, mesh=mesh).sum(dtype=np.float64))
+    given = cut_conditions(header, model.config, conditions)
+    log_prob = float(log_probs(model, params, tiles, given, batch_size=batch_size, mesh=mesh).sum(dtype=np.float64))
     return {
         "file": len(blob),
         "file without header and checksum": len(payload),

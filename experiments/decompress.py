@@ -1,5 +1,9 @@
-"""Decodes what `compress` wrote:  python -m experiments.decompress --workdir=runs/digits --input=x.prnn --out=images.npz"""
+"""Decodes what `compress` wrote:  python -m experiments.decompress --workdir=runs/digits --input=x.prnn --out=images.npz
 
+A conditional model needs what the images were given; by default, it is read from x.given.npz.
+"""
+
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,10 +12,14 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from experiments import command
+from experiments.compress import given_beside
 from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.codec import decompress
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
+from pixel_rnn_jax.data import read_given
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import to_picture
+from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.prnn_file import Header, unpack
 
 
@@ -25,13 +33,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         required=True,
         help="npz file (array `images`), npy file, PNG file (of one image), or else a new folder of PNG files",
     )
+    parser.add_argument("--given", type=Path, help="npz file of labels or context; INPUT.given.npz, if there is such a file")
     args = parser.parse_args(argv)
     model, params, _ = load_run(args.workdir)
     blob = args.input.read_bytes()
     check_output(args.out, unpack(blob)[0])
-    images = decompress(model, params, blob)
+    images = decompress(model, params, blob, *open_given(args, model.config))
     write_images(args.out, images, model.config.levels)
     print(f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}: {args.out}")
+
+
+def open_given(args: argparse.Namespace, config: ModelConfig) -> Conditions:
+    """What the images were given; nothing, for a model that is given nothing."""
+    path = args.given or given_beside(args.input)
+    if args.given is None and not (config.num_classes or config.context_channels):
+        return UNCONDITIONAL
+    if not path.is_file():
+        raise InputError(f"the model is conditional: --given must be the file of labels or context; there is none at {path}.")
+    return read_given(path)
 
 
 def check_output(path: Path, header: Header) -> None:

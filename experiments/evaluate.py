@@ -1,10 +1,21 @@
-"""Scores a trained model on a whole split:  python -m experiments.evaluate --workdir=runs/digits --split=test"""
+"""Scores a trained model on a whole split:  python -m experiments.evaluate --workdir=runs/digits --split=test
+
+A class-conditional model is told each image's true class; with --classify it also tells the class, by Bayes' rule.
+"""
 
 from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
 
 from experiments import command
 from pixel_rnn_jax.checkpoint import load_run
+from pixel_rnn_jax.classify import classify, log_prior
+from pixel_rnn_jax.data import Dataset, Examples
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import evaluate
+from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.sharding import check_batch_size, make_mesh
 
 
@@ -13,19 +24,43 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command.make_parser("evaluate", __doc__)
     command.add_split_flag(parser)
     parser.add_argument("--batch_size", type=int, help="images at a time; that of the training, if not given")
+    parser.add_argument("--classify", action="store_true", help="also classify the images, by a class-conditional model")
     command.add_data_dir_flag(parser)
     command.add_json_flag(parser)
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
+    if args.classify and not model.config.num_classes:
+        raise InputError("--classify needs a class-conditional model; this one has num_classes=0.")
     dataset = command.open_dataset(run["config"], args.data_dir)
-    images = dataset.images(args.split)
+    examples = dataset.examples(args.split)
     batch_size = run["config"]["batch_size"] if args.batch_size is None else args.batch_size
     mesh = make_mesh()
     check_batch_size(batch_size, mesh)
-    score = evaluate(
-        model, params, args.split, images, batch_size=batch_size, mesh=mesh, num_threads=dataset.config.num_threads
-    )
-    command.report(score, dataset.config, args.json)
+    options = {"batch_size": batch_size, "mesh": mesh, "num_threads": dataset.config.num_threads}
+    classification = classified(model, params, dataset, examples, **options) if args.classify else {}
+    score = evaluate(model, params, args.split, *examples, **options)
+    command.report(score, dataset.config, args.json, **classification)
+
+
+def classified(model: nn.Module, params: Any, dataset: Dataset, examples: Examples, **options: Any) -> dict[str, float]:
+    """Classifies images, prints how many are right, and returns the figures.
+
+    Args:
+      model: class-conditional.
+      params: its parameters.
+      dataset: whose training images tell how frequent the classes are.
+      examples: the images, and their true classes.
+      **options: of `classify`.
+    """
+    images, conditions = examples
+    prior = log_prior(dataset.examples("train").conditions.labels, model.config.num_classes)
+    joint = classify(model, params, images, prior, conditions, **options)
+    accuracy = float(np.mean(joint.classes == conditions.labels))
+    nats = -float(joint.marginal.mean())
+    bits = bits_per_dim(-nats, images.shape[1:])
+    print(f"class by Bayes' rule: {accuracy:.2%} of {len(images)} images right")
+    print(f"without the class, by the sum over all classes: {nats:.2f} nats {bits:.4f} bits/dim")
+    return {"accuracy": accuracy, "marginal_nats": nats, "marginal_bits_per_dim": bits}
 
 
 if __name__ == "__main__":

@@ -1,26 +1,64 @@
-"""Draws images from a trained model:  python -m experiments.sample --workdir=runs/digits --num=100 --out=samples.png"""
+"""Draws images from a trained model:  python -m experiments.sample --workdir=runs/digits --num=100 --out=samples.png
 
+A class-conditional model draws a row of each class, or the class that --label names. A model that draws images given others
+(such as colour from grey) takes those from its data or from --input; each row of the sheet shows what is given, several
+images that were drawn, and the true one last, where it is known.
+"""
+
+import argparse
 import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Integer, UInt8
 
 from experiments import command
 from pixel_rnn_jax.checkpoint import load_run
-from pixel_rnn_jax.errors import check_integer
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
+from pixel_rnn_jax.data import SOURCES, read_input
+from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.generate import generate
+from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.multi_scale import pixel_order
 from pixel_rnn_jax.plots import save_animation, save_sheet, to_rgb
 from pixel_rnn_jax.sharding import make_mesh
+
+NUM, NUM_GIVEN = 100, 8
+
+
+class Plan(NamedTuple):
+    """What is to be drawn.
+
+    Attributes:
+      size: height and width.
+      conditions: of each image.
+      columns: of the sheet, images in a row; where images are given, those that are drawn.
+      truth: the true image of each row, where images are given and it is known.
+    """
+
+    size: tuple[int, int]
+    conditions: Conditions
+    num: int
+    columns: int
+    truth: UInt8[np.ndarray, "rows H W C"] | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draws images, and writes them as a sheet."""
     parser = command.make_parser("sample", __doc__)
-    parser.add_argument("--num", type=int, default=100, help="number of images")
-    command.add_seed_flag(parser, "the random key")
+    parser.add_argument(
+        "--num", type=int, help=f"number of images, {NUM} if not given; of given images, {NUM_GIVEN} if not given"
+    )
+    command.add_label_flag(parser)
+    parser.add_argument("--input", metavar="PATH|SOURCE", help="images to draw others from, for a model that is given images")
+    parser.add_argument("--outputs", type=command.positive, default=6, help="images that are drawn from each given one")
+    command.add_split_flag(parser)
+    command.add_data_dir_flag(parser)
+    command.add_seed_flag(parser, "the random key, and of the choice of given images")
     command.add_drawing_flags(parser)
     parser.add_argument(
         "--size", type=command.image_size, metavar="H,W", help="height and width; of the training, if not given"
@@ -29,32 +67,95 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--out", type=command.output_file(".png"), default=Path("samples.png"), help="PNG file of a sheet of the images"
     )
     parser.add_argument(
-        "--npz", type=command.output_file(".npz"), help="also write the images to this file, as the array `images`"
+        "--npz",
+        type=command.output_file(".npz"),
+        help="also write the images to this file, as the array `images`, and what they were given as `labels`, `context`",
     )
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
-    size = args.size or tuple(run["image_shape"][:2])
-    for name, value in (("--num", args.num), ("height", size[0]), ("width", size[1])):
-        check_integer(name, value, 1)
-    print(f"drawing {args.num} images of {size[0]}x{size[1]} pixels", file=sys.stderr)
-    known = np.zeros(size, bool)
+    config = model.config
+    plan = (plan_from_images if config.context_channels else plan_freely)(args, config, run)
+    check_conditions(config, plan.conditions, (plan.num, *plan.size))
+    print(f"drawing {plan.num} images of {plan.size[0]}x{plan.size[1]} pixels", file=sys.stderr)
+    known = np.zeros(plan.size, bool)
     images = generate(
         model,
         params,
         jax.random.key(args.seed),
-        np.zeros((args.num, *size, model.config.channels), np.uint8),
+        np.zeros((plan.num, *plan.size, config.channels), np.uint8),
         known,
+        conditions=plan.conditions,
         temperature=args.temperature,
         batch_size=args.batch_size,
         mesh=make_mesh(),
     ).images
     if args.npz:
-        command.write_arrays(args.npz, images=images)
-    rgb, columns = to_rgb(images, model.config.levels), math.ceil(math.sqrt(args.num))
+        command.write_arrays(args.npz, images=images, **command.present(plan.conditions))
+    rgb, known, columns = lay_out(images, plan, config)
     save_sheet(args.out, rgb, columns=columns)
     if args.animation:
-        save_animation(args.animation, rgb, known, columns=columns)
+        save_animation(args.animation, rgb, known, pixel_order(config, *plan.size), columns=columns)
     print(*filter(None, (args.out, args.npz, args.animation)))
+
+
+def plan_freely(args: argparse.Namespace, config: ModelConfig, run: dict[str, Any]) -> Plan:
+    """What a model draws that is given no images: as many as --num says, of a class if there are classes."""
+    if args.input is not None:
+        raise InputError("--input is for models that draw images given others; this one is not.")
+    size = args.size or tuple(run["image_shape"][:2])
+    num = NUM if args.num is None else args.num
+    for name, value in (("--num", num), ("height", size[0]), ("width", size[1])):
+        check_integer(name, value, 1)
+    columns = math.ceil(math.sqrt(num))
+    if args.label is not None:
+        return Plan(size, command.with_label(UNCONDITIONAL, args.label, num), num, columns)
+    if not config.num_classes:
+        return Plan(size, UNCONDITIONAL, num, columns)
+    columns = math.ceil(num / config.num_classes)
+    if columns * config.num_classes != num:
+        num = columns * config.num_classes
+        print(f"note: {num} images, {columns} of each of {config.num_classes} classes", file=sys.stderr)
+    return Plan(size, Conditions(labels=every_class(config.num_classes, columns)), num, columns)
+
+
+def every_class(num_classes: int, columns: int) -> Integer[np.ndarray, " num"]:
+    """Labels of a sheet with a row for each class."""
+    return np.repeat(np.arange(num_classes, dtype=np.int32), columns)
+
+
+def plan_from_images(args: argparse.Namespace, config: ModelConfig, run: dict[str, Any]) -> Plan:
+    """What a model draws that is given images: --outputs of each."""
+    if args.size is not None:
+        raise InputError("--size must not be given: the images that are given have one.")
+    args.binarization, truth = None, None
+    if args.input is None or args.input.partition(":")[0] in SOURCES or Path(args.input).suffix == ".npz":
+        _, (truth, conditions) = command.open_input(args.input, args, run, default_num=NUM_GIVEN)
+        size = truth.shape[1:3]
+    else:
+        given = read_input(args.input, levels=config.context_levels, channels=config.context_channels)
+        given = given[: args.num] if args.num else given
+        conditions = Conditions(given, None if args.label is None else np.full(len(given), args.label, np.int32))
+        size = (given.shape[1] * config.context_scale, given.shape[2] * config.context_scale)
+    conditions = jax.tree.map(lambda array: np.repeat(array, args.outputs, 0), conditions)
+    return Plan(size, conditions, len(conditions.context), args.outputs, truth)
+
+
+def lay_out(
+    images: UInt8[np.ndarray, "num H W C"], plan: Plan, config: ModelConfig
+) -> tuple[UInt8[np.ndarray, "cells H W 3"], np.ndarray, int]:
+    """The cells of the sheet, which of their pixels are there from the start, and the number of columns."""
+    rgb = to_rgb(images, config.levels)
+    if plan.conditions.context is None:
+        return rgb, np.zeros(plan.size, bool), plan.columns
+    scale = config.context_scale
+    given = to_rgb(plan.conditions.context[:: plan.columns], config.context_levels).repeat(scale, 1).repeat(scale, 2)
+    rows = [given[:, None], rgb.reshape(-1, plan.columns, *rgb.shape[1:])]
+    if plan.truth is not None:
+        rows.append(to_rgb(plan.truth, config.levels)[:, None])
+    cells = np.concatenate(rows, 1)
+    known = np.ones(cells.shape[:-1], bool)
+    known[:, 1 : 1 + plan.columns] = False
+    return cells.reshape(-1, *rgb.shape[1:]), known.reshape(-1, *rgb.shape[1:3]), cells.shape[1]
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     sets = [command.open_input(path, args, run) for path in ([args.input, args.against] if args.against else [args.input])]
 
     rows, scores = [], {}
-    for number, (name, images) in enumerate(sets):
-        nats = -log_probs(model, params, images, batch_size=batch_size, mesh=mesh)
+    for number, (name, (images, conditions)) in enumerate(sets):
+        nats = -log_probs(model, params, images, conditions, batch_size=batch_size, mesh=mesh)
         bits = bits_per_dim(-nats, images.shape[1:])
         rows += [(name, index, *values) for index, values in enumerate(zip(nats.tolist(), bits.tolist(), strict=True))]
         scores[name if number == 0 else f"against {name}"] = bits

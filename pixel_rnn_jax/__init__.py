@@ -4,12 +4,15 @@ from pixel_rnn_jax.checkpoint import load
 from pixel_rnn_jax.codec import compress, decompress
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
-from pixel_rnn_jax.model import ModelConfig, PixelRNN
+from pixel_rnn_jax.model import PixelRNN
+from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.multi_scale import MultiScalePixelRNN, make_model
 from pixel_rnn_jax.sampling import complete, sample
 
 __all__ = [
     "InputError",
     "ModelConfig",
+    "MultiScalePixelRNN",
     "PixelRNN",
     "bits_per_dim",
     "complete",
@@ -17,6 +20,7 @@ __all__ = [
     "decompress",
     "load",
     "log_prob",
+    "make_model",
     "sample",
 ]
 __version__ = "0.1.0"

@@ -11,6 +11,7 @@ the best on validation are kept.
 """
 
 import dataclasses
+import functools
 import json
 import math
 from pathlib import Path
@@ -23,8 +24,10 @@ import orbax.checkpoint as ocp
 import tensorstore
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.model import ModelConfig, PixelRNN
+from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.multi_scale import make_model
 
 FOLDER = "checkpoints"
 LATEST = 3
@@ -181,14 +184,15 @@ class Checkpoints:
             ) from error
 
 
-def load(path: str | Path) -> tuple[PixelRNN, Any]:
+def load(path: str | Path) -> tuple[nn.Module, Any]:
     """Loads a trained model.
 
     Args:
       path: the work directory of a training run.
 
     Returns:
-      The model, and its parameters: the moving average, at the step with the best validation score.
+      The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters: the moving average, at the step with the best
+      validation score.
 
     Raises:
       InputError: (a ValueError) if there is no such directory, or no usable checkpoint in it.
@@ -197,7 +201,7 @@ def load(path: str | Path) -> tuple[PixelRNN, Any]:
     return model, params
 
 
-def load_run(path: str | Path) -> tuple[PixelRNN, Any, dict[str, Any]]:
+def load_run(path: str | Path) -> tuple[nn.Module, Any, dict[str, Any]]:
     """Like `load`, and returns the run's record too: its `config` and `image_shape`, among others."""
     if not Path(path).is_dir():
         raise InputError(f"{str(path)!r} must be the work directory of a training run; there is no such directory.")
@@ -213,22 +217,24 @@ def load_run(path: str | Path) -> tuple[PixelRNN, Any, dict[str, Any]]:
     return model, params, run
 
 
-def restore_model(run: dict[str, Any]) -> PixelRNN:
+def restore_model(run: dict[str, Any]) -> nn.Module:
     """The model of a checkpoint, from its JSON.
 
     Raises:
       InputError: if its fields are not those of a `ModelConfig`.
     """
     try:
-        return PixelRNN(ModelConfig(**run["config"]["model"]))
+        return make_model(ModelConfig(**run["config"]["model"]))
     except (TypeError, KeyError) as error:
         raise InputError(f"the checkpoint's model configuration is damaged, or of another version ({error}).") from None
 
 
 def abstract_params(model: nn.Module) -> Any:
     """Shapes and types of a model's parameters, without computing them; on the default device."""
-    images = jax.ShapeDtypeStruct((1, 1, 1, model.config.channels), jnp.uint8)
-    params = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
+    shape = (1, model.config.multiple, model.config.multiple)
+    images = jax.ShapeDtypeStruct((*shape, model.config.channels), jnp.uint8)
+    init = functools.partial(model.init, **blank_conditions(model.config, shape)._asdict())
+    params = jax.eval_shape(init, jax.random.key(0), images)["params"]
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), params)
 

@@ -21,10 +21,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float32, UInt8
 from tqdm import tqdm
 
+from pixel_rnn_jax.conditions import Conditions, blank_conditions, check_conditions
 from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.fingerprint import fingerprint, this_platform
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.incremental import Memory, finish_row, start, visit, write
+from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.multi_scale import stages
 from pixel_rnn_jax.prnn_file import Header, checksum, pack, unpack
 from pixel_rnn_jax.progress import progress_bar
 from pixel_rnn_jax.tiles import cut, join
@@ -36,14 +39,24 @@ FAMILY = constriction.stream.model.Categorical(perfect=False)  # the faster of i
 
 
 def compress(
-    model: nn.Module, params: Any, images: Images, *, batch_size: int = BATCH_SIZE, tile: Sequence[int] | None = None
+    model: nn.Module,
+    params: Any,
+    images: Images,
+    context: Any = None,
+    labels: Any = None,
+    *,
+    batch_size: int = BATCH_SIZE,
+    tile: Sequence[int] | None = None,
 ) -> bytes:
     """Compresses images without loss, to about their negative log-likelihood under the model.
 
     Args:
-      model: a `PixelRNN`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
       images: integers [B, H, W, C] in [0, levels).
+      context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`. They are not in the
+        file: `decompress` needs them, as it needs the labels.
+      labels: integers [B] in [0, num_classes), for a class-conditional model.
       batch_size: images at a time; decoding needs memory for as many.
       tile: height and width of tiles into which images are cut, each coded as an image of its own: for images much larger than
         those of the training.
@@ -52,45 +65,59 @@ def compress(
       The bytes of a .prnn file. It is tied to this model, these parameters, and this platform; see `prnn_file`.
 
     Raises:
-      InputError: (a ValueError) if the images have the wrong rank, type, channels or range, or sizes are not positive.
+      InputError: (a ValueError) if images, context or labels are missing or superfluous, or have the wrong rank, type, shape
+        or range, or sizes are not positive.
     """
-    config = model.config
+    config, conditions = model.config, Conditions(context, labels)
     check_images(images, levels=config.levels, channels=config.channels)
-    images = np.asarray(images).astype(np.uint8)
-    header = _plan(model, params, images.shape[:3], batch_size, tile)
+    check_conditions(config, conditions, images.shape[:3])
+    images, conditions = np.asarray(images).astype(np.uint8), _plain(config, conditions)
     header = dataclasses.replace(
-        header, model_hash=fingerprint(model, params), images_checksum=checksum(images.tobytes()), platform=this_platform()
+        _plan(model, params, images.shape[:3], batch_size, tile),
+        model_hash=fingerprint(model, params),
+        conditions_checksum=_checksum(conditions),
+        images_checksum=checksum(images.tobytes()),
+        platform=this_platform(),
     )
     tiles = cut(images, (header.tile_height, header.tile_width))
     encoder = constriction.stream.queue.RangeEncoder()
-    with _progress(header, "compressing") as bar:
-        for batch, count in _batches(header):
+    with _progress(header, config, "compressing") as bar:
+        for batch, count, given in _batches(header, config, conditions):
             batch[:count], tiles = tiles[:count], tiles[count:]
-            for place, probabilities in _visits(model, params, batch, count, bar):
+            for place, probabilities in _visits(model, params, batch, count, given, bar):
                 encoder.encode(batch[place][:count].astype(np.int32), FAMILY, probabilities)
     return pack(header, encoder.get_compressed().astype("<u4").tobytes())
 
 
-def decompress(model: nn.Module, params: Any, blob: bytes) -> UInt8[np.ndarray, "B H W C"]:
+def decompress(
+    model: nn.Module, params: Any, blob: bytes, context: Any = None, labels: Any = None
+) -> UInt8[np.ndarray, "B H W C"]:
     """Decodes what `compress` returned.
 
     Args:
       model: the same model.
       params: the same parameters.
       blob: the bytes of a .prnn file.
+      context: the same context.
+      labels: the same labels.
 
     Returns:
       The same images, bit for bit.
 
     Raises:
-      InputError: (a ValueError) if the file is damaged or of another model, or if this platform's numbers are not those of the
-        one that compressed: never are wrong images returned.
+      InputError: (a ValueError) if the file is damaged, of another model or another context or labels, or if this platform's
+        numbers are not those of the one that compressed: never are wrong images returned.
 
     Warns:
       UserWarning: if the platform is another one.
     """
     header, payload = unpack(blob)
     _check_model(header, model, params)
+    conditions = Conditions(context, labels)
+    check_conditions(model.config, conditions, (header.num, header.height, header.width))
+    conditions = _plain(model.config, conditions)
+    if header.conditions_checksum != _checksum(conditions):
+        raise InputError("context and labels must be those that the file was compressed with; they are others.")
     _check_memory(header, model, params)
     there = f"it was compressed on [{header.platform}], this is [{this_platform()}]"
     if header.platform != this_platform():
@@ -100,9 +127,9 @@ def decompress(model: nn.Module, params: Any, blob: bytes) -> UInt8[np.ndarray, 
     # coder's rounding may cost is a small part of the margin.
     tiles, bits_left = [], 1.1 * 8 * len(payload) + 128
     try:
-        with _progress(header, "decompressing") as bar:
-            for batch, count in _batches(header):
-                for place, probabilities in _visits(model, params, batch, count, bar):
+        with _progress(header, model.config, "decompressing") as bar:
+            for batch, count, given in _batches(header, model.config, conditions):
+                for place, probabilities in _visits(model, params, batch, count, given, bar):
                     values = decoder.decode(FAMILY, probabilities)
                     batch[place][:count] = values
                     held = np.clip(np.float64(probabilities[np.arange(count), values]), 2**-PRECISION, 1 - 2**-PRECISION)
@@ -139,30 +166,44 @@ def seconds_to_code(
     header = _plan(model, params, shape, batch_size, tile)
     size = header.batch_size
     encoder, values, place = constriction.stream.queue.RangeEncoder(), np.zeros(size, np.uint8), _place(0, 0, 0)
-    memory = _start(model, params, (size, header.tile_height, header.tile_width))
+    tiles = np.zeros((size, header.tile_height, header.tile_width, header.channels), np.uint8)
+    seconds = 0.0
+    for stage in stages(model.config):
+        network, weights = stage.network, stage.params(params)
+        height, width = header.tile_height // stage.stride, header.tile_width // stage.stride
+        given = stage.conditions(tiles, blank_conditions(model.config, tiles.shape[:3]))
+        memory = _start(network, weights, (size, height, width), given)
 
-    def visit_one(memory):
-        memory, probabilities = _visit(model, params, memory, *place)
-        encoder.encode(values.astype(np.int32), FAMILY, np.asarray(probabilities))
-        return jax.block_until_ready(_write(model, memory, *place, values))
+        def visit_one(memory, network=network, weights=weights):
+            memory, probabilities = _visit(network, weights, memory, *place)
+            encoder.encode(values.astype(np.int32), FAMILY, np.asarray(probabilities))
+            return jax.block_until_ready(_write(network, memory, *place, values))
 
-    seconds = {}
-    for name, step in (
-        ("visit", visit_one),
-        ("row", lambda memory: jax.block_until_ready(_finish_row(model, params, memory))),
-    ):
-        times = []
-        for _ in range(6):  # the first one compiles
-            begin = time.perf_counter()
-            memory = step(memory)
-            times.append(time.perf_counter() - begin)
-        seconds[name] = float(np.median(times[1:]))
-    return count_rows(header) * (seconds["row"] + header.tile_width * header.channels * seconds["visit"])
+        def finish_one(memory, network=network, weights=weights):
+            return jax.block_until_ready(_finish_row(network, weights, memory, place[0]))
+
+        for step, times_in_a_row in ((visit_one, width * header.channels), (finish_one, 1)):
+            times = []
+            for _ in range(6):  # the first one compiles
+                begin = time.perf_counter()
+                memory = step(memory)
+                times.append(time.perf_counter() - begin)
+            seconds += float(np.median(times[1:])) * times_in_a_row * height
+    return seconds * count_batches(header)
 
 
-def count_rows(header: Header) -> int:
-    """Number of rows of pixels that are visited, in all batches of tiles."""
-    return -(-header.num_tiles // header.batch_size) * header.tile_height
+def count_batches(header: Header) -> int:
+    """Number of batches of tiles."""
+    return -(-header.num_tiles // header.batch_size)
+
+
+def cut_conditions(header: Header, config: ModelConfig, conditions: Conditions) -> Conditions:
+    """What each tile of the images is given."""
+    tiles_of_one = header.num_tiles // max(header.num, 1)
+    context, labels = conditions
+    if context is not None:
+        context = cut(context, (header.tile_height // config.context_scale, header.tile_width // config.context_scale))
+    return Conditions(context, None if labels is None else np.repeat(labels, tiles_of_one))
 
 
 def _plan(model: nn.Module, params: Any, shape: tuple[int, int, int], batch_size: int, tile: Sequence[int] | None) -> Header:
@@ -175,8 +216,12 @@ def _plan(model: nn.Module, params: Any, shape: tuple[int, int, int], batch_size
         check_integer("tile width", tile[1], 1)
     check_integer("batch_size", batch_size, 1)
     tile_height, tile_width = np.minimum(tile or (height, width), (height, width)).tolist()
+    multiple = model.config.multiple
+    if tile_height % multiple or tile_width % multiple:
+        raise InputError(f"tiles must have sides that are multiples of {multiple}; got {tile_height}x{tile_width} pixels.")
     sizes = (num, height, width, model.config.channels, model.config.levels)
-    header = Header(*sizes, 1, tile_height, tile_width, model_hash=b"", images_checksum=b"", platform="")
+    hashes = {"model_hash": b"", "conditions_checksum": b"", "images_checksum": b""}
+    header = Header(*sizes, 1, tile_height, tile_width, **hashes, platform="")
     header = dataclasses.replace(header, batch_size=max(1, min(batch_size, header.num_tiles)))
     header.check()
     _check_memory(header, model, params)
@@ -184,8 +229,12 @@ def _plan(model: nn.Module, params: Any, shape: tuple[int, int, int], batch_size
 
 
 def _check_memory(header: Header, model: nn.Module, params: Any) -> None:
+    """Raises `InputError` if a batch's memory, at the largest size, would be too large."""
     size = (header.batch_size, header.tile_height, header.tile_width)
-    arrays = jax.tree.leaves(jax.eval_shape(functools.partial(start, model, shape=size), params))
+    stage = stages(model.config)[-1]
+    given = blank_conditions(stage.config, size)
+    memory = jax.eval_shape(functools.partial(start, stage.network, shape=size, conditions=given), stage.params(params))
+    arrays = jax.tree.leaves(memory)
     needed = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
     if needed > MAX_MEMORY:
         raise InputError(
@@ -208,39 +257,63 @@ def _check_model(header: Header, model: nn.Module, params: Any) -> None:
         )
 
 
-def _batches(header: Header) -> Iterator[tuple[UInt8[np.ndarray, "B h w C"], int]]:
-    """An array for each batch of tiles, and how many of them there are: the last batch need not be full."""
+def _plain(config: ModelConfig, conditions: Conditions) -> Conditions:
+    """As arrays of one type, whatever the types that they came in."""
+    context, labels = conditions
+    return Conditions(
+        None if context is None else np.asarray(context).astype(np.uint8 if config.context_channels else np.float32),
+        None if labels is None else np.asarray(labels).astype(np.int32),
+    )
+
+
+def _checksum(conditions: Conditions) -> bytes:
+    return checksum(b"".join(array.tobytes() for array in jax.tree.leaves(conditions)))
+
+
+def _batches(
+    header: Header, config: ModelConfig, conditions: Conditions
+) -> Iterator[tuple[UInt8[np.ndarray, "B h w C"], int, Conditions]]:
+    """An array for each batch of tiles, how many there are (the last batch need not be full), and what they are given."""
     shape = (header.batch_size, header.tile_height, header.tile_width, header.channels)
+    of_tiles = cut_conditions(header, config, conditions)
     for first in range(0, header.num_tiles, header.batch_size):
-        yield np.zeros(shape, np.uint8), min(header.batch_size, header.num_tiles - first)
+        numbers = np.minimum(np.arange(first, first + header.batch_size), header.num_tiles - 1)
+        given = jax.tree.map(lambda array, numbers=numbers: array[numbers], of_tiles)
+        yield np.zeros(shape, np.uint8), min(header.batch_size, header.num_tiles - first), given
 
 
 def _visits(
-    model: nn.Module, params: Any, images: UInt8[np.ndarray, "B h w C"], count: int, bar: tqdm
+    model: nn.Module, params: Any, images: UInt8[np.ndarray, "B h w C"], count: int, conditions: Conditions, bar: tqdm
 ) -> Iterator[tuple[tuple[slice, int, int, int], Float32[np.ndarray, "count levels"]]]:
     """The loop of coder and decoder: gives each place and its probabilities, and then reads the values there.
 
     Args:
-      model: a `PixelRNN`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
       images: a batch; a decoder writes its values into it, place by place.
       count: how many of them there are.
+      conditions: what they are given.
       bar: counts rows.
     """
-    _, height, width, channels = images.shape
     params = jax.device_put(params)
-    memory = _start(model, params, images.shape[:3])
-    for row in range(height):
-        for column, channel in np.ndindex(width, channels):
-            memory, probabilities = _visit(model, params, memory, *_place(row, column, channel))
-            probabilities = np.asarray(probabilities)[:count]
-            if not np.isfinite(probabilities).all():
-                raise InputError("the model's probabilities are not finite: its parameters are damaged.")
-            place = (slice(None), row, column, channel)
-            yield place, probabilities
-            memory = _write(model, memory, *_place(row, column, channel), images[place])
-        memory = _finish_row(model, params, memory)
-        bar.update()
+    for stage in stages(model.config):
+        network, weights, stride = stage.network, stage.params(params), stage.stride
+        part = images[:, ::stride, ::stride]  # a view: what is decoded is there
+        _, height, width, channels = part.shape
+        drawn = stage.drawn(height, width)
+        memory = _start(network, weights, part.shape[:3], stage.conditions(images, conditions))
+        for row in range(height):
+            for column, channel in np.ndindex(width, channels):
+                place = _place(row, column, channel)
+                memory, probabilities = _visit(network, weights, memory, *place)
+                if drawn[row, column]:
+                    probabilities = np.asarray(probabilities)[:count]
+                    if not np.isfinite(probabilities).all():
+                        raise InputError("the model's probabilities are not finite: its parameters are damaged.")
+                    yield (slice(None), row * stride, column * stride, channel), probabilities
+                memory = _write(network, memory, *place, part[:, row, column, channel])
+            memory = _finish_row(network, weights, memory, place[0])
+            bar.update()
 
 
 def _place(*indices: int) -> tuple[np.int32, ...]:
@@ -248,8 +321,9 @@ def _place(*indices: int) -> tuple[np.int32, ...]:
     return tuple(map(np.int32, indices))
 
 
-def _progress(header: Header, description: str) -> tqdm:
-    return progress_bar(count_rows(header), unit="row", description=description, delay=2.0, leave=False)
+def _progress(header: Header, config: ModelConfig, description: str) -> tqdm:
+    rows = count_batches(header) * sum(header.tile_height // stage.stride for stage in stages(config))
+    return progress_bar(rows, unit="row", description=description, delay=2.0, leave=False)
 
 
 _start = jax.jit(start, static_argnames=("model", "shape"))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pixel_rnn_jax.conditions import Context
 from pixel_rnn_jax.conv import MaskedConv
 from pixel_rnn_jax.lstm import LSTM, Recurrence, State, initial_state, lstm_cell, lstm_step
 from pixel_rnn_jax.neighbours import Neighbours
@@ -52,9 +53,11 @@ class DiagonalBiLSTM(nn.Module):
         self.drop = nn.Dropout(self.dropout)
         self.up = MaskedConv(2 * self.features, self.channels)
 
-    def __call__(self, x: Float[Array, "B H W 2*{self.features}"], train: bool) -> Float[Array, "B H W 2*{self.features}"]:
+    def __call__(
+        self, x: Float[Array, "B H W 2*{self.features}"], context: Context | None, train: bool
+    ) -> Float[Array, "B H W 2*{self.features}"]:
         """Returns the layer's output, before the residual addition (Figure 5, right)."""
-        gates = self.left.input_to_state(x), self.right.input_to_state(x)[:, :, ::-1]
+        gates = self.left.input_gates(x, context), self.right.input_gates(x, context)[:, :, ::-1]
         # From the right: the image is flipped, swept from the left, and flipped back.
         left, right = sweep_diagonals((self.left.recurrence, self.right.recurrence), gates)
         # "To prevent the layer from seeing future pixels, the right output map is then shifted down by one row."
@@ -62,7 +65,7 @@ class DiagonalBiLSTM(nn.Module):
         return self.up(self.drop(left + right, deterministic=not train))
 
     def visit(
-        self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours
+        self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours, context: Context | None
     ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], DiagonalCell]:
         """The same output at one pixel, and what the layer leaves there.
 
@@ -70,7 +73,7 @@ class DiagonalBiLSTM(nn.Module):
         """
         left, above = neighbours.left, neighbours.above
         hidden = [above.left.hidden, left.left.hidden]
-        state = lstm_cell(self.left.recurrence, hidden, left.left.cell, self.left.input_to_state(x))
+        state = lstm_cell(self.left.recurrence, hidden, left.left.cell, self.left.input_gates(x, context))
         return self.up(state.hidden + above.shifted), DiagonalCell(x, state, above.right, above.shifted)
 
     def outside(self, batch: int) -> DiagonalCell:
@@ -79,12 +82,13 @@ class DiagonalBiLSTM(nn.Module):
         right = initial_state(self.right.recurrence, batch, 1, 1).hidden
         return DiagonalCell(jnp.zeros((batch, 1, 1, 2 * self.features)), left, right, jnp.zeros_like(right))
 
-    def finish_row(self, row: DiagonalCell, above: DiagonalCell) -> DiagonalCell:
+    def finish_row(self, row: DiagonalCell, above: DiagonalCell, context: Context | None) -> DiagonalCell:
         """Advances the direction from the right over a row whose pixels have all been visited, from its last pixel on.
 
         Args:
           row: what the layer left at the row's pixels, [W, B, 1, 1, ...].
           above: likewise, of the row above.
+          context: of the row's pixels.
 
         Returns:
           `row`, with the hidden states from the right.
@@ -97,7 +101,7 @@ class DiagonalBiLSTM(nn.Module):
             return state, state.hidden
 
         x = jnp.moveaxis(row.x[:, :, 0], 0, 2)  # [B, 1, W, 2h]
-        gates = jnp.moveaxis(self.right.input_to_state(x), 2, 0)[:, :, None]  # [W, B, 1, 1, 4h]
+        gates = jnp.moveaxis(self.right.input_gates(x, context), 2, 0)[:, :, None]  # [W, B, 1, 1, 4h]
         first = initial_state(recurrence, *row.x.shape[1:-1])
         _, right = jax.lax.scan(step, first, (gates, above.right), reverse=True)
         return row._replace(right=right, shifted=right)

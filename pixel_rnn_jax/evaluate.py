@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Float32, UInt8
 
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
 from pixel_rnn_jax.progress import progress_bar
@@ -39,15 +40,24 @@ class Score:
 
 
 def evaluate(
-    model: nn.Module, params: Any, split: str, images: ImageSet, *, batch_size: int, mesh: Mesh, num_threads: int = 1
+    model: nn.Module,
+    params: Any,
+    split: str,
+    images: ImageSet,
+    conditions: Conditions = UNCONDITIONAL,
+    *,
+    batch_size: int,
+    mesh: Mesh,
+    num_threads: int = 1,
 ) -> Score:
     """Scores every image of a split once, each with the same weight.
 
     Args:
-      model: a `PixelRNN`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
       split: name of the split, for the record.
       images: integers [N, H, W, C] in [0, levels).
+      conditions: what each of them is given.
       batch_size: images at a time; a multiple of the mesh's devices.
       mesh: devices over which the batch is sharded.
       num_threads: that decode images ahead, if they are not in memory.
@@ -55,16 +65,23 @@ def evaluate(
     Returns:
       The score.
     """
-    results = _by_batch(_sum_of_nats, model, params, images, batch_size, mesh, num_threads, f"scoring {split}")
+    results = _by_batch(_sum_of_nats, model, params, images, conditions, batch_size, mesh, num_threads, f"scoring {split}")
     nats = sum(float(sum_of_nats) for _, sum_of_nats in results) / len(images)
     return Score(split, len(images), nats, bits_per_dim(-nats, images.shape[1:]))
 
 
 def log_probs(
-    model: nn.Module, params: Any, images: ImageSet, *, batch_size: int, mesh: Mesh, num_threads: int = 1
+    model: nn.Module,
+    params: Any,
+    images: ImageSet,
+    conditions: Conditions = UNCONDITIONAL,
+    *,
+    batch_size: int,
+    mesh: Mesh,
+    num_threads: int = 1,
 ) -> Float32[np.ndarray, " N"]:
     """The log-probability of each image of a set, in nats; arguments as for `evaluate`."""
-    results = _by_batch(_log_probs, model, params, images, batch_size, mesh, num_threads, "scoring")
+    results = _by_batch(_log_probs, model, params, images, conditions, batch_size, mesh, num_threads, "scoring")
     return np.concatenate([np.asarray(values)[mask] for mask, values in results])
 
 
@@ -73,6 +90,7 @@ def _by_batch(
     model: nn.Module,
     params: Any,
     images: ImageSet,
+    conditions: Conditions,
     batch_size: int,
     mesh: Mesh,
     num_threads: int,
@@ -82,7 +100,7 @@ def _by_batch(
     params = jax.device_put(params, replicated(mesh))
     results = []
     with progress_bar(len(images), unit="image", description=description, delay=5.0, leave=False) as bar:
-        for batch in eval_batches(images, batch_size=batch_size, num_threads=num_threads):
+        for batch in eval_batches(images, conditions, batch_size=batch_size, num_threads=num_threads):
             results.append((batch["mask"], function(model, params, shard_batch(batch, mesh))))
             jax.block_until_ready(results[-2:][0][1])  # the device has the next batch at hand, but not all of them
             bar.update(int(batch["mask"].sum()))
@@ -110,9 +128,9 @@ def score(
 
 @functools.partial(jax.jit, static_argnames="model")
 def _sum_of_nats(model: nn.Module, params: Any, batch: Batch) -> Float32[Array, ""]:
-    return -jnp.sum(jnp.where(batch["mask"], log_prob(model, params, batch["image"]), 0))
+    return -jnp.sum(jnp.where(batch["mask"], log_prob(model, params, batch["image"], *batch["conditions"]), 0))
 
 
 @functools.partial(jax.jit, static_argnames="model")
 def _log_probs(model: nn.Module, params: Any, batch: Batch) -> Float32[Array, " B"]:
-    return log_prob(model, params, batch["image"])
+    return log_prob(model, params, batch["image"], *batch["conditions"])

@@ -1,6 +1,7 @@
 """Many images: drawn in batches, each over all devices, with progress."""
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,10 +11,12 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float32, Shaped, UInt8
 
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.images import Images
-from pixel_rnn_jax.incremental import Memory, start
+from pixel_rnn_jax.incremental import Memory
+from pixel_rnn_jax.multi_scale import Stage, stages
 from pixel_rnn_jax.progress import progress_bar
-from pixel_rnn_jax.sampling import Rows, check_completion, draw_row, make_rows
+from pixel_rnn_jax.sampling import Rows, begin_stage, check_completion, draw_row
 from pixel_rnn_jax.sharding import replicated
 
 
@@ -36,6 +39,7 @@ def generate(
     images: Images,
     known: Shaped[np.ndarray, "..."],
     *,
+    conditions: Conditions = UNCONDITIONAL,
     temperature: float = 1.0,
     batch_size: int,
     mesh: Mesh,
@@ -43,11 +47,12 @@ def generate(
     """Does what `complete` does, with the same result, batch by batch.
 
     Args:
-      model: a `PixelRNN`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
       key: random key.
       images: integers [N, H, W, C] in [0, levels); values under unknown pixels have no influence.
       known: bool, [H, W] or [N, H, W].
+      conditions: what each image is given.
       temperature: divides the logits.
       batch_size: images at a time; rounded up to a multiple of the devices.
       mesh: devices over which a batch is sharded.
@@ -55,47 +60,59 @@ def generate(
     Raises:
       InputError: (a ValueError) if shapes or types do not fit, or the temperature is not positive.
     """
-    known = np.asarray(check_completion(model, images, known, temperature))
+    known = np.asarray(check_completion(model, images, known, temperature, conditions))
     images = np.where(known[..., None], images, 0).astype(np.uint8)
+    log_probs = np.zeros(images.shape, np.float32)
     count, height = images.shape[:2]
     if not count:
-        return Generated(images, np.zeros(images.shape, np.float32))
+        return Generated(images, log_probs)
     size = -(-min(batch_size, count) // mesh.size) * mesh.size
     params = jax.device_put(params, replicated(mesh))
-    begin, draw = _compiled(model, mesh)
-    batches = []
-    with progress_bar(-(-count // size) * height, unit="row", description="drawing", delay=2.0, leave=False) as bar:
-        for first in range(0, count, size):
+    firsts = range(0, count, size)
+    num_rows = len(firsts) * sum(height // stage.stride for stage in stages(model.config))
+    with progress_bar(num_rows, unit="row", description="drawing", delay=2.0, leave=False) as bar:
+        for first, stage in itertools.product(firsts, stages(model.config)):
             numbers = np.arange(first, first + size)
-            of_batch = np.minimum(numbers, count - 1)  # the last batch is filled up, and cut later
-            memory, rows = begin(params, key, numbers, images[of_batch], known[of_batch])
+            of_batch = np.minimum(numbers, count - 1)  # the last batch is filled up
+            given = jax.tree.map(lambda array, of_batch=of_batch: np.asarray(array)[of_batch], conditions)
+            begin, draw = _compiled(stage, mesh)
+            memory, rows = begin(params, key, numbers, images[of_batch], known[of_batch], given)
             drawn = []
-            for row in range(height):
-                memory, of_row = draw(params, memory, rows, np.int32(row), np.float32(temperature))
+            for row in range(height // stage.stride):
+                memory, of_row = draw(stage.params(params), memory, rows, np.int32(row), np.float32(temperature))
                 drawn.append(of_row)
                 jax.block_until_ready(drawn[-2:][0])  # the device has the next row at hand, but not all of them
                 bar.update()
-            batches.append(jax.tree.map(lambda *of_rows: np.moveaxis(np.stack(of_rows), -1, 0), *drawn))
-    return Generated(*(np.concatenate(arrays)[:count] for arrays in zip(*batches, strict=True)))
+            values, values_log_probs = (
+                np.moveaxis(np.stack(of_rows), -1, 0)[: count - first] for of_rows in zip(*drawn, strict=True)
+            )
+            place = slice(first, first + size), slice(None, None, stage.stride), slice(None, None, stage.stride)
+            images[place] = values
+            new = stage.drawn(*values.shape[1:3])[:, :, None]  # what a smaller size has drawn is certain now
+            log_probs[place] = np.where(new, values_log_probs, log_probs[place])
+    return Generated(images, log_probs)
 
 
 @functools.cache
-def _compiled(model: nn.Module, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The start of a batch, and one row of it. Each device works on its share, and need not know of the others."""
+def _compiled(stage: Stage, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The start of a stage's batch, and one row of it. Each device works on its share, and need not know of the others."""
     whole, first, second, third, fourth = PartitionSpec(), *(PartitionSpec(*(None,) * axis, "data") for axis in range(4))
-    memory = Memory(canvas=third, above=third, row=third, left=second, here=second)
+    memory = Memory(canvas=third, context=third, above=third, row=third, left=second, here=second)
     rows = Rows(images=fourth, known=third, uniform=fourth)
-
-    def begin(params: Any, key: jax.Array, numbers: Any, images: Any, known: Any) -> tuple[Memory, Rows]:
-        return start(model, params, images.shape[:3]), make_rows(key, numbers, images, known)
 
     # JAX's check of what varies over devices would ask for annotations in the loops.
     shard = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
     return (
-        jax.jit(shard(begin, in_specs=(whole, whole, first, first, first), out_specs=(memory, rows))),
         jax.jit(
             shard(
-                functools.partial(draw_row, model),
+                functools.partial(begin_stage, stage),
+                in_specs=(whole, whole, first, first, first, first),
+                out_specs=(memory, rows),
+            )
+        ),
+        jax.jit(
+            shard(
+                functools.partial(draw_row, stage.network),
                 in_specs=(whole, memory, rows, whole, whole),
                 out_specs=(memory, third),
             ),

@@ -3,12 +3,14 @@
 A visit runs the network at one pixel, from what the layers have left at that pixel's neighbours, so it costs the same whatever
 the size of the image. The numbers are those of `PixelRNN.__call__`, to rounding.
 
-    memory = start(model, params, shape)
+    memory = start(model, params, shape, conditions)
     for each row:
         for each column, and each colour:
             memory, logits = visit(model, params, memory, row, column, channel)
             memory = write(model, memory, row, column, channel, values)  # drawn from the logits, or known
-        memory = finish_row(model, params, memory)
+        memory = finish_row(model, params, memory, row)
+
+A Multi-Scale PixelRNN consists of several such models, see `multi_scale.stages`.
 
 In the arrays of the memory the batch is the third axis; in those of single pixels, the second.
 """
@@ -19,8 +21,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float32, Integer
+from jaxtyping import Array, Float, Float32, Integer
 
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.conv import margin
 from pixel_rnn_jax.images import centre
 from pixel_rnn_jax.model import LAYERS, STEM_SIZE
@@ -34,6 +37,8 @@ class Memory(NamedTuple):
 
     Attributes:
       canvas: the images so far, centred, with the stem's margin; zero where nothing has been written.
+      context: the map that all layers are given, of as many rows and columns as the images or, where it is the same
+        everywhere, of one; None if there is none.
       above: the cells that the layers left at the pixels of the row above, and of one pixel more on either side.
       row: likewise, of the row that is being visited.
       left: the cells of the pixel to the left, and
@@ -41,25 +46,29 @@ class Memory(NamedTuple):
     """
 
     canvas: Float32[Array, "rows columns B C"]
+    context: Float[Array, "H W B F"] | None
     above: Any  # a tree of arrays [W+2, depth, B, 1, 1, features]
     row: Any
     left: Any  # a tree of arrays [depth, B, 1, 1, features]
     here: Any
 
 
-def start(model: nn.Module, params: Any, shape: tuple[int, int, int]) -> Memory:
+def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions: Conditions = UNCONDITIONAL) -> Memory:
     """The memory before the first visit.
 
     Args:
       model: a `PixelRNN`.
       params: its parameters.
       shape: number, height and width of the images.
+      conditions: what the images are given.
     """
     batch, height, width = shape
     canvas = jnp.zeros((ABOVE + height, SIDES + width + SIDES, batch, model.config.channels))
     outside = jax.vmap(lambda params: _layer(model).apply(params, batch, method="outside"))(_layer_params(model, params))
     row = jax.tree.map(lambda cell: jnp.broadcast_to(cell, (width + 2, *cell.shape)), outside)
-    return Memory(canvas, above=row, row=row, left=outside, here=outside)
+    context = model.apply({"params": params}, shape, conditions, method="context_map")
+    context = None if context is None else jnp.moveaxis(context, 0, 2)
+    return Memory(canvas, context, above=row, row=row, left=outside, here=outside)
 
 
 def visit(
@@ -79,7 +88,10 @@ def visit(
     window = jax.lax.dynamic_slice(memory.canvas, (row, column, 0, 0), (ABOVE + 1, SIDES + 1 + SIDES, batch, channels))
     left = jax.tree.map(lambda before, same: jnp.where(channel == 0, before, same), memory.here, memory.left)
     neighbours = Neighbours(left, *(_at(memory.above, column + place) for place in range(3)))  # pixel j is cell j + 1
-    logits, here = model.apply({"params": params}, jnp.moveaxis(window, 2, 0), neighbours, method="visit")
+    context = _context_row(memory, row)
+    if context is not None:
+        context = jax.lax.dynamic_slice_in_dim(context, column, 1, 2)
+    logits, here = model.apply({"params": params}, jnp.moveaxis(window, 2, 0), neighbours, context, method="visit")
     logits = jax.lax.dynamic_index_in_dim(logits[:, 0, 0], channel, 1, keepdims=False)
     row = jax.tree.map(lambda cells, new: jax.lax.dynamic_update_index_in_dim(cells, new, column + 1, 0), memory.row, here)
     return memory._replace(row=row, left=left, here=here), logits
@@ -94,17 +106,25 @@ def write(
     return memory._replace(canvas=jax.lax.dynamic_update_slice(memory.canvas, values, place))
 
 
-def finish_row(model: nn.Module, params: Any, memory: Memory) -> Memory:
+def finish_row(model: nn.Module, params: Any, memory: Memory, row: ArrayLike) -> Memory:
     """Makes the row that has been visited the row above; all layers do what they have to at the same time."""
+    context = _context_row(memory, row)
 
-    def finish(params, row, above):
+    def finish(params, cells, above):
         with jax.default_matmul_precision(model.config.precision):
-            return _layer(model).apply(params, row, above, method="finish_row")
+            return _layer(model).apply(params, cells, above, context, method="finish_row")
 
-    row, above = jax.tree.map(lambda cells: cells[1:-1], (memory.row, memory.above))
-    row = jax.vmap(finish, in_axes=(0, 1, 1), out_axes=1)(_layer_params(model, params), row, above)
-    above = jax.tree.map(lambda cells, new: cells.at[1:-1].set(new), memory.row, row)
+    cells, above = jax.tree.map(lambda cells: cells[1:-1], (memory.row, memory.above))
+    cells = jax.vmap(finish, in_axes=(0, 1, 1), out_axes=1)(_layer_params(model, params), cells, above)
+    above = jax.tree.map(lambda cells, new: cells.at[1:-1].set(new), memory.row, cells)
     return memory._replace(above=above, here=_at(above, 0))  # left of the next row's first pixel lies the outside
+
+
+def _context_row(memory: Memory, row: ArrayLike) -> Float[Array, "B 1 W F"] | None:
+    if memory.context is None:
+        return None
+    # Where the context has one row or column only, every index becomes that one: a slice never leaves its array.
+    return jnp.moveaxis(jax.lax.dynamic_slice_in_dim(memory.context, row, 1, 0), 2, 0)
 
 
 def _at(cells: Any, index: ArrayLike) -> Any:

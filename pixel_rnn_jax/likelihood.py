@@ -32,24 +32,27 @@ def log_prob_from_logits(
     return jnp.sum(jnp.where(selected, log_probs, 0), (1, 2, 3, 4))
 
 
-def log_prob(model: nn.Module, params: Any, images: Images) -> Float32[Array, " B"]:
+def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None) -> Float32[Array, " B"]:
     """The exact log-probability of each image under the model, p(x) = Π_i p(x_i | x_<i) (equation 1).
 
     Pure: can be jitted (with `model` static), vmapped, and differentiated by `params`.
 
     Args:
-      model: a `PixelRNN`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
       images: integers [B, H, W, C] in [0, levels).
+      context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`.
+      labels: integers [B] in [0, num_classes), for a class-conditional model: the result is then log p(x | y).
 
     Returns:
       [B], nats, summed over all sub-pixels.
 
     Raises:
-      InputError: (a ValueError) if the images have the wrong rank, type, channels or, where they are not traced, range.
+      InputError: (a ValueError) if images, context or labels are missing or superfluous, or have the wrong rank, type, shape
+        or, where they are not traced, range.
     """
     check_images(images, levels=model.config.levels, channels=model.config.channels)
-    return log_prob_from_logits(model.apply({"params": params}, images), images)
+    return log_prob_from_logits(model.apply({"params": params}, images, context=context, labels=labels), images)
 
 
 def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: Any) -> Float[Any, "*batch"] | float:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
+from pixel_rnn_jax.conditions import Context
 from pixel_rnn_jax.conv import MaskedConv
 
 
@@ -36,7 +37,7 @@ class Recurrence(NamedTuple):
 
 
 class LSTM(nn.Module):
-    """The parameters of one LSTM: its input-to-state convolution K_is (with bias) and its recurrence.
+    """The parameters of one LSTM: its input-to-state convolution K_is (with bias), what the context adds, and its recurrence.
 
     Attributes:
       features: h, the number of hidden features.
@@ -54,11 +55,28 @@ class LSTM(nn.Module):
         """Makes the submodules."""
         h = self.features
         self.input_to_state = MaskedConv(h, self.channels, (1, self.kernel_width), "B", gates=4, bias_init=open_forget_gates)
+        self.context_to_state = nn.Dense(4 * h, use_bias=False)
         self.recurrence = Recurrence(
             self.param("state_to_state", nn.initializers.lecun_normal(in_axis=(0, 1), batch_axis=()), (self.taps, h, 4 * h)),
             self.param("initial_hidden", nn.initializers.zeros, (h,)),
             self.param("initial_cell", nn.initializers.zeros, (h,)),
         )
+
+    def input_gates(
+        self, x: Float[Array, "B rows columns in"], context: Context | None, *, pad: bool = True
+    ) -> Float[Array, "B H W 4*{self.features}"]:
+        """The part of the gates that does not depend on the state: K_is ⊛ x, and an unmasked 1x1 convolution of the context.
+
+        "For each layer in the conditional PixelRNN, one applies a 1x1 unmasked convolutional layer that maps the upsampled
+        image into a map that is added to the input-to-state map of the corresponding layer" (§3.6).
+
+        Args:
+          x: the layer's input; with a margin of its own, unless `pad`.
+          context: see `Context`; None in a model without one.
+          pad: whether to add the margin.
+        """
+        gates = self.input_to_state(x, pad=pad)
+        return gates if context is None else gates + self.context_to_state(context)
 
 
 def open_forget_gates(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, " gates"]:

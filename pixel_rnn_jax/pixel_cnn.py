@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pixel_rnn_jax.conditions import Context
 from pixel_rnn_jax.conv import MaskedConv
 from pixel_rnn_jax.neighbours import Neighbours
 
@@ -24,22 +25,31 @@ class PixelCNNBlock(nn.Module):
     def setup(self):
         """Makes the submodules."""
         self.down = MaskedConv(self.features, self.channels)
+        self.context_to_hidden = nn.Dense(self.features, use_bias=False)
         self.conv = MaskedConv(self.features, self.channels, (3, 3))
         self.drop = nn.Dropout(self.dropout)
         self.up = MaskedConv(2 * self.features, self.channels)
 
-    def __call__(self, x: Float[Array, "B H W 2*{self.features}"], train: bool) -> Float[Array, "B H W 2*{self.features}"]:
+    def __call__(
+        self, x: Float[Array, "B H W 2*{self.features}"], context: Context | None, train: bool
+    ) -> Float[Array, "B H W 2*{self.features}"]:
         """Returns the block's output, before the residual addition."""
-        y = nn.relu(self.down(nn.relu(x)))
-        y = nn.relu(self.conv(y))
+        y = nn.relu(self.conv(self.hidden(x, context)))
         return self.up(self.drop(y, deterministic=not train))
 
+    def hidden(
+        self, x: Float[Array, "B H W 2*{self.features}"], context: Context | None
+    ) -> Float[Array, "B H W {self.features}"]:
+        """The input of the 3x3 convolution; what the context adds to it, §3.6 adds to the LSTMs' gates."""
+        y = self.down(nn.relu(x))
+        return nn.relu(y if context is None else y + self.context_to_hidden(context))
+
     def visit(
-        self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours
+        self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours, context: Context | None
     ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], Float[Array, "B 1 1 {self.features}"]]:
         """The same output at one pixel, and what the block leaves there: the input of the 3x3 convolution."""
         left, *above = neighbours
-        y = nn.relu(self.down(nn.relu(x)))
+        y = self.hidden(x, context)
         here = [left, y, jnp.zeros_like(y)]  # nothing reads the pixel to the right
         window = jnp.concatenate([jnp.concatenate(above, 2), jnp.concatenate(here, 2)], 1)
         return self.up(nn.relu(self.conv(window, pad=False))), y
@@ -49,7 +59,10 @@ class PixelCNNBlock(nn.Module):
         return jnp.zeros((batch, 1, 1, self.features))
 
     def finish_row(
-        self, row: Float[Array, "W B 1 1 {self.features}"], above: Float[Array, "W B 1 1 {self.features}"]
+        self,
+        row: Float[Array, "W B 1 1 {self.features}"],
+        above: Float[Array, "W B 1 1 {self.features}"],
+        context: Context | None,
     ) -> Float[Array, "W B 1 1 {self.features}"]:
         """What is left of a row when all its pixels have been visited: no more than before."""
         return row

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Integer, UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -41,22 +41,23 @@ def save_animation(
     path: str | Path,
     rgb: UInt8[np.ndarray, "N H W 3"],
     known: Bool[np.ndarray, "N H W"] | Bool[np.ndarray, "H W"],
+    order: Integer[np.ndarray, "H W"],
     *,
     columns: int,
     min_width: int = 400,
 ) -> None:
-    """Writes an animation of the unknown pixels of images being drawn in raster order.
+    """Writes an animation of the unknown pixels of images being drawn.
 
     Args:
       path: of a GIF file or, where its name ends so, a WebP file.
       rgb: the finished images.
       known: the pixels that are there from the start.
+      order: the rank of each pixel, in the order in which they are drawn.
       columns: images in a row.
       min_width: of the sheet, in pixels.
     """
     known = np.broadcast_to(known, rgb.shape[:3])
-    order = np.arange(known[0].size).reshape(known[0].shape)
-    ends = np.append(order[~known.all(0)], known[0].size)  # each pixel that is drawn, and the end
+    ends = np.append(np.sort(order[~known.all(0)]), known[0].size)  # each pixel that is drawn, and the end
     frames = [
         Image.fromarray(make_sheet(hide_unknown(rgb, known | (order < end)), columns=columns, min_width=min_width))
         for end in ends[np.linspace(0, len(ends) - 1, min(FRAMES, len(ends))).astype(int)]

@@ -17,11 +17,11 @@ import struct
 from pixel_rnn_jax.errors import InputError
 
 MAGIC = b"PRNN"
-VERSION = 1
+VERSION = 2
 CHECKSUM_BYTES = 8
 WORD_BYTES = 4
 _START = struct.Struct("<4sH")
-_FIELDS = struct.Struct("<8I16s8sB")
+_FIELDS = struct.Struct("<8I16s8s8sB")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Header:
       tile_height: height of the tiles into which images are cut; that of the images, if they are not.
       tile_width: likewise.
       model_hash: of the model and its parameters.
+      conditions_checksum: of what the images are given.
       images_checksum: of the images.
       platform: what the numbers depend on, besides model and batch.
     """
@@ -51,6 +52,7 @@ class Header:
     tile_height: int
     tile_width: int
     model_hash: bytes
+    conditions_checksum: bytes
     images_checksum: bytes
     platform: str
 
@@ -77,8 +79,8 @@ def pack(header: Header, payload: bytes) -> bytes:
     """Puts a file together."""
     header.check()
     platform = header.platform.encode("ascii", "replace")
-    *numbers, model_hash, images_checksum, _ = dataclasses.astuple(header)
-    fields = _FIELDS.pack(*numbers, model_hash, images_checksum, len(platform))
+    *fields, _ = dataclasses.astuple(header)
+    fields = _FIELDS.pack(*fields, len(platform))
     body = _START.pack(MAGIC, VERSION) + fields + platform + payload
     return body + checksum(body)
 

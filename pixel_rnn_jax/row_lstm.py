@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pixel_rnn_jax.conditions import Context
 from pixel_rnn_jax.conv import MaskedConv
 from pixel_rnn_jax.lstm import LSTM, State, initial_state, lstm_cell, lstm_step
 from pixel_rnn_jax.neighbours import Neighbours
@@ -41,10 +42,12 @@ class RowLSTM(nn.Module):
         self.drop = nn.Dropout(self.dropout)
         self.up = MaskedConv(2 * self.features, self.channels)
 
-    def __call__(self, x: Float[Array, "B H W 2*{self.features}"], train: bool) -> Float[Array, "B H W 2*{self.features}"]:
+    def __call__(
+        self, x: Float[Array, "B H W 2*{self.features}"], context: Context | None, train: bool
+    ) -> Float[Array, "B H W 2*{self.features}"]:
         """Returns the layer's output, before the residual addition (Figure 5, right)."""
         batch, _, width, _ = x.shape
-        gates, recurrence = self.lstm.input_to_state(x), self.lstm.recurrence
+        gates, recurrence = self.lstm.input_gates(x, context), self.lstm.recurrence
 
         def step(state, row):
             state = lstm_step(recurrence, state, row)
@@ -56,12 +59,12 @@ class RowLSTM(nn.Module):
         return self.up(self.drop(hidden, deterministic=not train))
 
     def visit(
-        self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours
+        self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours, context: Context | None
     ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], RowLSTMCell]:
         """The same output at one pixel, and what the layer leaves there."""
         left, *above = neighbours
         window = jnp.concatenate([left.x, x, jnp.zeros_like(x)], 2)  # nothing reads the pixel to the right
-        gates = self.lstm.input_to_state(window, pad=False)
+        gates = self.lstm.input_gates(window, context, pad=False)
         hidden = [cell.state.hidden for cell in above]
         state = lstm_cell(self.lstm.recurrence, hidden, neighbours.above.state.cell, gates)
         return self.up(state.hidden), RowLSTMCell(x, state)
@@ -70,6 +73,6 @@ class RowLSTM(nn.Module):
         """What there is at a pixel outside the image."""
         return RowLSTMCell(jnp.zeros((batch, 1, 1, 2 * self.features)), initial_state(self.lstm.recurrence, batch, 1, 1))
 
-    def finish_row(self, row: RowLSTMCell, above: RowLSTMCell) -> RowLSTMCell:
+    def finish_row(self, row: RowLSTMCell, above: RowLSTMCell, context: Context | None) -> RowLSTMCell:
         """What is left of a row when all its pixels have been visited: no more than before."""
         return row

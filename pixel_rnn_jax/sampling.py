@@ -11,9 +11,11 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Float32, Integer, Shaped, UInt8
 
+from pixel_rnn_jax.conditions import Conditions, check_conditions
 from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.images import Images, check_shape, check_values, is_concrete
 from pixel_rnn_jax.incremental import Memory, finish_row, start, visit, write
+from pixel_rnn_jax.multi_scale import Stage, stages
 
 
 def sample(
@@ -23,24 +25,28 @@ def sample(
     num: int,
     size: Sequence[int],
     temperature: ArrayLike = 1.0,
+    context: Any = None,
+    labels: Any = None,
 ) -> UInt8[Array, "num H W C"]:
     """Draws images from the model, sub-pixel by sub-pixel, each in one visit.
 
     Image n depends on the key and on n, not on the number of images.
 
     Args:
-      model: a `PixelRNN`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
       key: random key.
       num: number of images.
       size: height and width; need not be the training size.
       temperature: divides the logits: below 1 the images get more likely and less various.
+      context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`.
+      labels: integers [num] in [0, num_classes), for a class-conditional model.
 
     Returns:
       uint8 [num, H, W, C] in [0, levels).
 
     Raises:
-      InputError: (a ValueError) if num, size or temperature are not positive.
+      InputError: (a ValueError) if num, size or temperature are not positive, or context or labels do not fit.
     """
     if not isinstance(size, Sequence) or len(size) != 2:
         raise InputError(f"size must be (height, width); got {size}.")
@@ -48,7 +54,7 @@ def sample(
         check_integer(name, number, 1)
     shape = (num, *size, model.config.channels)
     images = jnp.zeros(shape, jnp.uint8)
-    return complete(model, params, key, images, jnp.zeros(shape[1:3], bool), temperature=temperature)
+    return complete(model, params, key, images, jnp.zeros(shape[1:3], bool), temperature, context, labels)
 
 
 def complete(
@@ -58,18 +64,23 @@ def complete(
     images: Images,
     known: Shaped[Array | np.ndarray, "..."],
     temperature: ArrayLike = 1.0,
+    context: Any = None,
+    labels: Any = None,
 ) -> UInt8[Array, "B H W C"]:
-    """Keeps the known pixels of images and draws the others in raster order, each given all pixels before it.
+    """Keeps the known pixels of images and draws the others in the model's order, each given all pixels before it.
 
-    A known pixel that comes after an unknown one is kept, but cannot influence it.
+    The order is raster order; a Multi-Scale PixelRNN first completes the small image. A known pixel that comes after an
+    unknown one is kept, but cannot influence it.
 
     Args:
-      model: a `PixelRNN`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
       key: random key.
       images: integers [B, H, W, C] in [0, levels); values under unknown pixels have no influence.
       known: bool, [H, W] or [B, H, W].
       temperature: divides the logits, see `sample`.
+      context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`.
+      labels: integers [B] in [0, num_classes), for a class-conditional model.
 
     Returns:
       uint8 [B, H, W, C].
@@ -77,16 +88,22 @@ def complete(
     Raises:
       InputError: (a ValueError) if shapes or types do not fit, or the temperature is not positive.
     """
-    known = check_completion(model, images, known, temperature)
-    images = jnp.where(known[..., None], images, 0)
-    return _complete(model, params, key, images, known, temperature)
+    conditions = Conditions(context, labels)
+    known = check_completion(model, images, known, temperature, conditions)
+    images = jnp.where(known[..., None], images, 0).astype(jnp.uint8)
+    return _complete(model, params, key, images, known, temperature, conditions)
 
 
 def check_completion(
-    model: nn.Module, images: Images, known: Shaped[Array | np.ndarray, "..."], temperature: ArrayLike
+    model: nn.Module,
+    images: Images,
+    known: Shaped[Array | np.ndarray, "..."],
+    temperature: ArrayLike,
+    conditions: Conditions,
 ) -> Bool[Array | np.ndarray, "B H W"]:
     """Raises `InputError` unless `complete` can take this; returns `known` for each image."""
     check_shape(images, channels=model.config.channels)
+    check_conditions(model.config, conditions, images.shape[:3])
     if str(getattr(known, "dtype", None)) != "bool" or known.shape not in (images.shape[1:3], images.shape[:3]):
         raise InputError(
             f"known must be bool of shape {images.shape[1:3]} or {images.shape[:3]}, as the images' pixels;"
@@ -101,11 +118,11 @@ def check_completion(
 
 
 class Rows(NamedTuple):
-    """What a completion starts from, in the order of the visits.
+    """What one stage of a completion starts from, in the order of the visits.
 
     Attributes:
       images: with any values, in [0, levels), under unknown pixels.
-      known: whether a pixel is kept.
+      known: whether a pixel is kept, or was drawn by the stage before.
       uniform: in [0, 1), decides which value is drawn.
     """
 
@@ -115,11 +132,53 @@ class Rows(NamedTuple):
 
 
 def make_rows(
-    key: jax.Array, numbers: Integer[Array, " B"], images: Integer[Array, "B H W C"], known: Bool[Array, "B H W"]
+    stage: Stage,
+    key: jax.Array,
+    numbers: Integer[Array, " B"],
+    images: UInt8[Array, "B H W C"],
+    known: Bool[Array, "B H W"],
 ) -> Rows:
-    """Draws the uniform numbers of all sub-pixels: those of an image depend on the key and on the image's number."""
+    """Takes from whole images what belongs to a stage, and draws the uniform number of each sub-pixel.
+
+    Each sub-pixel has one, which depends on the key and on the image's number; only one stage makes use of it.
+
+    Args:
+      stage: of the model.
+      key: random key.
+      numbers: of the images.
+      images: whole images, of which the pixels of earlier stages are known.
+      known: the pixels that are kept.
+    """
     uniform = jax.vmap(lambda number: jax.random.uniform(jax.random.fold_in(key, number), images.shape[1:]))(numbers)
-    return Rows(*(jnp.moveaxis(array, 0, -1) for array in (images.astype(jnp.uint8), known, uniform)))
+    images, known, uniform = (array[:, :: stage.stride, :: stage.stride] for array in (images, known, uniform))
+    known |= ~stage.drawn(*known.shape[1:])
+    return Rows(*(jnp.moveaxis(array, 0, -1) for array in (images, known, uniform)))
+
+
+def begin_stage(
+    stage: Stage,
+    params: Any,
+    key: jax.Array,
+    numbers: Integer[Array, " B"],
+    images: UInt8[Array, "B H W C"],
+    known: Bool[Array, "B H W"],
+    conditions: Conditions,
+) -> tuple[Memory, Rows]:
+    """What a stage starts from: the memory, and `make_rows`.
+
+    Args:
+      stage: of the model.
+      params: of the whole model.
+      key: see `make_rows`, as for the rest.
+      numbers: of the images.
+      images: whole images, of which the pixels of earlier stages are known.
+      known: the pixels that are kept.
+      conditions: what the images are given.
+    """
+    rows = make_rows(stage, key, numbers, images, known)
+    height, width, _, batch = rows.images.shape
+    memory = start(stage.network, stage.params(params), (batch, height, width), stage.conditions(images, conditions))
+    return memory, rows
 
 
 def draw_row(
@@ -128,7 +187,7 @@ def draw_row(
     """Visits the pixels of one row, and draws those that are unknown.
 
     Args:
-      model: a `PixelRNN`.
+      model: the `PixelRNN` of a stage.
       params: its parameters.
       memory: of the rows before.
       rows: the images and what else is given.
@@ -151,7 +210,7 @@ def draw_row(
     places = jnp.divmod(jnp.arange(width * channels), channels)
     memory, drawn = jax.lax.scan(draw, memory, places)
     drawn = jax.tree.map(lambda array: array.reshape(width, channels, -1), drawn)
-    return finish_row(model, params, memory), drawn
+    return finish_row(model, params, memory, row), drawn
 
 
 def cooled(logits: Float[Array, "B levels"], temperature: ArrayLike) -> Float[Array, "B levels"]:
@@ -176,15 +235,18 @@ def _complete(
     model: nn.Module,
     params: Any,
     key: jax.Array,
-    images: Integer[Array, "B H W C"],
+    images: UInt8[Array, "B H W C"],
     known: Bool[Array, "B H W"],
     temperature: ArrayLike,
+    conditions: Conditions,
 ) -> UInt8[Array, "B H W C"]:
-    rows = make_rows(key, jnp.arange(len(images)), images, known)
+    for stage in stages(model.config):
+        memory, rows = begin_stage(stage, params, key, jnp.arange(len(images)), images, known, conditions)
 
-    def step(memory, row):
-        memory, (values, _) = draw_row(model, params, memory, rows, row, temperature)
-        return memory, values
+        def step(memory, row, stage=stage, rows=rows):
+            memory, (values, _) = draw_row(stage.network, stage.params(params), memory, rows, row, temperature)
+            return memory, values
 
-    _, values = jax.lax.scan(step, start(model, params, images.shape[:3]), jnp.arange(images.shape[1]))
-    return jnp.moveaxis(values, -1, 0)
+        _, values = jax.lax.scan(step, memory, jnp.arange(len(rows.images)))
+        images = images.at[:, :: stage.stride, :: stage.stride].set(jnp.moveaxis(values, -1, 0))
+    return images

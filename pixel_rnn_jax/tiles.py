@@ -1,10 +1,10 @@
 """Images cut into tiles of one size, and joined again."""
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 
 
-def cut(images: UInt8[np.ndarray, "N H W C"], tile: tuple[int, int]) -> UInt8[np.ndarray, "tiles h w C"]:
+def cut(images: Shaped[np.ndarray, "N H W C"], tile: tuple[int, int]) -> Shaped[np.ndarray, "tiles h w C"]:
     """Cuts images into tiles, row by row; the last ones of a row or a column repeat the image's last pixels to be full."""
     num, height, width, channels = images.shape
     rows, columns = -(-height // tile[0]), -(-width // tile[1])

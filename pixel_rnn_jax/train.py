@@ -12,19 +12,20 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from pixel_rnn_jax.checkpoint import Checkpoints, Record, abstract_params, changed_fields, load, restore_model
-from pixel_rnn_jax.data import Batch, DataConfig, Dataset, ImageSet, LazyImages, random_subset
+from pixel_rnn_jax.conditions import blank_conditions, check_conditions
+from pixel_rnn_jax.data import Batch, DataConfig, Dataset, Examples, random_subset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score, evaluate
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
 from pixel_rnn_jax.metrics import MetricsLog, StepReport, read_metrics
-from pixel_rnn_jax.model import ModelConfig, PixelRNN
+from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.multi_scale import make_model
 from pixel_rnn_jax.optimizer import learning_rate_schedule, make_optimizer
 from pixel_rnn_jax.plots import save_curves
 from pixel_rnn_jax.progress import progress_bar
@@ -52,7 +53,8 @@ def init_state(
     key: jax.Array, *, model: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, ...]
 ) -> TrainState:
     """The state before the first step; a function of the key."""
-    params = model.init(key, jnp.zeros((1, *image_shape), jnp.uint8))["params"]
+    images = jnp.zeros((1, *image_shape), jnp.uint8)
+    params = model.init(key, images, **blank_conditions(model.config, images.shape[:3])._asdict())["params"]
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
@@ -69,9 +71,9 @@ def train_step(
 
     Args:
       state: the state before.
-      batch: images [B, H, W, C].
+      batch: images [B, H, W, C], and what they are given.
       key: random key of the whole run, for dropout.
-      model: a `PixelRNN`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`; of the latter, all sizes are trained together.
       optimizer: turns gradients into updates.
       ema_decay: of the moving average. The decay grows to it, min(ema_decay, (1 + t) / (10 + t)) at step t, so that the
         average forgets the random start.
@@ -83,7 +85,7 @@ def train_step(
 
     def loss(params):
         rngs = {"dropout": jax.random.fold_in(key, state.step)}
-        logits = model.apply({"params": params}, images, train=True, rngs=rngs)
+        logits = model.apply({"params": params}, images, True, *batch["conditions"], rngs=rngs)
         log_prob = jnp.mean(log_prob_from_logits(logits, images))
         return bits_per_dim(log_prob, images.shape[1:]), -log_prob
 
@@ -102,7 +104,7 @@ class Setup:
     """Everything that a configuration stands for, made and checked before the first step."""
 
     config: ConfigDict
-    model: PixelRNN
+    model: nn.Module
     optimizer: optax.GradientTransformation
     mesh: Mesh
     data: Dataset
@@ -128,13 +130,21 @@ def prepare(config: ConfigDict) -> Setup:
         raise InputError(f"patience must be at least 0 (never stop early); got {config.patience}.")
     if not 0 <= config.optimizer.ema_decay < 1:
         raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")
-    model = PixelRNN(ModelConfig(**config.model))
+    model = make_model(ModelConfig(**config.model))
     optimizer = make_optimizer(config.optimizer, config.num_steps)
     mesh = make_mesh()
     check_batch_size(config.batch_size, mesh)
-    data = Dataset(DataConfig(**config.data), levels=model.config.levels, channels=model.config.channels)
+    data = Dataset(DataConfig(**config.data), model.config)
+    _check_image_shape(model.config, data.image_shape)
     data.decode()
     return Setup(config, model, optimizer, mesh, data, *jax.random.split(jax.random.key(config.seed)))
+
+
+def _check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:
+    """Raises `InputError` unless a model can be trained on images of this shape."""
+    if config.sizes and shape[0] != config.sizes[-1]:
+        raise InputError(f"model.sizes must end with {shape[0]}, the height of the images; got {config.sizes}.")
+    check_conditions(config, blank_conditions(config, (1, *shape[:2])), (1, *shape[:2]))
 
 
 def start_or_resume(setup: Setup, checkpoints: Checkpoints, *, allow_config_change: bool) -> tuple[TrainState, Record]:
@@ -177,7 +187,7 @@ def fit(setup: Setup, state: TrainState, record: Record, checkpoints: Checkpoint
     update = functools.partial(train_step, model=setup.model, optimizer=setup.optimizer, ema_decay=config.optimizer.ema_decay)
     update = jax.jit(update, donate_argnums=0)
     learning_rate = learning_rate_schedule(config.optimizer, config.num_steps)
-    validation = _some(setup.data.images("validation"), config.eval_images)
+    validation = _some(setup.data.examples("validation"), config.eval_images)
     first = int(state.step) + 1
     batches = setup.data.train_batches(  # one for each step: the step is the position in the data
         batch_size=config.batch_size,
@@ -260,31 +270,31 @@ def train(config: ConfigDict, workdir: str | Path, *, allow_config_change: bool 
         best_step = checkpoints.best_step
     _, params = load(workdir)
     split = setup.data.final_split
-    score = score_images(setup, params, split, _some(setup.data.images(split), config.test_images))
+    score = score_images(setup, params, split, _some(setup.data.examples(split), config.test_images))
     title = f"{config.model.layer} on {config.data.source}: {score}"
     save_curves(Path(workdir) / "curves.png", read_metrics(workdir), best_step=best_step, title=title)
     return score
 
 
-def score_images(setup: Setup, params: Any, split: str, images: ImageSet) -> Score:
+def score_images(setup: Setup, params: Any, split: str, examples: Examples) -> Score:
     """Evaluates parameters on images of a split."""
     config = setup.config
     return evaluate(
         setup.model,
         params,
         split,
-        images,
+        *examples,
         batch_size=config.batch_size,
         mesh=setup.mesh,
         num_threads=config.data.num_threads,
     )
 
 
-def _some(images: ImageSet, count: int) -> UInt8[np.ndarray, "M H W C"] | LazyImages:
+def _some(examples: Examples, count: int) -> Examples:
     """So many images of a set, drawn at random but always the same; all, if `count` is 0."""
-    if not 0 < count < len(images):
-        return images
-    return random_subset(images, count, seed=0)
+    if not 0 < count < len(examples.images):
+        return examples
+    return random_subset(examples, count, seed=0)
 
 
 def _without_ema(state: TrainState) -> dict[str, Any]:

@@ -40,15 +40,21 @@ def data_dir(request):
 LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
 
 
-def make_model(layer, *, channels=1, levels=2, depth=2, features=7, head_features=8, **fields):
+def make_model(layer, *, channels=1, levels=2, depth=2, features=7, head_features=8, context_features=3, **fields):
     """A tiny model and random parameters: biases and initial states too, so that nothing hides behind a zero."""
-    config = prnn.ModelConfig(
-        layer=layer, channels=channels, levels=levels, depth=depth, features=features, head_features=head_features, **fields
-    )
-    model = prnn.PixelRNN(config)
+    sizes = {"depth": depth, "features": features, "head_features": head_features, "context_features": context_features}
+    model = prnn.make_model(prnn.ModelConfig(layer=layer, channels=channels, levels=levels, **sizes, **fields))
+    return model, random_params(abstract_params(model))
+
+
+def random_params(like):
     rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), abstract_params(model))
-    return model, params
+    return jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), like)
+
+
+def takes(levels, channels, **fields):
+    """A model's configuration, for data that must fit it."""
+    return prnn.ModelConfig(layer="row_lstm", levels=levels, channels=channels, **fields)
 
 
 def tiny_config(*overrides):

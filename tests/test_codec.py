@@ -32,6 +32,38 @@ def test_what_is_decoded_is_what_was_coded(layer, channels, levels):
     np.testing.assert_array_equal(prnn.decompress(model, params, prnn.compress(model, params, images)), images)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"sizes": (1, 2), "num_classes": 3}, {"context_channels": 1, "context_scale": 2, "num_classes": 3}],
+    ids=["sizes", "context"],
+)
+def test_what_is_given_is_needed_to_decode(fields):
+    """In tiles that are not full, and batches that are not."""
+    model, params = make_model("diagonal_bilstm", channels=2, levels=5, **fields)
+    images = random_images(3, 6, 10, 2, levels=5)
+    given = {"labels": np.array([2, 0, 1])}
+    if "context_channels" in fields:
+        given["context"] = random_images(3, 3, 5, 1, levels=256)
+    blob = prnn.compress(model, params, images, **given, tile=(4, 4), batch_size=5)
+    np.testing.assert_array_equal(prnn.decompress(model, params, blob, **given), images)
+    for name, array in given.items():
+        with pytest.raises(ValueError, match="context and labels must be those that the file was compressed with"):
+            prnn.decompress(model, params, blob, **{**given, name: array[::-1]})
+    with pytest.raises(ValueError, match="the model is class-conditional, and got none"):
+        prnn.decompress(model, params, blob, **{**given, "labels": None})
+    with pytest.raises(ValueError, match="tiles must have sides that are multiples of 2; got 3x4 pixels"):
+        prnn.compress(model, params, images, **given, tile=(3, 4))
+
+
+def test_size_of_several_sizes_is_the_negative_log_likelihood():
+    """No pixel costs twice, though two networks see it."""
+    model, params = make_model("row_lstm", levels=17, sizes=(3, 6))
+    images = np.asarray(prnn.sample(model, params, jax.random.key(0), num=100, size=(6, 6)))
+    _, payload = unpack(prnn.compress(model, params, images))
+    nll_bytes = -float(prnn.log_prob(model, params, images).sum()) / np.log(2) / 8
+    assert nll_bytes - 1 < len(payload) < 1.001 * nll_bytes + 16
+
+
 @pytest.mark.parametrize("options", [{"batch_size": 3}, {"tile": (4, 3)}, {"tile": (8, 9), "batch_size": 2}])
 def test_batches_and_tiles(options):
     model, params = make_model("row_lstm", levels=4)

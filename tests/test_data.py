@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from conftest import takes
 from sklearn.datasets import load_digits
 
 from pixel_rnn_jax.data import DataConfig, Dataset, LazyImages, eval_batches, train_batches
@@ -13,7 +14,7 @@ def images_of(count, levels=2, shape=(3, 4, 1), dtype=np.uint8):
 
 
 def load_images(source, *, levels, channels, **fields):
-    dataset = Dataset(DataConfig(source=source, **fields), levels=levels, channels=channels)
+    dataset = Dataset(DataConfig(source=source, **fields), takes(levels, channels))
     return {split: dataset.images(split) for split in dataset.splits}
 
 

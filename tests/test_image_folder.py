@@ -6,6 +6,7 @@ import shutil
 import cloudpickle
 import numpy as np
 import pytest
+from conftest import takes
 from PIL import Image
 
 from pixel_rnn_jax.data import DataConfig, Dataset
@@ -21,7 +22,7 @@ def write_images(folder, count, shape=(8, 8, 3), suffix="png", seed=0):
 
 
 def open_folder(path, *, channels=3, levels=256, **fields):
-    dataset = Dataset(DataConfig(source=f"folder:{path}", **fields), levels=levels, channels=channels)
+    dataset = Dataset(DataConfig(source=f"folder:{path}", **fields), takes(levels, channels))
     dataset.decode()
     return dataset
 
@@ -86,7 +87,7 @@ def test_bad_files_are_named_or_counted(tmp_path, capsys):
 @pytest.mark.parametrize("argument", ["nowhere", ""])
 def test_a_missing_folder_is_refused(tmp_path, argument):
     with pytest.raises(InputError, match="must name a folder; got"):
-        Dataset(DataConfig(source=f"folder:{argument}", data_dir=str(tmp_path)), levels=256, channels=3)
+        Dataset(DataConfig(source=f"folder:{argument}", data_dir=str(tmp_path)), takes(256, 3))
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
@@ -129,5 +130,5 @@ def test_what_worker_processes_get_is_small(tmp_path):
     write_images(tmp_path, 20, (64, 64, 3))
     np.save(tmp_path / "x.npy", np.zeros((20, 64, 64, 3), np.uint8))
     for source in (f"folder:{tmp_path}", f"npy:{tmp_path}/x.npy"):
-        dataset = Dataset(DataConfig(source=source, memory_gib=0.0, skip_bad=True), levels=256, channels=3)
+        dataset = Dataset(DataConfig(source=source, memory_gib=0.0, skip_bad=True), takes(256, 3))
         assert len(cloudpickle.dumps(dataset.images("train"))) < 10_000

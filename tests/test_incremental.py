@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from conftest import LAYERS, make_model
 
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.incremental import finish_row, start, visit, write
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def visit_all(model, params, images):
+def visit_all(model, params, images, conditions=UNCONDITIONAL):
     """The logits of all sub-pixels, each computed before its value is written."""
     batch, height, width, channels = images.shape
 
@@ -22,9 +23,9 @@ def visit_all(model, params, images):
             return write(model, memory, row, *place, images[:, row, *place]), logits
 
         memory, logits = jax.lax.scan(visit_sub_pixel, memory, jnp.divmod(jnp.arange(width * channels), channels))
-        return finish_row(model, params, memory), logits
+        return finish_row(model, params, memory, row), logits
 
-    _, logits = jax.lax.scan(visit_row, start(model, params, (batch, height, width)), jnp.arange(height))
+    _, logits = jax.lax.scan(visit_row, start(model, params, (batch, height, width), conditions), jnp.arange(height))
     return jnp.moveaxis(logits, 2, 0).reshape(*images.shape, -1)
 
 
@@ -46,13 +47,25 @@ def test_logits_equal_those_of_the_whole_network(layer, channels, levels, size, 
 
 
 @pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("fields", [{"num_classes": 4}, {"num_classes": 4, "context_channels": 2, "context_scale": 2}])
+def test_logits_given_something_equal_those_of_the_whole_network(layer, fields):
+    model, params = make_model(layer, channels=3, levels=4, **fields)
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 4, (3, 4, 6, 3))
+    context = rng.integers(0, 256, (3, 2, 3, 2)) if "context_channels" in fields else None
+    conditions = Conditions(context, labels=np.array([3, 0, 1]))
+    expected = jax.jit(model.apply)({"params": params}, images, **conditions._asdict())
+    np.testing.assert_allclose(visit_all(model, params, images, conditions), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
 def test_a_visit_keeps_float32_on_accelerators(layer):
     model, params = make_model(layer, channels=3)
 
     def first_row(params):
         memory = start(model, params, (2, 3, 3))
         memory, logits = visit(model, params, memory, 0, 0, 0)
-        return finish_row(model, params, memory), logits
+        return finish_row(model, params, memory, 0), logits
 
     jaxpr = str(jax.make_jaxpr(first_row)(params))
     products = jaxpr.count("dot_general[")

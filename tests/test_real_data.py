@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_model
+from conftest import make_model, takes
 
 import pixel_rnn_jax as prnn
 from experiments import baselines
@@ -27,7 +27,7 @@ def test_tfds_and_npz_hold_the_same_images(data_dir, name):
     levels, channels, counts = SETS[name]
     npz = Path(data_dir) / f"{name.partition('/')[0]}.npz"
     datasets = [
-        Dataset(DataConfig(source=source, data_dir=data_dir), levels=levels, channels=channels)
+        Dataset(DataConfig(source=source, data_dir=data_dir), takes(levels, channels))
         for source in (f"tfds:{name}", f"npz:{npz.resolve()}")
     ]
     if counts:
@@ -40,7 +40,7 @@ def test_tfds_and_npz_hold_the_same_images(data_dir, name):
 
 
 def test_batches_of_cifar_are_made_fast(data_dir):
-    dataset = Dataset(DataConfig(source="tfds:cifar10", data_dir=data_dir), levels=256, channels=3)
+    dataset = Dataset(DataConfig(source="tfds:cifar10", data_dir=data_dir), takes(256, 3))
     batches = dataset.train_batches(batch_size=64, seed=0)
     next(batches)
     start = time.perf_counter()
@@ -59,7 +59,7 @@ def test_gaussian_on_cifar_comes_near_the_published_score(data_dir, capsys):
 @pytest.mark.parametrize("layer,name", [("diagonal_bilstm", "binarized_mnist"), ("pixel_cnn", "cifar10")])
 def test_compression_is_exact_and_as_small_as_the_likelihood(data_dir, layer, name):
     levels, channels, _ = SETS[name]
-    dataset = Dataset(DataConfig(source=f"tfds:{name}", data_dir=data_dir), levels=levels, channels=channels)
+    dataset = Dataset(DataConfig(source=f"tfds:{name}", data_dir=data_dir), takes(levels, channels))
     images = dataset.images("test")[np.arange(0, 10_000, 100)]
     model, params = make_model(layer, levels=levels, channels=channels)
     blob = prnn.compress(model, params, images)

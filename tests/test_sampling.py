@@ -9,21 +9,26 @@ from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax import generate as generate_module
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.generate import generate
 from pixel_rnn_jax.incremental import start
+from pixel_rnn_jax.multi_scale import pixel_order, stages
 from pixel_rnn_jax.sampling import make_rows, pick
 from pixel_rnn_jax.sharding import make_mesh
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def slowly_completed(model, params, key, images, known):
+def slowly_completed(model, params, key, images, known, **given):
     """The slow twin: the whole network, anew for each sub-pixel."""
     batch, height, width, channels = images.shape
-    uniform = jnp.moveaxis(make_rows(key, jnp.arange(batch), images, known).uniform, -1, 0)
+    last_size = stages(model.config)[-1]  # whose pixels are those of the whole image
+    uniform = jnp.moveaxis(make_rows(last_size, key, jnp.arange(batch), images, known).uniform, -1, 0)
+    in_order = np.argsort(pixel_order(model.config, height, width), axis=None)
 
     def draw(index, images):
-        place = jnp.unravel_index(index, (height, width, channels))
-        logits = model.apply({"params": params}, images)[:, *place]
+        pixel, channel = jnp.divmod(index, channels)
+        place = (*jnp.unravel_index(jnp.asarray(in_order)[pixel], (height, width)), channel)
+        logits = model.apply({"params": params}, images, **given)[:, *place]
         value = jnp.where(known[:, *place[:2]], images[:, *place], pick(logits, uniform[:, *place]))
         return images.at[:, *place].set(value)
 
@@ -46,26 +51,57 @@ def test_samples_and_completions_equal_the_slow_twins(layer, channels, size):
     )
 
 
-def test_batches_over_devices_give_the_same_images():
-    """In batches of 8, over 8 devices; the last one is not full."""
-    model, params = make_model("diagonal_bilstm", channels=3, levels=4)
+@pytest.mark.parametrize(
+    "fields,given",
+    [
+        ({"num_classes": 3}, {"labels": np.array([2, 0, 1, 1, 0])}),
+        (
+            {"context_channels": 1, "context_scale": 2},
+            {"context": np.arange(5 * 2 * 4, dtype=np.uint8).reshape(5, 2, 4, 1) * 6},
+        ),
+        ({"sizes": (1, 2, 4), "num_classes": 3}, {"labels": np.array([2, 0, 1, 1, 0])}),
+    ],
+)
+def test_samples_given_something_equal_the_slow_twins(fields, given):
+    model, params = make_model("diagonal_bilstm", channels=2, levels=4, **fields)
     rng = np.random.default_rng(0)
-    images, known = rng.integers(0, 4, (11, 3, 4, 3)), rng.random((11, 3, 4)) < 0.4
+    images = rng.integers(0, 4, (5, 4, 8, 2)).astype(np.uint8)
+    known = rng.random((5, 4, 8)) < 0.4
+    key = jax.random.key(3)
+    completed = prnn.complete(model, params, key, images, known, **given)
+    np.testing.assert_array_equal(completed, slowly_completed(model, params, key, images, known, **given))
+    drawn = prnn.sample(model, params, key, num=5, size=(4, 8), **given)
+    np.testing.assert_array_equal(drawn, prnn.complete(model, params, key, images, np.zeros((4, 8), bool), **given))
+    other = jax.tree.map(lambda array: array[::-1], given)
+    assert np.any(completed != prnn.complete(model, params, key, images, known, **other))
+
+
+@pytest.mark.parametrize("fields", [{}, {"sizes": (2, 4), "num_classes": 3}])
+def test_batches_over_devices_give_the_same_images(fields):
+    """In batches of 8, over 8 devices; the last one is not full."""
+    model, params = make_model("diagonal_bilstm", channels=3, levels=4, **fields)
+    rng = np.random.default_rng(0)
+    images, known = rng.integers(0, 4, (11, 2, 4, 3)), rng.random((11, 2, 4)) < 0.4
+    given = {"labels": np.arange(11) % 3} if fields else {}
     mesh = make_mesh()
     assert mesh.size == 8
-    drawn = generate(model, params, jax.random.key(3), images, known, temperature=0.5, batch_size=5, mesh=mesh)
-    alone = prnn.complete(model, params, jax.random.key(3), images, known, temperature=0.5)
+    options = {"conditions": Conditions(**given), "temperature": 0.5, "batch_size": 5, "mesh": mesh}
+    drawn = generate(model, params, jax.random.key(3), images, known, **options)
+    alone = prnn.complete(model, params, jax.random.key(3), images, known, temperature=0.5, **given)
     np.testing.assert_array_equal(drawn.images, alone)
-    assert np.any(alone != prnn.complete(model, params, jax.random.key(3), images, known))
-    np.testing.assert_allclose(drawn.log_probs.sum((1, 2, 3)), prnn.log_prob(model, params, drawn.images), rtol=1e-5)
+    assert np.any(alone != prnn.complete(model, params, jax.random.key(3), images, known, **given))
+    log_prob = prnn.log_prob(model, params, drawn.images, **given)
+    np.testing.assert_allclose(drawn.log_probs.sum((1, 2, 3)), log_prob, rtol=1e-5)
 
 
 def test_each_device_holds_its_share():
     """Of the memory too: what comes from all devices has the shapes that one device alone would hold."""
     model, params = make_model("diagonal_bilstm")
-    begin, _ = generate_module._compiled(model, make_mesh())
+    begin, _ = generate_module._compiled(*stages(model.config), make_mesh())
     images = np.zeros((8, 3, 4, 1), np.uint8)
-    memory, _ = jax.eval_shape(begin, params, jax.random.key(0), np.arange(8), images, np.zeros((8, 3, 4), bool))
+    memory, _ = jax.eval_shape(
+        begin, params, jax.random.key(0), np.arange(8), images, np.zeros((8, 3, 4), bool), UNCONDITIONAL
+    )
     chex.assert_trees_all_equal_shapes(memory, jax.eval_shape(lambda params: start(model, params, (8, 3, 4)), params))
 
 
@@ -79,7 +115,8 @@ def test_no_images_are_completed_to_none():
 
 def test_an_image_does_not_depend_on_how_many_are_drawn():
     images, known = jnp.zeros((6, 4, 4, 1), jnp.uint8), jnp.zeros((6, 4, 4), bool)
-    few, many = (make_rows(jax.random.key(0), jnp.arange(num), images[:num], known[:num]).uniform for num in (3, 6))
+    (stage,) = stages(make_model("row_lstm")[0].config)
+    few, many = (make_rows(stage, jax.random.key(0), jnp.arange(num), images[:num], known[:num]).uniform for num in (3, 6))
     np.testing.assert_array_equal(few, many[..., :3])
     assert np.all(many[..., :3] != many[..., 3:])
 

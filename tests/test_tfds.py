@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from conftest import takes
 from PIL import Image
 
 from experiments import command
@@ -55,7 +56,7 @@ def as_set(images):
 
 
 def open_tfds(name, data_dir, *, levels=256, channels=3, **fields):
-    return Dataset(DataConfig(source=f"tfds:{name}", data_dir=str(data_dir), **fields), levels=levels, channels=channels)
+    return Dataset(DataConfig(source=f"tfds:{name}", data_dir=str(data_dir), **fields), takes(levels, channels))
 
 
 @pytest.fixture(scope="module")

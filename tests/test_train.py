@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax import train as train_module
 from pixel_rnn_jax.checkpoint import Checkpoints, abstract_params, changed_fields
+from pixel_rnn_jax.conditions import UNCONDITIONAL
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.metrics import read_metrics
 from pixel_rnn_jax.sharding import make_mesh, replicated, shard_batch
@@ -40,6 +41,10 @@ def rows(workdir):
     return [json.dumps(row) for row in read_metrics(workdir)]
 
 
+def whole_batch(images):
+    return {"image": images, "conditions": UNCONDITIONAL, "mask": np.ones(len(images), bool)}
+
+
 def test_a_few_steps_beat_independent_pixels():
     """Two kinds of images, each with noise: their pixels are nearly certain given the first ones, and a coin each alone."""
     rng = np.random.default_rng(0)
@@ -54,7 +59,7 @@ def test_a_few_steps_beat_independent_pixels():
     update = jax.jit(lambda state, batch: train_step(state, batch, key, model=model, optimizer=optimizer, ema_decay=0.9))
     key = jax.random.key(1)
     for _ in range(60):
-        state, metrics = update(state, {"image": images, "mask": np.ones(64, bool)})
+        state, metrics = update(state, whole_batch(images))
     assert independent > 15
     assert metrics["nats"] < independent / 2
     assert -float(prnn.log_prob(model, state.ema, images).mean()) < independent / 2
@@ -65,7 +70,7 @@ def test_ema_forgets_its_start_and_then_averages():
     model, params = make_model("pixel_cnn", depth=1)
     optimizer = optax.sgd(0.1)
     state = TrainState(jnp.asarray(0), params, jax.tree.map(jnp.zeros_like, params), optimizer.init(params))
-    batch = {"image": np.zeros((2, 3, 3, 1), np.uint8), "mask": np.ones(2, bool)}
+    batch = whole_batch(np.zeros((2, 3, 3, 1), np.uint8))
     new, _ = train_step(state, batch, jax.random.key(0), model=model, optimizer=optimizer, ema_decay=0.5)
     chex.assert_trees_all_close(new.ema, jax.tree.map(lambda leaf: 0.9 * leaf, new.params))  # min(0.5, 1 / 10) of the old
     late = new.replace(step=jnp.asarray(1000))
@@ -77,7 +82,7 @@ def test_ema_forgets_its_start_and_then_averages():
 def test_a_step_drops_features_anew_each_time():
     model, params = make_model("pixel_cnn", depth=1, dropout=0.5)
     optimizer = optax.sgd(0.0)
-    batch = {"image": np.ones((8, 3, 3, 1), np.uint8), "mask": np.ones(8, bool)}
+    batch = whole_batch(np.ones((8, 3, 3, 1), np.uint8))
 
     def loss(step, seed):
         state = TrainState(jnp.asarray(step), params, params, optimizer.init(params))
@@ -92,7 +97,7 @@ def test_a_step_drops_features_anew_each_time():
 def test_eight_devices_give_the_numbers_of_one(layer):
     model, params = make_model(layer, channels=3, levels=4, depth=1)
     optimizer = optax.sgd(0.1)
-    batch = {"image": np.random.default_rng(0).integers(0, 4, (16, 3, 4, 3)).astype(np.uint8), "mask": np.ones(16, bool)}
+    batch = whole_batch(np.random.default_rng(0).integers(0, 4, (16, 3, 4, 3)).astype(np.uint8))
     results = []
     for mesh in (Mesh(np.array(jax.devices()[:1]), ("data",)), make_mesh()):
         state = TrainState(jnp.asarray(0), params, params, optimizer.init(params))
@@ -282,7 +287,8 @@ def test_changed_fields_are_listed():
 def test_scores_may_be_of_some_images(tmp_path, monkeypatch):
     seen = []
 
-    def spy(setup, params, split, images):
+    def spy(setup, params, split, examples):
+        images = examples.images
         seen.append((split, images))
         return Score(split, len(images), 1.0, 1.0)
 

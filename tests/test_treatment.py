@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import takes
 
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
@@ -16,7 +17,7 @@ def grey(tmp_path):
 
 
 def open_data(source, levels, **fields):
-    return Dataset(DataConfig(source=source, **fields), levels=levels, channels=1)
+    return Dataset(DataConfig(source=source, **fields), takes(levels, 1))
 
 
 def test_levels_are_bins_of_one_width(grey):

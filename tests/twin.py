@@ -48,10 +48,15 @@ def cell(gates, c):
     return sigmoid(o) * np.tanh(c), c
 
 
-def row_lstm(x, params, channels):
+def add(y, params, name, context):
+    """The unmasked 1x1 convolution of what is given, if anything is, added to a map."""
+    return y if context is None else y + context @ params[name]["kernel"]
+
+
+def row_lstm(x, params, channels, context):
     lstm = params["lstm"]
     h_0, c_0, k_ss = lstm["initial_hidden"], lstm["initial_cell"], lstm["state_to_state"]
-    gates = conv(x, lstm["input_to_state"], channels, "B", gates=4)
+    gates = add(conv(x, lstm["input_to_state"], channels, "B", gates=4), lstm, "context_to_state", context)
     height, width, _ = x.shape
     hidden, cells = {}, {}
     for i in range(height):
@@ -64,10 +69,10 @@ def row_lstm(x, params, channels):
     return conv(hidden, params["up"], channels, "B")
 
 
-def diagonal_lstm(x, params, channels):
+def diagonal_lstm(x, params, channels, context):
     """From the left: pixel (i, j) reads the hidden states of (i - 1, j) and (i, j - 1), and the cell state of the latter."""
     h_0, c_0, k_ss = params["initial_hidden"], params["initial_cell"], params["state_to_state"]
-    gates = conv(x, params["input_to_state"], channels, "B", gates=4)
+    gates = add(conv(x, params["input_to_state"], channels, "B", gates=4), params, "context_to_state", context)
     height, width, _ = x.shape
     hidden, cells = {}, {}
     for i in range(height):
@@ -77,17 +82,17 @@ def diagonal_lstm(x, params, channels):
     return np.array([[hidden[i, j] for j in range(width)] for i in range(height)])
 
 
-def diagonal_bilstm(x, params, channels):
-    left = diagonal_lstm(x, params["left"], channels)
-    right = diagonal_lstm(x[:, ::-1], params["right"], channels)[:, ::-1]
+def diagonal_bilstm(x, params, channels, context):
+    left = diagonal_lstm(x, params["left"], channels, context)
+    right = diagonal_lstm(x[:, ::-1], params["right"], channels, None if context is None else context[:, ::-1])[:, ::-1]
     total = left.copy()
     for i in range(1, len(x)):
         total[i] += right[i - 1]
     return conv(total, params["up"], channels, "B")
 
 
-def pixel_cnn(x, params, channels):
-    y = conv(np.maximum(x, 0), params["down"], channels, "B")
+def pixel_cnn(x, params, channels, context):
+    y = add(conv(np.maximum(x, 0), params["down"], channels, "B"), params, "context_to_hidden", context)
     y = conv(np.maximum(y, 0), params["conv"], channels, "B")
     return conv(np.maximum(y, 0), params["up"], channels, "B")
 
@@ -95,14 +100,14 @@ def pixel_cnn(x, params, channels):
 LAYERS = {"row_lstm": row_lstm, "diagonal_bilstm": diagonal_bilstm, "pixel_cnn": pixel_cnn}
 
 
-def logits(image, params, config):
-    """The logits of one image, [H, W, C, levels]."""
+def logits(image, params, config, context=None):
+    """The logits of one image, [H, W, C, levels]; the context is a map [H, W, F]."""
     channels = config.channels
     x = conv(image / (config.levels - 1) * 2 - 1, params["stem"], channels, "A")
     skips = 0
     for depth in range(config.depth):
         layer = slice_tree(params["layers"], depth)
-        y = LAYERS[config.layer](x, layer[config.layer], channels)
+        y = LAYERS[config.layer](x, layer[config.layer], channels, context)
         x = x + y if config.residual else y
         if config.skip:
             skips = skips + conv(x, layer["skip"], channels, "B")

@@ -2,9 +2,10 @@
 
 from pixel_rnn_jax.data.batches import Batch, eval_batches, train_batches
 from pixel_rnn_jax.data.config import BINARIZATIONS, DataConfig
-from pixel_rnn_jax.data.dataset import SOURCES, Dataset
+from pixel_rnn_jax.data.dataset import SOURCES, Dataset, Examples
+from pixel_rnn_jax.data.given import grey
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order, random_subset
-from pixel_rnn_jax.data.inputs import read_input, read_mask
+from pixel_rnn_jax.data.inputs import read_given, read_input, read_mask
 from pixel_rnn_jax.data.source import SPLITS
 
 __all__ = [
@@ -14,11 +15,14 @@ __all__ = [
     "Batch",
     "DataConfig",
     "Dataset",
+    "Examples",
     "ImageSet",
     "LazyImages",
     "eval_batches",
+    "grey",
     "in_order",
     "random_subset",
+    "read_given",
     "read_input",
     "read_mask",
     "train_batches",

@@ -14,17 +14,37 @@ from pixel_rnn_jax.errors import InputError
 
 
 def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
-    """An npz file of arrays train, validation and test, each [N, H, W, C], or [N, H, W] for one channel."""
+    """An npz file of arrays train, validation and test, each [N, H, W, C], or [N, H, W] for one channel.
+
+    It may hold train_labels, integers [N], and train_context, images, and the same for the other splits.
+    """
     path = _existing_file("npz", argument, config)
     try:
         with path.open("rb") as file, zipfile.ZipFile(file), np.load(file, allow_pickle=False) as arrays:
-            splits = {split: arrays[split] for split in SPLITS if split in arrays}
+            splits, labels, contexts = (
+                {split: arrays[f"{split}{ending}"] for split in SPLITS if f"{split}{ending}" in arrays}
+                for ending in ("", "_labels", "_context")
+            )
             names = list(arrays)
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged or no npz file of plain arrays ({error}).") from None
     if "train" not in splits:
         raise InputError(f"{path} must hold an array named train (and may hold {SPLITS[1]} and {SPLITS[2]}); got {names}.")
-    return Source({split: _as_images(path, split, images) for split, images in splits.items()}, config.source_levels)
+
+    def labels_of(split: str) -> Integer[np.ndarray, " N"]:
+        if split not in labels:
+            raise InputError(f"{path} must hold an array named {split}_labels for a class-conditional model; got {names}.")
+        if labels[split].ndim != 1 or not np.issubdtype(labels[split].dtype, np.integer):
+            got = f"{labels[split].dtype} of shape {labels[split].shape}"
+            raise InputError(f"{path}: {split}_labels must be integers [N]; got {got}.")
+        return labels[split]
+
+    return Source(
+        {split: _as_images(path, split, images) for split, images in splits.items()},
+        config.source_levels,
+        labels=labels_of,
+        contexts={split: _as_images(path, f"{split}_context", images) for split, images in contexts.items()},
+    )
 
 
 def read_npy(argument: str, config: DataConfig, channels: int) -> Source:

@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from typing import TypedDict
 
 import grain
+import jax
 import numpy as np
 from absl import flags
 from jaxtyping import Bool, Integer, UInt8
 
-from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order, read_ahead
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
+from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order, read_ahead, take
 from pixel_rnn_jax.data.treatment import binarize, mirror
 
 
@@ -18,15 +20,18 @@ class Batch(TypedDict):
 
     Attributes:
       image: uint8 [B, H, W, C] in [0, levels).
+      conditions: what each image is given.
       mask: bool [B], False for the images that only fill up the last batch of an evaluation.
     """
 
     image: UInt8[np.ndarray, "B H W C"]
+    conditions: Conditions
     mask: Bool[np.ndarray, " B"]
 
 
 def train_batches(
     images: ImageSet,
+    conditions: Conditions = UNCONDITIONAL,
     *,
     batch_size: int,
     seed: int,
@@ -45,6 +50,7 @@ def train_batches(
 
     Args:
       images: the training images.
+      conditions: what each of them is given: sets as long as that of the images.
       batch_size: images in a batch, of all processes together.
       seed: of the order of images and of the random part of their treatment.
       first_batch: number of the batch to begin with.
@@ -61,6 +67,7 @@ def train_batches(
     gather = functools.partial(
         _gather,
         images=images,
+        conditions=conditions,
         seed=seed,
         local=slice(process * batch_size // num_processes, (process + 1) * batch_size // num_processes),
         stochastic_levels=stochastic_levels,
@@ -82,33 +89,42 @@ def _gather(
     indices: Integer[np.ndarray, " B"],
     *,
     images: ImageSet,
+    conditions: Conditions,
     seed: int,
     local: slice,
     stochastic_levels: int | None,
     flip: bool,
 ) -> Batch:
     """The share of a batch that is this process's. Random numbers are drawn for the whole batch, whatever the share."""
-    batch = images[indices[local]]
+    batch, given = take((images, conditions), indices[local])
     rng = np.random.default_rng((seed, number))
     if flip:
-        batch = mirror(batch, rng.random(len(indices))[local] < 0.5)
+        which = rng.random(len(indices))[local] < 0.5
+        batch = mirror(batch, which)
+        if given.context is not None:
+            given = given._replace(context=mirror(given.context, which))
     if stochastic_levels is not None:
         batch = binarize(batch, rng.random((len(indices), *images.shape[1:]))[local], stochastic_levels)
-    return {"image": batch, "mask": np.ones(len(batch), bool)}
+    return {"image": batch, "conditions": given, "mask": np.ones(len(batch), bool)}
 
 
-def eval_batches(images: ImageSet, *, batch_size: int, num_threads: int = 1) -> Iterable[Batch]:
+def eval_batches(
+    images: ImageSet, conditions: Conditions = UNCONDITIONAL, *, batch_size: int, num_threads: int = 1
+) -> Iterable[Batch]:
     """All images once, in order; the last batch is filled up to `batch_size` with blank images that its mask excludes.
 
     Args:
       images: the images of a split.
+      conditions: what each of them is given.
       batch_size: images in a batch.
       num_threads: that prepare batches ahead.
 
     Yields:
       `Batch`.
     """
-    for batch in in_order(images, batch_size=batch_size, num_threads=num_threads):
-        missing = batch_size - len(batch)
-        image = np.pad(batch, [(0, missing), (0, 0), (0, 0), (0, 0)])
-        yield {"image": image, "mask": np.arange(batch_size) < len(batch)}
+    for batch in in_order((images, conditions), batch_size=batch_size, num_threads=num_threads):
+        count = len(batch[0])
+        image, given = jax.tree.map(
+            lambda array, count=count: np.pad(array, [(0, batch_size - count)] + [(0, 0)] * (array.ndim - 1)), batch
+        )
+        yield {"image": image, "conditions": given, "mask": np.arange(batch_size) < count}

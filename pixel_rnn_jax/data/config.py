@@ -7,6 +7,7 @@ from typing import no_type_check
 from pixel_rnn_jax.errors import InputError, check_integer
 
 BINARIZATIONS = ("none", "threshold", "stochastic")
+CONTEXTS = ("paired", "grey")
 
 
 @no_type_check  # __post_init__ checks the fields, with ValueErrors
@@ -26,6 +27,8 @@ class DataConfig:
         intensity is, fresh for each epoch in training, and fixed by `seed` in evaluation.
       quantize: reduce the source's levels to the model's, by bins of one width.
       flip: mirror half of the images in training, at random.
+      context: what a model with `context_channels` is given: "paired", the images that the source has beside those to be drawn
+        (train_context and so on in an npz file); or "grey", the image itself in grey.
       seed: of the stochastic binarization in evaluation.
       skip_bad: leave out files of a folder that cannot be used, and count them, instead of stopping at the first.
       memory_gib: a split of at most this size (GiB of uint8) is decoded once and kept; a larger one is read anew each time.
@@ -43,6 +46,7 @@ class DataConfig:
     binarization: str = "none"
     quantize: bool = False
     flip: bool = False
+    context: str = "paired"
     seed: int = 0
     skip_bad: bool = False
     memory_gib: float = 4.0
@@ -58,6 +62,8 @@ class DataConfig:
             check_integer("data.source_levels", self.source_levels, 2, 256)
         if self.binarization not in BINARIZATIONS:
             raise InputError(f"data.binarization must be one of {', '.join(BINARIZATIONS)}; got {self.binarization!r}.")
+        if self.context not in CONTEXTS:
+            raise InputError(f"data.context must be one of {', '.join(CONTEXTS)}; got {self.context!r}.")
         if self.quantize and self.binarization != "none":
             raise InputError(f"data.quantize goes with data.binarization 'none' only; got {self.binarization!r}.")
         check_integer("data.seed", self.seed, 0)

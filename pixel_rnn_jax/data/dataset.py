@@ -3,16 +3,18 @@
 import functools
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
 from jaxtyping import Integer, UInt8
 
+from pixel_rnn_jax.conditions import Conditions
 from pixel_rnn_jax.data.array_files import read_npy, read_npz
 from pixel_rnn_jax.data.batches import train_batches
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.digits import read_digits
+from pixel_rnn_jax.data.given import check_grey, check_labels, check_paired, grey_set
 from pixel_rnn_jax.data.image_files import fit
 from pixel_rnn_jax.data.image_folder import read_folder
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, decoded
@@ -21,6 +23,14 @@ from pixel_rnn_jax.data.tfds_sets import read_tfds
 from pixel_rnn_jax.data.treatment import binarized_once, level_table
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images
+from pixel_rnn_jax.model_config import ModelConfig
+
+
+class Examples(NamedTuple):
+    """Images, and what each of them is given; both may be taken from in the same way, see `image_set.take`."""
+
+    images: ImageSet
+    conditions: Conditions
 
 
 class SourceKind(NamedTuple):
@@ -47,18 +57,18 @@ class Dataset:
 
     Args:
       config: where the images are, and how they are treated.
-      levels: number of values that a sub-pixel can take in the model.
-      channels: number of colour channels in the model.
+      model: which takes them: its levels and channels, and what it wants to be given.
 
     Attributes:
       config: as given.
       image_shape: [H, W, C].
 
     Raises:
-      InputError: if the source is unknown or cannot be read, or its images do not fit `levels` and `channels`.
+      InputError: if the source is unknown or cannot be read, its images do not fit the model, or it lacks what is to be given.
     """
 
-    def __init__(self, config: DataConfig, *, levels: int, channels: int):
+    def __init__(self, config: DataConfig, model: ModelConfig):
+        levels, channels = model.levels, model.channels
         kind, _, argument = config.source.partition(":")
         if kind not in SOURCES:
             forms = ", ".join(source.form for source in SOURCES.values())
@@ -79,6 +89,8 @@ class Dataset:
         self.image_shape = shapes["train"]
         self._splits = splits
         self._decoded: dict[str, ImageSet] = {}
+        self._labels = self._read_labels(source, model)
+        self._contexts = self._pair(source, model)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -109,6 +121,10 @@ class Dataset:
             return stored
         return self._kept(f"{split}, binarized", binarized_once(stored, self._source_levels, self.config.seed))
 
+    def examples(self, split: str) -> Examples:
+        """The images of a split, see `images`, and what each of them is given."""
+        return Examples(self.images(split), self._conditions(split))
+
     def decode(self) -> None:
         """Decodes now what is to be kept in memory, so that damage shows before work begins."""
         for split in self.splits:
@@ -120,6 +136,7 @@ class Dataset:
         """Endless training batches, see `batches.train_batches`: binarization and mirroring are fresh in each epoch."""
         return train_batches(
             self._stored("train"),
+            self._conditions("train"),
             batch_size=batch_size,
             seed=seed,
             first_batch=first_batch,
@@ -130,6 +147,36 @@ class Dataset:
             num_threads=self.config.num_threads,
             num_workers=self.config.num_workers,
         )
+
+    def _read_labels(self, source: Source, model: ModelConfig) -> dict[str, Integer[np.ndarray, " N"]]:
+        if not model.num_classes:
+            return {}
+        if source.labels is None:
+            raise InputError(f"{self.config.source} has no labels; a class-conditional model (num_classes > 0) needs them.")
+        labels = _with_validation({split: source.labels(split).astype(np.int32) for split in source.splits})
+        for split, of_split in labels.items():
+            name, num_images = f"{self.config.source}: {split}", len(self._splits[split])
+            check_labels(of_split, name, num_images=num_images, num_classes=model.num_classes)
+        return labels
+
+    def _pair(self, source: Source, model: ModelConfig) -> dict[str, ImageSet]:
+        if not model.context_channels:
+            return {}
+        if self.config.context == "grey":
+            check_grey(self.config, model)
+            return {split: grey_set(self._kept(split, images)) for split, images in self._splits.items()}
+        if self.config.size is not None:
+            raise InputError(f"data.size must not be given with paired images; got {self.config.size}.")
+        missing = [f"{split}_context" for split in source.splits if split not in source.contexts]
+        if missing:
+            raise InputError(f"{self.config.source} must hold {', '.join(missing)} for a model with context_channels.")
+        contexts = _with_validation(source.contexts)
+        for split, images in contexts.items():
+            check_paired(images, f"{self.config.source}: {split}", shape=self._splits[split].shape, model=model)
+        return {split: images.astype(np.uint8) for split, images in contexts.items()}
+
+    def _conditions(self, split: str) -> Conditions:
+        return Conditions(context=self._contexts.get(split), labels=self._labels.get(split))
 
     def _stored(self, split: str) -> ImageSet:
         return self._kept(split, self._splits[split])
@@ -178,7 +225,7 @@ def _treat(
     return table[batch]
 
 
-def _with_validation(splits: dict[str, StoredImages]) -> dict[str, StoredImages]:
+def _with_validation(splits: dict[str, Any]) -> dict[str, Any]:
     if "validation" in splits:
         return splits
     count = -(-len(splits["train"]) // 10)

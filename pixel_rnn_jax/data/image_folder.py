@@ -21,6 +21,7 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
 
     Its subfolders train, validation and test are the splits, if there are such. Else every file below it is for training,
     in an order that is shuffled once and for all, so that validation images carved from the end are of every subfolder.
+    A file's class is the subfolder (of the folder, or of the split's) that it is in; they are numbered by name.
 
     Raises:
       InputError: if the folder is missing or without images, or a file cannot be used (unless `skip_bad`).
@@ -32,15 +33,35 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
         )
     if channels not in MODES:
         raise InputError(f"model.channels must be 1 (grey) or 3 (colour) for image files; got {channels}.")
-    splits, notes, size = {}, [], config.size
+    splits, kept, notes, size = {}, {}, [], config.size
     for split, files in _files_of_splits(folder).items():
         good, size, skipped = _check(files, size, config, channels)
         if not good:
             raise InputError(f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}. {skipped}".strip())
         if skipped:
             notes.append(f"{split}: {skipped}")
-        splits[split] = _lazy_images(good, size, channels)
-    return Source(splits, levels=256, notes=tuple(notes))
+        splits[split], kept[split] = _lazy_images(good, size, channels), good
+    return Source(splits, levels=256, labels=functools.partial(_labels, folder, kept), notes=tuple(notes))
+
+
+def _labels(folder: Path, files: dict[str, list[Path]], split: str) -> Integer[np.ndarray, " N"]:
+    """The number of each file's class, among those of the training files."""
+
+    def classes(split: str) -> list[str]:
+        root = folder / split if (folder / split).is_dir() else folder
+        inside = [path.relative_to(root).parts for path in files[split]]
+        loose = [parts[0] for parts in inside if len(parts) == 1]
+        if loose:
+            raise InputError(
+                f"{root} must hold a folder for each class, for a class-conditional model; {loose[0]} is in none."
+            )
+        return [parts[0] for parts in inside]
+
+    names, of_files = sorted(set(classes("train"))), classes(split)
+    unknown = sorted(set(of_files) - set(names))
+    if unknown:
+        raise InputError(f"{folder}: the classes of {split} must be among {', '.join(names)}; got {', '.join(unknown)}.")
+    return np.array([names.index(name) for name in of_files], np.int32)
 
 
 def _files_of_splits(folder: Path) -> dict[str, list[Path]]:

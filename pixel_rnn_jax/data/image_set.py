@@ -2,9 +2,10 @@
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Union
+from typing import Any, Union
 
 import grain
+import jax
 import numpy as np
 from jaxtyping import Integer, UInt8
 
@@ -45,22 +46,22 @@ class LazyImages:
 
     def map(
         self,
-        function: Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w C"]],
+        function: Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w c"]],
         *,
         size: tuple[int, int] | None = None,
+        channels: int | None = None,
     ) -> "LazyImages":
-        """The same set, with a function applied to all images that are read; `size` is theirs after it, if it changes."""
-        _, height, width, channels = self.shape
+        """The same set, with a function applied to all images that are read; `size` and `channels` are theirs after it."""
         read = functools.partial(_read_and_apply, read=self._read, function=function)
-        return LazyImages(read, self._numbers, (*(size or (height, width)), channels))
+        return LazyImages(read, self._numbers, (*(size or self.shape[1:3]), channels or self.shape[3]))
 
 
 def _read_and_apply(
     numbers: Integer[np.ndarray, " B"],
     *,
     read: Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]],
-    function: Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w C"]],
-) -> UInt8[np.ndarray, "B h w C"]:
+    function: Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w c"]],
+) -> UInt8[np.ndarray, "B h w c"]:
     # Not a closure: what is read by worker processes is pickled.
     return function(read(numbers))
 
@@ -89,15 +90,28 @@ def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarra
     return array
 
 
-def random_subset(images: ImageSet, num: int, seed: int) -> UInt8[np.ndarray, "num H W C"]:
-    """So many of the images, picked at random; they stay in order."""
-    return images[np.sort(np.random.default_rng(seed).choice(len(images), num, replace=False))]
+def take(sets: Any, numbers: Integer[np.ndarray, " B"]) -> Any:
+    """The images of these numbers; of a tree of sets, a tree of images."""
+    return jax.tree.map(lambda images: images[numbers], sets)
 
 
-def in_order(images: ImageSet, *, batch_size: int, num_threads: int) -> Iterable[UInt8[np.ndarray, "B H W C"]]:
-    """All images once, `batch_size` at a time, read ahead by threads; the last batch may be smaller."""
-    batches = grain.MapDataset.range(len(images)).batch(batch_size).map(images.__getitem__)
-    return batches.to_iter_dataset(read_ahead(images, num_threads))
+def random_subset(sets: Any, num: int, seed: int) -> Any:
+    """So many of the images, picked at random; they stay in order. Of a tree of sets, the same ones of each."""
+    count = len(jax.tree.leaves(sets)[0])
+    return take(sets, np.sort(np.random.default_rng(seed).choice(count, num, replace=False)))
+
+
+def in_order(sets: Any, *, batch_size: int, num_threads: int) -> Iterable[Any]:
+    """All images once, `batch_size` at a time, read ahead by threads; the last batch may be smaller.
+
+    Args:
+      sets: of images; or a tree of such, all of one length.
+      batch_size: images at a time.
+      num_threads: that read ahead.
+    """
+    first = jax.tree.leaves(sets)[0]
+    batches = grain.MapDataset.range(len(first)).batch(batch_size).map(functools.partial(take, sets))
+    return batches.to_iter_dataset(read_ahead(first, num_threads))
 
 
 def read_ahead(images: ImageSet, num_threads: int) -> grain.ReadOptions:

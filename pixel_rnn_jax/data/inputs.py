@@ -2,10 +2,12 @@
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped, UInt8
+from jaxtyping import Bool, UInt8
 
+from pixel_rnn_jax.conditions import Conditions
 from pixel_rnn_jax.data.image_files import MODES, decode
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images, from_picture, to_picture
@@ -44,13 +46,22 @@ def read_input(path: str | Path, *, levels: int, channels: int, lossless: bool =
         raise InputError(f"the images must be a file or a folder; there is none at {str(path)!r}.")
     if path.suffix not in (".npy", ".npz"):
         return _read_picture(path, levels, channels, lossless)[None]
-    images = _read_array(path)
+    images = _read_array(path, ARRAY)
     images = images[..., None] if images.ndim == 3 else images
     try:
         check_images(images, levels=levels, channels=channels)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return images.astype(np.uint8)
+
+
+def read_given(path: str | Path) -> Conditions:
+    """Reads what images are given: the arrays `labels`, integers [N], and `context`, of an npz file, if it has them.
+
+    Raises:
+      InputError: if the file is damaged.
+    """
+    return Conditions(*(_read_array(Path(path), name, missing=None) for name in ("context", "labels")))
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
@@ -62,7 +73,7 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"
     path = Path(path)
     if not path.is_file():
         raise InputError(f"the mask must be a file; there is none at {str(path)!r}.")
-    known = _read_array(path) if path.suffix == ".npy" else _decoded(path, 1)[..., 0] > 0
+    known = _read_array(path, ARRAY) if path.suffix == ".npy" else _decoded(path, 1)[..., 0] > 0
     if known.dtype != bool or known.shape != size:
         raise InputError(f"{path} must be a mask of {size[0]}x{size[1]} pixels; got {known.dtype} of shape {known.shape}.")
     return known
@@ -89,15 +100,18 @@ def _read_picture(path: Path, levels: int, channels: int, lossless: bool) -> UIn
     return image
 
 
-def _read_array(path: Path) -> Shaped[np.ndarray, "..."]:
+def _read_array(path: Path, name: str, missing: Any = InputError) -> Any:
+    """The array of an npy file, or the one of this name in an npz file; where there is none, `missing`, or an error."""
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return loaded
-            if ARRAY in loaded:
-                return loaded[ARRAY]
+            if name in loaded:
+                return loaded[name]
             names = list(loaded)
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged, or no file of plain arrays ({error}).") from None
-    raise InputError(f"{path} must hold an array named {ARRAY}; got {', '.join(names) or 'none'}.")
+    if missing is not InputError:
+        return missing
+    raise InputError(f"{path} must hold an array named {name}; got {', '.join(names) or 'none'}.")

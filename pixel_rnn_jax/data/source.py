@@ -1,6 +1,7 @@
 """What every kind of source gives."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Integer
@@ -20,9 +21,13 @@ class Source:
     Attributes:
       splits: images by split: "train", and "validation" and "test" where the source has them.
       levels: number of values that a sub-pixel can take there; None if the source does not say.
+      labels: reads the classes of a split's images; None if the source does not know them.
+      contexts: images that those of a split are to be drawn from, where the source has them.
       notes: what the user should know, in a line each.
     """
 
     splits: dict[str, StoredImages]
     levels: int | None
+    labels: Callable[[str], Integer[np.ndarray, " N"]] | None = None
+    contexts: dict[str, StoredImages] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()

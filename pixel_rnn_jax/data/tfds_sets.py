@@ -17,6 +17,7 @@ from pixel_rnn_jax.data.image_files import MODES, check_same_size, decode, fit
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.progress import progress_bar
 
 BINARY = ("binarized_mnist",)  # stored as 0 and 1; all others as 0 to 255
 
@@ -54,7 +55,7 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
             stored_size=stored_size,
         )
         splits[split] = LazyImages(read, numbers, (*(config.size or stored_size), channels))
-    return Source(splits, levels=2 if builder.name in BINARY else 256)
+    return Source(splits, levels=2 if builder.name in BINARY else 256, labels=functools.partial(_labels, builder))
 
 
 @contextlib.contextmanager
@@ -144,6 +145,30 @@ def _image_feature(builder: Any, channels: int) -> Any:
     return feature
 
 
+def _labels(builder: Any, split: str) -> Integer[np.ndarray, " N"]:
+    """The feature `label` of a split, in the order of its images."""
+    import tensorflow_datasets as tfds
+
+    feature = builder.info.features.get("label")
+    if feature is None or feature.shape != () or not np.issubdtype(feature.np_dtype, np.integer):
+        features = ", ".join(builder.info.features)
+        raise InputError(
+            f"tfds:{builder.info.full_name} must have a feature label for a class-conditional model; got {features}."
+        )
+    with _named_damage(builder.data_path):
+        records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        labels = [example["label"] for example in _in_chunks(records, f"reading labels, {split}")]
+        return np.array(labels, np.int32)[_original_order(records)]
+
+
+def _in_chunks(records: Any, description: str) -> Iterator[Any]:
+    with progress_bar(len(records), unit="image", description=description, delay=2.0, leave=False) as bar:
+        for start in range(0, len(records), CHUNK):
+            chunk = records.__getitems__(list(range(start, min(start + CHUNK, len(records)))))
+            yield from chunk
+            bar.update(len(chunk))
+
+
 def _read_records(
     numbers: Integer[np.ndarray, " B"],
     *,
@@ -172,5 +197,4 @@ def _original_order(records: Any) -> np.ndarray:
     """TFDS shuffles what it stores; where examples keep an id, as in CIFAR-10, it gives the set's own order."""
     if "id" not in records.dataset_info.features:
         return np.arange(len(records))
-    chunks = (range(start, min(start + CHUNK, len(records))) for start in range(0, len(records), CHUNK))
-    return np.argsort([example["id"] for chunk in chunks for example in records.__getitems__(chunk)], kind="stable")
+    return np.argsort([example["id"] for example in _in_chunks(records, "looking at the records")], kind="stable")

@@ -1,0 +1,20 @@
+"""From grey to colour: Row LSTM that draws CIFAR-10's images given the same in grey.
+
+python -m experiments.train --config=experiments/cifar_colorize.py --workdir=runs/cifar_colorize
+
+A small model, for a CPU:
+--config.model.depth=3 --config.model.features=32 --config.model.head_features=256 --config.num_steps=3000
+--config.eval_images=1000 --config.test_images=1000
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import cifar_rowlstm
+
+
+def get_config() -> ConfigDict:
+    """The Row LSTM's, the grey image, and a network that looks at 9x9 pixels of it."""
+    config = cifar_rowlstm.get_config()
+    config.data.context = "grey"
+    config.model.update(context_channels=1, context_features=64, context_depth=4)
+    return config

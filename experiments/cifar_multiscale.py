@@ -1,0 +1,15 @@
+"""Multi-Scale PixelRNN (§3.6 of the paper) on CIFAR-10: Row LSTMs, 8x8 pixels first, then 32x32.
+
+python -m experiments.train --config=experiments/cifar_multiscale.py --workdir=runs/cifar_multiscale
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import cifar_rowlstm
+
+
+def get_config() -> ConfigDict:
+    """The Row LSTM's of one size, the sizes, and a wider network between them."""
+    config = cifar_rowlstm.get_config()
+    config.model.update(sizes=(8, 32), context_features=64)
+    return config

@@ -1,0 +1,17 @@
+"""Multi-Scale PixelRNN (§3.6 of the paper) on ImageNet, 64x64 pixels: Row LSTMs, 32x32 first.
+
+python -m experiments.train --config=experiments/imagenet64_multiscale.py --workdir=runs/imagenet64_multiscale
+
+The paper's Figure 9 shows samples of such a model, and gives no score of it.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import imagenet64_rowlstm
+
+
+def get_config() -> ConfigDict:
+    """The Row LSTM's of one size, the sizes, and a wider network between them."""
+    config = imagenet64_rowlstm.get_config()
+    config.model.update(sizes=(32, 64), context_features=128)
+    return config

@@ -1,0 +1,108 @@
+"""What a conditional model is told before the first pixel: an image or map, a class."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.images import check_shape, check_values, is_concrete
+from pixel_rnn_jax.model_config import ModelConfig
+
+# The map that every layer adds to its input-to-state map; one pixel stands for all, where it is the same everywhere.
+Context = Float[Array, "B #H #W context"]
+
+
+class Conditions(NamedTuple):
+    """What each image of a batch is given; a tree, of which either part may be missing.
+
+    Attributes:
+      context: images [B, H / context_scale, W / context_scale, context_channels], integers in [0, context_levels); for a model
+        without `context_channels`, a map [B, H, W, F] of floats.
+      labels: integers [B] in [0, num_classes).
+    """
+
+    context: Shaped[Array | np.ndarray, "..."] | Any = None
+    labels: Shaped[Array | np.ndarray, "..."] | Any = None
+
+
+UNCONDITIONAL = Conditions()
+
+
+def check_conditions(config: ModelConfig, conditions: Conditions, shape: tuple[int, int, int]) -> None:
+    """Raises `InputError` unless a model can take the conditions.
+
+    Args:
+      config: of the model.
+      conditions: what it is to be given; of traced arrays, values are not checked.
+      shape: number, height and width of the images.
+    """
+    batch, height, width = shape
+    if height % config.multiple or width % config.multiple:
+        reason = f"sizes (={config.sizes})" if config.sizes else f"context_scale (={config.context_scale})"
+        raise InputError(
+            f"images must have sides that are multiples of {config.multiple}, by {reason}; got {height}x{width} pixels."
+        )
+    _check_labels(config, conditions.labels, batch)
+    if config.context_channels:
+        _check_context_image(config, conditions.context, shape)
+    elif conditions.context is not None:
+        _check_map(config, conditions.context, shape)
+
+
+def blank_conditions(config: ModelConfig, shape: tuple[int, int, int]) -> Conditions:
+    """Conditions of the right shapes, for what depends on shapes only.
+
+    Args:
+      config: of the model.
+      shape: number, height and width of the images.
+    """
+    batch, height, width = shape
+    context = (batch, height // config.context_scale, width // config.context_scale, config.context_channels)
+    return Conditions(
+        context=np.zeros(context, np.uint8) if config.context_channels else None,
+        labels=np.zeros(batch, np.int32) if config.num_classes else None,
+    )
+
+
+def _check_labels(config: ModelConfig, labels: Any, batch: int) -> None:
+    if not config.num_classes:
+        if labels is not None:
+            raise InputError("labels must be None: the model is not class-conditional (num_classes=0).")
+        return
+    expected = f"labels must be integers [{batch}] in [0, {config.num_classes}), one for each image"
+    if labels is None:
+        raise InputError(f"{expected}; the model is class-conditional, and got none.")
+    if not hasattr(labels, "dtype") or not jnp.issubdtype(labels.dtype, jnp.integer) or labels.shape != (batch,):
+        got = f"{getattr(labels, 'dtype', type(labels).__name__)} of shape {np.shape(labels)}"
+        raise InputError(f"{expected}; got {got}.")
+    if is_concrete(labels) and batch and (np.min(labels) < 0 or np.max(labels) >= config.num_classes):
+        raise InputError(f"{expected}; got values from {np.min(labels)} to {np.max(labels)}.")
+
+
+def _check_context_image(config: ModelConfig, context: Any, shape: tuple[int, int, int]) -> None:
+    batch, height, width = shape
+    expected = (batch, height // config.context_scale, width // config.context_scale, config.context_channels)
+    if context is None:
+        raise InputError(f"context must be images of shape {expected}: the model draws images given others, and got none.")
+    try:
+        check_shape(context, channels=config.context_channels)
+        if not jnp.issubdtype(context.dtype, jnp.floating):  # as for images: derivatives by the input
+            check_values(context, levels=config.context_levels)
+    except InputError as error:
+        raise InputError(f"context: {error}") from None
+    if context.shape != expected:
+        raise InputError(f"context must be images of shape {expected}; got {context.shape}.")
+
+
+def _check_map(config: ModelConfig, context: Any, shape: tuple[int, int, int]) -> None:
+    if config.sizes:
+        raise InputError(f"context must be None: a model of several sizes (={config.sizes}) makes its own.")
+    fits = hasattr(context, "dtype") and jnp.issubdtype(context.dtype, jnp.floating) and context.ndim == 4
+    if not fits or context.shape[:3] != shape or not context.shape[3]:
+        got = f"{getattr(context, 'dtype', type(context).__name__)} of shape {np.shape(context)}"
+        raise InputError(
+            f"context must be a map of floats [{', '.join(map(str, shape))}, F], since the model has no context_channels;"
+            f" got {got}."
+        )

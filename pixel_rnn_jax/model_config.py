@@ -1,0 +1,112 @@
+"""What a model is made of."""
+
+import dataclasses
+import itertools
+from collections.abc import Collection, Sequence
+from typing import Any, no_type_check
+
+from pixel_rnn_jax.errors import InputError, check_integer
+
+LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
+PRECISIONS = ("highest", "high", "default")
+
+
+@no_type_check  # __post_init__ checks the fields, with ValueErrors
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """What a model is made of, a `PixelRNN` or a `MultiScalePixelRNN`; immutable and hashable.
+
+    Attributes:
+      layer: "pixel_cnn", "row_lstm" or "diagonal_bilstm".
+      depth: number of layers (blocks, for the PixelCNN).
+      features: h, the hidden size of a layer; the map that runs through the network has 2h features.
+      head_features: width of the two 1x1 layers before the logits.
+      levels: number of values that a sub-pixel can take, 2 to 256.
+      channels: number of colour channels, predicted in order.
+      residual: add each layer's input to its output (§3.5).
+      skip: connect each layer's output to the head (§3.5).
+      dropout: share of each layer's hidden features that is dropped in training.
+      remat: compute each layer's maps again in the backward pass instead of keeping them: less memory, more time.
+      precision: of matrix products on accelerators: "highest" (float32), "high" or "default" (whatever is fastest there).
+      num_classes: number of classes, if the model draws images of a class that it is told; 0: it is not told any.
+      context_channels: colour channels of the image that it is given, if it draws images given others; 0: it is not.
+      context_levels: number of values in that image.
+      context_scale: how many times smaller that image is than the one that is drawn.
+      context_features: width of the network that makes a map of that image, or of the next smaller size's image.
+      context_depth: number of its 3x3 convolutions, after the upsampling.
+      sizes: heights of the images of a Multi-Scale PixelRNN (§3.6), the smallest first, for instance (8, 32). Images of other
+        heights are taken apart by the same factors. Empty: one size, that of the images.
+
+    Raises:
+      InputError: (a ValueError) if a field has the wrong type, range or name.
+    """
+
+    layer: str
+    depth: int = 7
+    features: int = 16
+    head_features: int = 32
+    levels: int
+    channels: int
+    residual: bool = True
+    skip: bool = True
+    dropout: float = 0.0
+    remat: bool = False
+    precision: str = "highest"
+    num_classes: int = 0
+    context_channels: int = 0
+    context_levels: int = 256
+    context_scale: int = 1
+    context_features: int = 16
+    context_depth: int = 2
+    sizes: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        _check_name("layer", self.layer, LAYERS)
+        _check_name("precision", self.precision, PRECISIONS)
+        for name in ("depth", "features", "head_features", "channels"):
+            check_integer(name, getattr(self, name), 1)
+        check_integer("levels", self.levels, 2, 256)
+        for name in ("features", "head_features"):
+            if getattr(self, name) < self.channels:
+                raise InputError(f"{name} (={getattr(self, name)}) must be at least channels (={self.channels}).")
+        for name in ("residual", "skip", "remat"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} must be True or False; got {getattr(self, name)!r}.")
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
+            raise InputError(f"dropout must be a number in [0, 1); got {self.dropout!r}.")
+        for name, low, high in (
+            ("num_classes", 0, None),
+            ("context_channels", 0, None),
+            ("context_levels", 2, 256),
+            ("context_scale", 1, None),
+            ("context_features", 1, None),
+            ("context_depth", 0, None),
+        ):
+            check_integer(name, getattr(self, name), low, high)
+        if self.context_scale > 1 and not self.context_channels:
+            raise InputError(f"context_scale (={self.context_scale}) must be 1 without context_channels.")
+        object.__setattr__(self, "sizes", _checked_sizes(self.sizes))
+        if self.sizes and self.context_channels:
+            raise InputError(f"context_channels (={self.context_channels}) must be 0 with sizes (={self.sizes}).")
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of images must be multiples of."""
+        return self.sizes[-1] // self.sizes[0] if self.sizes else self.context_scale
+
+
+def _check_name(field: str, value: Any, known: Collection[str]) -> None:
+    if not isinstance(value, str) or value not in known:
+        raise InputError(f"{field} must be one of {', '.join(known)}; got {value!r}.")
+
+
+def _checked_sizes(sizes: Any) -> tuple[int, ...]:
+    rule = "sizes must be empty, or two or more integers of which each divides the next larger one, such as (8, 32)"
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or len(sizes) == 1:
+        raise InputError(f"{rule}; got {sizes!r}.")
+    for size in sizes:
+        check_integer("each of sizes", size, 1)
+    for small, large in itertools.pairwise(sizes):
+        if small >= large or large % small:
+            raise InputError(f"{rule}; got {tuple(sizes)}: {small} does not divide {large}.")
+    return tuple(sizes)

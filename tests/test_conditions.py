@@ -1,0 +1,216 @@
+"""Conditional models: what is given enters where the paper says, and lets nothing else through."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import twin
+from conftest import LAYERS, make_model, random_params
+
+import pixel_rnn_jax as prnn
+from pixel_rnn_jax.conditions import Conditions
+from pixel_rnn_jax.context_network import ContextNetwork, prime_factors
+
+
+def with_map(layer, images, features, **fields):
+    """A model and parameters that take any map of so many features."""
+    model, _ = make_model(layer, **fields)
+    context = np.random.default_rng(2).normal(size=(*images.shape[:3], features)).astype(np.float32)
+    like = jax.eval_shape(functools.partial(model.init, jax.random.key(0)), images, context=context)["params"]
+    return model, random_params(like), context
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_logits_given_a_map_equal_the_twins(layer):
+    images = np.random.default_rng(1).integers(0, 4, (2, 3, 4, 3))
+    model, params, context = with_map(layer, images, 5, channels=3, levels=4)
+    logits = jax.jit(model.apply)({"params": params}, images, context=context)
+    for image, given, image_logits in zip(images, context, logits, strict=True):
+        np.testing.assert_allclose(image_logits, twin.logits(image, params, model.config, given), atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_label_is_a_map_that_is_the_same_everywhere(layer):
+    images = np.random.default_rng(1).integers(0, 2, (3, 3, 4, 1))
+    labels = np.array([2, 0, 1])
+    model, params = make_model(layer, num_classes=3)
+    logits = jax.jit(model.apply)({"params": params}, images, labels=labels)
+    for image, label, image_logits in zip(images, labels, logits, strict=True):
+        given = np.broadcast_to(np.eye(3)[label], (3, 4, 3))
+        np.testing.assert_allclose(image_logits, twin.logits(image, params, model.config, given), atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_one_layer_sees_the_map_at_its_own_pixel_and_before_and_no_future_pixel(layer):
+    images = np.random.default_rng(1).integers(0, 4, (1, 3, 4, 2)).astype(np.float32)
+    model, params, context = with_map(layer, images, 2, channels=2, levels=4, depth=1)
+
+    def logits(image, context):
+        return model.apply({"params": params}, image[None], context=context[None])[0].sum(-1, where=np.arange(4) > 0)
+
+    by_image, by_context = jax.jit(jax.jacrev(logits, (0, 1)))(images[0], context[0])
+    assert not np.any(np.triu(np.asarray(by_image).reshape(24, 24)))
+    seen = np.any(np.asarray(by_context).reshape(12, 2, 12, 2), (1, 3))
+    assert np.all(np.diag(seen)), "each pixel sees the map at its own place"
+    assert not np.any(np.triu(seen, 1)), "through the layers, only what comes before; after it, by the map's own network"
+    colours = np.einsum("ijcijk->ijck", np.asarray(by_context))
+    assert np.all(np.any(colours, -1)), "the first colour too"
+
+
+@pytest.mark.parametrize("scale,depth", [(1, 2), (2, 0), (2, 1), (3, 0), (4, 1), (5, 0), (6, 0)])
+def test_the_network_sees_what_it_says(scale, depth):
+    """Along each axis; along both it is the product."""
+    config = make_model("row_lstm", context_channels=1, context_scale=scale, context_depth=depth)[0].config
+    network, size = ContextNetwork(config), 7
+    shape = (1, size, 1, 1)
+    params = network.init(jax.random.key(0), jnp.zeros(shape))
+    params = jax.tree.map(lambda leaf: jnp.abs(leaf) + 0.1, params)  # no ReLU is closed, and nothing cancels
+    rows = jax.jit(jax.jacrev(lambda x: network.apply(params, x).sum((0, 2, 3))))(jnp.full(shape, 300.0))[:, 0, :, 0, 0]
+
+    field = np.eye(size, dtype=bool)  # [output pixel, pixel of the given image]
+    for factor in prime_factors(scale):
+        taller = np.zeros((len(field) * factor, size), bool)
+        for pixel in range(len(taller)):
+            below = pixel // factor
+            neighbour = below - 1 if 2 * (pixel % factor) < factor else below + 1
+            for one in (below, neighbour):
+                if 0 <= one < len(field):
+                    taller[pixel] |= field[one]
+        field = taller
+    for _ in range(depth):
+        padded = np.pad(field, ((1, 1), (0, 0)))
+        field = padded[:-2] | padded[1:-1] | padded[2:]
+    np.testing.assert_array_equal(np.asarray(rows) != 0, field)
+
+
+def test_given_images_are_seen_ahead_of_the_pixels_and_pixels_are_not():
+    model, params = make_model("diagonal_bilstm", channels=3, levels=4, context_channels=1, depth=1, features=8)
+    params["context_network"] = jax.tree.map(np.abs, params["context_network"])  # no ReLU of it is closed
+    image, given = jnp.ones((3, 4, 3)), jnp.full((3, 4, 1), 250.0)
+
+    def logits(image, given):
+        return model.apply({"params": params}, image[None], context=given[None])[0, ..., 1]
+
+    by_image, by_given = jax.jit(jax.jacrev(logits, (0, 1)))(image, given)
+    assert not np.any(np.triu(np.asarray(by_image).reshape(36, 36)))
+    seen = np.any(np.asarray(by_given).reshape(12, 3, 12), 1).reshape(3, 4, 3, 4)
+    ahead = [(i, j, y, x) for i, j, y, x in np.ndindex(3, 4, 3, 4) if max(abs(y - i), abs(x - j)) <= 2]
+    assert all(seen[place] for place in ahead), "5x5 pixels, of which half come after the one that is drawn"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_class_is_seen_by_every_pixel(layer):
+    model, params = make_model(layer, num_classes=2, depth=1)
+    images = np.zeros((2, 3, 4, 1), np.uint8)
+    first, second = jax.jit(model.apply)({"params": params}, images, labels=np.array([0, 1]))
+    assert np.all(first[..., 1] != second[..., 1])
+
+
+@pytest.mark.parametrize(
+    "fields,given",
+    [({"num_classes": 2}, {"labels": 1}), ({"context_channels": 1, "context_scale": 2}, {"context": np.array([[[7]]])})],
+)
+def test_probabilities_of_all_images_add_up_to_one_whatever_is_given(fields, given):
+    model, params = make_model("diagonal_bilstm", levels=3, **fields)
+    every = np.array(list(itertools.product(range(3), repeat=4)), np.uint8).reshape(-1, 2, 2, 1)
+    given = {name: np.broadcast_to(value, (len(every), *np.shape(value))) for name, value in given.items()}
+    log_prob = jax.jit(functools.partial(prnn.log_prob, model))(params, every, **given)
+    np.testing.assert_allclose(np.exp(np.float64(log_prob)).sum(), 1, atol=1e-5)
+
+
+IMAGES = np.zeros((2, 4, 6, 1), np.uint8)
+CLASSES = {"num_classes": 3}
+HALF = {"context_channels": 1, "context_levels": 4, "context_scale": 2}
+
+
+@pytest.mark.parametrize(
+    "fields,given,message",
+    [
+        (CLASSES, {}, r"labels must be integers \[2\] in \[0, 3\), one for each image; .* got none"),
+        (CLASSES, {"labels": np.array([0, 3])}, "got values from 0 to 3"),
+        (CLASSES, {"labels": np.array([-1, 0])}, "got values from -1 to 0"),
+        (CLASSES, {"labels": np.array([0, 1, 2])}, r"got int64 of shape \(3,\)"),
+        (CLASSES, {"labels": np.array([0.0, 1.0])}, r"got float64 of shape \(2,\)"),
+        (CLASSES, {"labels": 2}, r"got int of shape \(\)"),
+        ({}, {"labels": np.array([0, 1])}, "labels must be None: the model is not class-conditional"),
+        (HALF, {}, r"context must be images of shape \(2, 2, 3, 1\): .* got none"),
+        (HALF, {"context": np.zeros((2, 4, 6, 1), int)}, r"shape \(2, 2, 3, 1\); got \(2, 4, 6, 1\)"),
+        (HALF, {"context": np.zeros((2, 2, 3), int)}, "context: images must have 4 axes"),
+        (HALF, {"context": np.full((2, 2, 3, 1), 4)}, r"context: images must lie in \[0, 4\); got values from 4 to 4"),
+        (HALF, {"context": np.zeros((2, 2, 3, 1), bool)}, "context: .* got dtype bool"),
+        ({**HALF, "context_scale": 4}, {"context": IMAGES}, r"multiples of 4, by context_scale \(=4\); got 4x6 pixels"),
+        ({}, {"context": np.zeros((2, 4, 6, 3), int)}, "context must be a map of floats"),
+        ({}, {"context": np.zeros((2, 2, 3, 3))}, r"map of floats \[2, 4, 6, F\].* got float64 of shape \(2, 2, 3, 3\)"),
+        (
+            {},
+            {"context": np.zeros((2, 4, 6, 3))},
+            "context must be None, since the parameters were made with none; got one of 3",
+        ),
+        ({"sizes": (2, 8)}, {}, r"multiples of 4, by sizes \(=\(2, 8\)\); got 4x6 pixels"),
+        ({"sizes": (2, 4)}, {"context": np.zeros((2, 4, 6, 3))}, "context must be None: a model of several sizes"),
+        ({"sizes": (2, 4), **CLASSES}, {}, "the model is class-conditional, and got none"),
+    ],
+)
+def test_what_does_not_fit_is_refused(fields, given, message):
+    model, params = make_model("pixel_cnn", **fields)
+    with pytest.raises(ValueError, match=message):
+        prnn.log_prob(model, params, IMAGES, **given)
+    with pytest.raises(ValueError, match=message):
+        prnn.complete(model, params, jax.random.key(0), IMAGES, np.ones((4, 6), bool), **given)
+    with pytest.raises(ValueError, match=message):
+        prnn.compress(model, params, IMAGES, **given)
+    if "labels" not in given and "context" not in given:
+        with pytest.raises(ValueError, match=message):
+            prnn.sample(model, params, jax.random.key(0), num=2, size=(4, 6))
+
+
+def test_parameters_of_a_map_need_one():
+    model, params, context = with_map("row_lstm", IMAGES, 3)
+    with pytest.raises(ValueError, match="a map of 3 features, as the parameters were made with 3; got none"):
+        prnn.log_prob(model, params, IMAGES)
+    with pytest.raises(ValueError, match="got one of 2"):
+        prnn.log_prob(model, params, IMAGES, context=context[..., :2])
+
+
+@pytest.mark.parametrize(
+    "fields,message",
+    [
+        ({"num_classes": -1}, "num_classes must be an integer of at least 0; got -1"),
+        ({"context_scale": 2}, r"context_scale \(=2\) must be 1 without context_channels"),
+        ({"context_channels": 1, "context_levels": 1}, "context_levels must be an integer from 2 to 256"),
+        ({"sizes": (8,)}, r"two or more integers of which each divides the next larger one.* got \(8,\)"),
+        ({"sizes": (8, 12)}, r"got \(8, 12\): 8 does not divide 12"),
+        ({"sizes": (8, 4)}, "8 does not divide 4"),
+        ({"sizes": (4, 4)}, "4 does not divide 4"),
+        ({"sizes": (0, 4)}, "each of sizes must be an integer of at least 1; got 0"),
+        ({"sizes": 4}, "got 4"),
+        ({"sizes": (4, 8), "context_channels": 1}, r"context_channels \(=1\) must be 0 with sizes"),
+    ],
+)
+def test_bad_fields_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        prnn.ModelConfig(layer="row_lstm", levels=2, channels=1, **fields)
+
+
+def test_a_model_of_one_size_refuses_sizes():
+    config = prnn.ModelConfig(layer="row_lstm", levels=2, channels=1, sizes=[2, 4])
+    assert hash(config)
+    with pytest.raises(ValueError, match=r"with sizes \(=\(2, 4\)\), make a MultiScalePixelRNN"):
+        prnn.PixelRNN(config).init(jax.random.key(0), IMAGES)
+
+
+@pytest.mark.parametrize("fields", [{}, {"sizes": (2, 4)}, {"context_channels": 1}])
+def test_conditions_may_be_traced(fields):
+    """And the gradient by the parameters of the context is not zero."""
+    model, params = make_model("row_lstm", num_classes=3, **fields)
+    given = Conditions(IMAGES if "context_channels" in fields else None, np.array([0, 2]))
+
+    @jax.jit
+    def gradient(params, conditions):
+        return jax.grad(lambda params: prnn.log_prob(model, params, IMAGES, *conditions).sum())(params)
+
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradient(params, given)):
+        assert np.any(leaf), jax.tree_util.keystr(path)
