@@ -242,34 +242,42 @@ def open_input(
     """
     config = run["config"]
     model = ModelConfig(**config["model"])
-    if path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists()):
+    named = path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists())
+    if named:
         data = dict(config["data"])
         if path is not None:
             data.update(source=path, binarization=args.binarization or data["binarization"])
-        name, wanted = f"{data['source']}, {args.split}", model
-        if args.label is not None:
-            wanted = dataclasses.replace(model, num_classes=0)
-        examples = open_dataset({**config, "data": data, "model": dataclasses.asdict(wanted)}, args.data_dir).examples(
-            args.split
-        )
+        wanted = model if args.label is None else dataclasses.replace(model, num_classes=0)
+        fields = {**config, "data": data, "model": dataclasses.asdict(wanted)}
+        name, examples = f"{data['source']}, {args.split}", open_dataset(fields, args.data_dir).examples(args.split)
     else:
-        name, images = path, read_input(path, levels=model.levels, channels=model.channels, lossless=lossless)
-        given = read_given(path) if Path(path).suffix == ".npz" else UNCONDITIONAL
-        if config["data"].get("context") == "grey" and model.context_channels:
-            given = given._replace(context=grey(images))
-        examples = Examples(images, given)
-    if args.label is not None:
-        examples = Examples(examples.images, with_label(examples.conditions, args.label, len(examples.images)))
+        name, examples = (
+            path,
+            read_examples(path, model, grey_context=config["data"].get("context") == "grey", lossless=lossless),
+        )
     count = len(examples.images)
+    if args.label is not None:
+        examples = examples._replace(conditions=with_label(examples.conditions, args.label, count))
     if not count:
         raise InputError(f"{name} must hold at least 1 image; it holds none.")
     check_given(name, model, examples.conditions)
+    if not named:  # what comes from a source has been checked
+        check_conditions(model, examples.conditions, examples.images.shape[:3])
     num = min(default_num or count, count) if args.num is None else args.num
     if not 1 <= num <= count:
         raise InputError(f"--num must be from 1 to {count}, the images in {name}; got {num}.")
     examples = random_subset(examples, num, args.seed)
     check_conditions(model, examples.conditions, examples.images.shape[:3])
     return name, examples
+
+
+def read_examples(path: str, model: ModelConfig, *, grey_context: bool, lossless: bool) -> Examples:
+    """Images from files, see `read_input`, with the labels and contexts of an npz file; or in grey as their own contexts."""
+    images = read_input(path, levels=model.levels, channels=model.channels, lossless=lossless)
+    given = read_given(path) if Path(path).suffix == ".npz" else UNCONDITIONAL
+    if grey_context and model.context_channels:
+        given = given._replace(context=grey(images))
+    return Examples(images, given)
 
 
 def present(conditions: Conditions) -> dict[str, np.ndarray]:

@@ -75,6 +75,15 @@ def tiny_config(*overrides):
     return command.read_config("digits_rowlstm", [*flags, *overrides])
 
 
+def run_in_process(main, *argv):
+    """Runs a command; returns its exit status or message."""
+    try:
+        command.run(main, argv)
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
     """The work directory of a finished training, and its score. Not to be changed."""

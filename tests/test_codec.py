@@ -186,7 +186,7 @@ def test_files_that_are_none():
         (b"", "must start with"),
         (b"\x89PNG\r\n", "must start with"),
         (b"PRNN\x01", "cut off after 5 bytes"),
-        (b"PRNN\x02" + bytes(200), "format version 1; got 2"),
+        (b"PRNN\x01" + bytes(200), "format version 2; got 1"),
     ):
         with pytest.raises(ValueError, match=message):
             prnn.decompress(model, params, blob)
@@ -252,7 +252,7 @@ def test_the_time_that_it_takes_is_estimated(monkeypatch):
     model, params = make_model("row_lstm", channels=3, levels=4)
     clock = itertools.count()
     monkeypatch.setattr(codec, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
-    monkeypatch.setattr(codec, "_finish_row", lambda model, params, memory: memory)
+    monkeypatch.setattr(codec, "_finish_row", lambda model, params, memory, row: memory)
     for batch_size, tile, visits, rows in ((4, None, 3 * 56 * 3, 3 * 8), (10, (3, 4), 6 * 12 * 3, 6 * 3)):
         seconds = seconds_to_code(model, params, (9, 8, 7), batch_size=batch_size, tile=tile)
         assert seconds == visits + rows  # a call of the clock is a second

@@ -14,6 +14,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from conftest import run_in_process
 from PIL import Image
 
 import pixel_rnn_jax as prnn
@@ -38,15 +39,6 @@ from pixel_rnn_jax.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*_*.py"))
-
-
-def run_in_process(main, *argv):
-    """Runs a command; returns its exit status or message."""
-    try:
-        command.run(main, argv)
-    except SystemExit as stop:
-        return stop.code
-    return 0
 
 
 def test_evaluate_prints_and_writes_the_score(tiny_run, tmp_path, capsys):
@@ -162,7 +154,7 @@ def test_images_are_compressed_and_decoded(tiny_run, tmp_path, capsys):
 
 
 def test_a_file_that_does_not_decode_is_not_written(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(compress, "decompress", lambda model, params, blob: np.zeros((2, 8, 8, 1), np.uint8))
+    monkeypatch.setattr(compress, "decompress", lambda model, params, blob, *given: np.zeros((2, 8, 8, 1), np.uint8))
     error = run_in_process(compress.main, f"--workdir={tiny_run[0]}", "--num=2", f"--out={tmp_path}/x.prnn", "--verify")
     assert error == "error: the compressed file could not be decoded, and was not written: it decodes to other images"
     assert not any(tmp_path.iterdir())
@@ -171,7 +163,7 @@ def test_a_file_that_does_not_decode_is_not_written(tiny_run, tmp_path, monkeypa
 def test_a_damaged_file_costs_one_line(tiny_run, tmp_path):
     (tmp_path / "x.prnn").write_bytes(b"PRNN" + bytes(100))
     flags = (f"--workdir={tiny_run[0]}", f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz")
-    assert run_in_process(decompress.main, *flags) == "error: the .prnn file must be of format version 1; got 0."
+    assert run_in_process(decompress.main, *flags) == "error: the .prnn file must be of format version 2; got 0."
 
 
 def test_score_writes_each_image_and_compares_sets(tiny_run, tmp_path, capsys):
@@ -220,7 +212,7 @@ def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
 @pytest.mark.parametrize(
     "main,argv,message",
     [
-        (train.main, ["--config=nowhere.py"], "--config must be a file or one of cifar_diagonal_bilstm, "),
+        (train.main, ["--config=nowhere.py"], "--config must be a file or one of cifar_colorize, "),
         (train.main, ["--config=digits_rowlstm", "--config.batchsize=3"], 'Did you mean "batch_size"'),
         (train.main, ["--config=digits_rowlstm", "--config.batch_size=many"], "invalid literal for int"),
         (train.main, ["--config=digits_rowlstm", "--config.no.such=1"], "KeyError: 'no'"),

@@ -39,6 +39,13 @@ def diagonal_bilstm(h):
     return 2 * recurrence(h, 1, 2) + convolution(h, 2 * h)
 
 
+def upsampling(channels, features, twice, depth=2):
+    """Transposed convolutions of 4x4 taps that each double the size, then convolutions of 3x3 taps."""
+    widths = [channels] + twice * [features]
+    up = sum(convolution(inputs, features, 16) for inputs in widths[:-1])
+    return up + convolution(widths[-1], features, 9) + (depth - 1) * convolution(features, features, 9)
+
+
 COLOUR = {"head": 1024, "outputs": 3 * 256, "channels": 3}
 BINARY = {"head": 32, "outputs": 1, "channels": 1}
 MODELS = {
@@ -52,6 +59,12 @@ MODELS = {
     "imagenet32_rowlstm": (12 * row_lstm(384) + rest(12, 384, **COLOUR), 77_101_824),
     "imagenet64_rowlstm": (4 * row_lstm(512) + rest(4, 512, **COLOUR), 47_098_624),
 }
+# Twice the model of one size; what makes a map of the small image; and the map's way into the gates of each layer.
+MULTI_SCALE = {
+    "mnist_multiscale": 2 * 73_633 + upsampling(1, 16, twice=2) + 7 * 2 * 16 * 64,
+    "cifar_multiscale": 2 * 10_410_752 + upsampling(3, 64, twice=2) + 12 * 64 * 512,
+    "imagenet64_multiscale": 2 * 47_098_624 + upsampling(3, 128, twice=1) + 4 * 128 * 2048,
+}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -60,6 +73,13 @@ def test_parameter_counts(name):
     params = abstract_params(prnn.PixelRNN(prnn.ModelConfig(**config.model)))
     count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
     assert (count, count) == MODELS[name]
+
+
+@pytest.mark.parametrize("name", MULTI_SCALE)
+def test_parameter_counts_of_several_sizes(name):
+    config = command.read_config(name, [])
+    params = abstract_params(prnn.make_model(prnn.ModelConfig(**config.model)))
+    assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params)) == MULTI_SCALE[name]
 
 
 @pytest.mark.parametrize("path", sorted(command.SHIPPED.glob("[a-z]*_*.py")), ids=lambda path: path.stem)

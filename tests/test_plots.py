@@ -32,7 +32,9 @@ def test_a_sheet_holds_the_images_row_by_row(tmp_path):
 def test_an_animation_draws_the_unknown_pixels_one_by_one(tmp_path, ending):
     rgb = np.array([[[0, 50, 100], [150, 200, 250]]], np.uint8)[..., None].repeat(3, -1)
     known = np.array([[True, False, False], [True, True, False]])
-    save_animation(tmp_path / f"a.{ending}", rgb, known, columns=1, min_width=40)  # scale 10, gap 5
+    save_animation(
+        tmp_path / f"a.{ending}", rgb, known, np.arange(6).reshape(2, 3), columns=1, min_width=40
+    )  # scale 10, gap 5
     frames = []
     with Image.open(tmp_path / f"a.{ending}") as animation:
         for frame in range(animation.n_frames):

@@ -1,0 +1,209 @@
+"""The command lines with models that are given something: classes, or other images."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from conftest import run_in_process, tiny_config
+from PIL import Image
+
+import pixel_rnn_jax as prnn
+from experiments import complete, compress, decompress, evaluate, sample, score
+from experiments.command import open_dataset
+from pixel_rnn_jax.checkpoint import load_run
+from pixel_rnn_jax.classify import classify, log_prior
+from pixel_rnn_jax.plots import make_sheet, to_rgb
+from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.train import train
+
+
+@pytest.fixture(scope="module")
+def class_run(tmp_path_factory):
+    """Two sizes, and classes."""
+    workdir = tmp_path_factory.mktemp("classes") / "run"
+    steps = ("--config.num_steps=2", "--config.eval_every=2")
+    return workdir, train(tiny_config("--config.model.sizes=4,8", "--config.model.num_classes=10", *steps), workdir)
+
+
+@pytest.fixture(scope="module")
+def pair_run(tmp_path_factory):
+    """From images of 2x3 pixels and two channels to twice that size."""
+    folder = tmp_path_factory.mktemp("pairs")
+    images = np.random.default_rng(0).integers(0, 5, (30, 4, 6, 1)).astype(np.uint8)
+    np.savez(folder / "x.npz", train=images, train_context=images[:, ::2, ::2].repeat(2, -1))
+    fields = {"levels": 5, "context_channels": 2, "context_scale": 2, "context_levels": 5, "context_features": 3}
+    fields = [f"--config.model.{name}={value}" for name, value in fields.items()]
+    steps = ("--config.num_steps=2", "--config.eval_every=2", f"--config.data.source=npz:{folder}/x.npz")
+    train(tiny_config(*fields, *steps), folder / "run")
+    return folder / "run"
+
+
+def test_the_best_checkpoint_is_the_model(class_run):
+    workdir, trained = class_run
+    model, params = prnn.load(workdir)
+    assert isinstance(model, prnn.MultiScalePixelRNN)
+    images, conditions = open_dataset(load_run(workdir)[2]["config"]).examples("test")
+    log_prob = prnn.log_prob(model, params, images, labels=conditions.labels)
+    assert -float(log_prob.mean()) == pytest.approx(trained.nats, rel=1e-5)
+
+
+def test_evaluate_classifies(class_run, tmp_path, capsys):
+    workdir, trained = class_run
+    assert run_in_process(evaluate.main, f"--workdir={workdir}", "--classify", f"--json={tmp_path}/s.json") == 0
+    model, params, run = load_run(workdir)
+    dataset = open_dataset(run["config"])
+    images, conditions = dataset.examples("test")
+    prior = log_prior(dataset.examples("train").conditions.labels, 10)
+    joint = classify(model, params, images, prior, batch_size=16, mesh=make_mesh())
+    written = json.loads((tmp_path / "s.json").read_text())
+    assert written["accuracy"] == np.mean(joint.classes == conditions.labels)
+    assert written["marginal_nats"] == pytest.approx(-joint.marginal.mean())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == str(trained)
+    assert f"{written['accuracy']:.2%} of 180 images right" in lines[0]
+
+
+def test_sample_draws_a_row_of_each_class_or_one_class(class_run, tmp_path, capsys):
+    flags = (f"--workdir={class_run[0]}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz")
+    assert run_in_process(sample.main, *flags, "--num=15", f"--animation={tmp_path}/a.gif") == 0
+    assert "20 images, 2 of each of 10 classes" in capsys.readouterr().err
+    arrays = np.load(tmp_path / "s.npz")
+    assert arrays["labels"].tolist() == np.repeat(np.arange(10), 2).tolist()
+    model, params = prnn.load(class_run[0])
+    drawn = prnn.sample(model, params, jax.random.key(0), num=20, size=(8, 8), labels=arrays["labels"])
+    np.testing.assert_array_equal(arrays["images"], drawn)
+    with Image.open(tmp_path / "s.png") as sheet:
+        np.testing.assert_array_equal(sheet, make_sheet(to_rgb(arrays["images"], 17), columns=2, min_width=800))
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert animation.n_frames == 64
+    assert run_in_process(sample.main, *flags, "--num=3", "--label=7") == 0
+    assert np.load(tmp_path / "s.npz")["labels"].tolist() == [7, 7, 7]
+
+
+def test_complete_and_compress_know_the_classes(class_run, tmp_path, capsys):
+    workdir = f"--workdir={class_run[0]}"
+    assert (
+        run_in_process(
+            complete.main, workdir, "--num=2", "--completions=1", f"--npz={tmp_path}/c.npz", f"--out={tmp_path}/c.png"
+        )
+        == 0
+    )
+    assert "24 known pixels come after an unknown one in the model's order" in capsys.readouterr().err
+    arrays = np.load(tmp_path / "c.npz")
+    model, params, run = load_run(class_run[0])
+    images, conditions = open_dataset(run["config"]).examples("test")
+    chosen = np.sort(np.random.default_rng(0).choice(180, 2, replace=False))
+    np.testing.assert_array_equal(arrays["labels"], conditions.labels[chosen])
+    log_prob = prnn.log_prob(model, params, arrays["completions"][:, 0], labels=arrays["labels"])
+    np.testing.assert_allclose(arrays["log_prob"][:, 0], log_prob, rtol=1e-5)
+
+    assert run_in_process(compress.main, workdir, "--num=3", f"--out={tmp_path}/x.prnn", "--verify") == 0
+    assert f"{tmp_path}/x.given.npz" in capsys.readouterr().out
+    assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz") == 0
+    chosen = np.sort(np.random.default_rng(0).choice(180, 3, replace=False))
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["images"], images[chosen])
+    (tmp_path / "x.given.npz").unlink()
+    error = run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/y.npz")
+    assert "the model is conditional: --given must be the file of labels or context" in error
+
+
+def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_run, tmp_path):
+    workdir = class_run[0]
+    model, params, run = load_run(workdir)
+    images, conditions = open_dataset(run["config"]).examples("test")
+    np.savez(tmp_path / "labelled.npz", images=images[:5], labels=conditions.labels[:5])
+    np.savez(tmp_path / "bare.npz", images=images[:5])
+    expected = prnn.log_prob(model, params, images[:5], labels=conditions.labels[:5])
+    threes = prnn.log_prob(model, params, images[:5], labels=np.full(5, 3))
+
+    def scored(*flags):
+        assert run_in_process(score.main, f"--workdir={workdir}", *flags, f"--out={tmp_path}/s.csv") == 0
+        return [-float(line.split(",")[-2]) for line in (tmp_path / "s.csv").read_text().splitlines()[1:6]]
+
+    np.testing.assert_allclose(scored(f"--input={tmp_path}/labelled.npz"), expected, rtol=1e-5)
+    np.testing.assert_allclose(scored(f"--input={tmp_path}/bare.npz", "--label=3"), threes, rtol=1e-5)
+
+
+def test_sample_shows_what_was_given_what_was_drawn_and_the_truth(pair_run, tmp_path):
+    flags = (f"--workdir={pair_run}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz", "--num=2", "--outputs=3")
+    assert run_in_process(sample.main, *flags, "--split=validation") == 0
+    arrays = np.load(tmp_path / "s.npz")
+    images, conditions = open_dataset(load_run(pair_run)[2]["config"]).examples("validation")
+    chosen = np.sort(np.random.default_rng(0).choice(3, 2, replace=False))
+    np.testing.assert_array_equal(arrays["context"], conditions.context[chosen].repeat(3, 0))
+    model, params = prnn.load(pair_run)
+    drawn = prnn.sample(model, params, jax.random.key(0), num=6, size=(4, 6), context=arrays["context"])
+    np.testing.assert_array_equal(arrays["images"], drawn)
+    cells = []
+    for row, number in enumerate(chosen):
+        cells.append(conditions.context[number].repeat(2, 0).repeat(2, 1)[..., :1])
+        cells += [*arrays["images"][3 * row : 3 * row + 3], images[number]]
+    with Image.open(tmp_path / "s.png") as sheet:
+        np.testing.assert_array_equal(sheet, make_sheet(to_rgb(np.stack(cells), 5), columns=5, min_width=800))
+
+
+def test_images_to_draw_from_may_come_from_a_file(pair_run, tmp_path):
+    np.save(tmp_path / "given.npy", np.full((2, 3, 5, 2), 4))
+    flags = (f"--workdir={pair_run}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz", f"--input={tmp_path}/given.npy")
+    assert run_in_process(sample.main, *flags, "--outputs=2") == 0
+    assert np.load(tmp_path / "s.npz")["images"].shape == (4, 6, 10, 1)
+
+
+@pytest.mark.parametrize(
+    "main,flags,message",
+    [
+        (
+            sample.main,
+            ["--label=10"],
+            "labels must be integers [100] in [0, 10), one for each image; got values from 10 to 10",
+        ),
+        (sample.main, ["--input=digits"], "--input is for models that draw images given others"),
+        (complete.main, ["--input=bare.npz"], "the model is class-conditional: bare.npz must have labels"),
+        (
+            complete.main,
+            ["--input=labelled.npz"],
+            "labels must be integers [2] in [0, 10), one for each image; got int64 of shape (3,)",
+        ),
+        (compress.main, ["--input=bare.npz", "--out=x.prnn"], "or give --label"),
+        (score.main, ["--input=bare.npz"], "or give --label"),
+        (sample.main, ["--size=6,7"], "multiples of 2, by sizes (=(4, 8)); got 6x7 pixels"),
+    ],
+)
+def test_mistakes_with_classes_cost_one_line(class_run, tmp_path, monkeypatch, main, flags, message):
+    monkeypatch.chdir(tmp_path)
+    np.savez("bare.npz", images=np.zeros((2, 8, 8, 1), int))
+    np.savez("labelled.npz", images=np.zeros((2, 8, 8, 1), int), labels=np.zeros(3, int))
+    error = run_in_process(main, f"--workdir={class_run[0]}", *flags)
+    assert error.startswith("error: ")
+    assert message in error
+    assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    "main,flags,message",
+    [
+        (sample.main, ["--size=4,4"], "--size must not be given"),
+        (sample.main, ["--label=1", "--split=validation"], "labels must be None: the model is not class-conditional"),
+        (
+            sample.main,
+            ["--input=bare.npz"],
+            "the model draws images given others: bare.npz must be an npz file that holds them",
+        ),
+        (complete.main, ["--input=bare.npz"], "as the array `context`"),
+        (evaluate.main, ["--classify"], "--classify needs a class-conditional model"),
+    ],
+)
+def test_mistakes_with_given_images_cost_one_line(pair_run, tmp_path, monkeypatch, main, flags, message):
+    monkeypatch.chdir(tmp_path)
+    np.savez("bare.npz", images=np.zeros((2, 4, 6, 1), int))
+    error = run_in_process(main, f"--workdir={pair_run}", *flags)
+    assert error.startswith("error: ")
+    assert message in error
+    assert "\n" not in error
+
+
+def test_a_size_that_the_images_have_not_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match=r"model.sizes must end with 8, the height of the images; got \(4, 16\)"):
+        train(tiny_config("--config.model.sizes=4,16"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
