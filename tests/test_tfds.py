@@ -37,7 +37,7 @@ def store(name, data_dir, arrays):
             for number, image in enumerate(arrays[split]):
                 example = {"image": png(image)}
                 if "label" in self.info.features:
-                    example["label"] = 0
+                    example["label"] = number % 10
                 if "id" in self.info.features:
                     example["id"] = f"{split}_{number:05d}"
                 yield number, example
@@ -81,6 +81,17 @@ def test_a_set_with_ids_is_read_in_its_own_order(stored):
     np.testing.assert_array_equal(dataset.images("train"), train[:36])
     np.testing.assert_array_equal(dataset.images("validation"), train[36:])
     np.testing.assert_array_equal(dataset.images("test"), random_images(7, 32, 32, 3))
+
+
+def test_labels_come_in_the_order_of_the_images(stored):
+    dataset = Dataset(DataConfig(source="tfds:cifar10", data_dir=str(stored)), takes(256, 3, num_classes=10))
+    labels = [dataset.examples(split).conditions.labels for split in ("train", "validation", "test")]
+    np.testing.assert_array_equal(np.concatenate(labels[:2]), np.arange(40) % 10)
+    np.testing.assert_array_equal(labels[2], np.arange(7))
+    with pytest.raises(
+        InputError, match="binarized_mnist.* must have a feature label for a class-conditional model; got image"
+    ):
+        Dataset(DataConfig(source="tfds:binarized_mnist", data_dir=str(stored)), takes(2, 1, num_classes=10))
 
 
 def test_binarized_mnist_has_two_levels(stored):

@@ -149,7 +149,7 @@ def _labels(builder: Any, split: str) -> Integer[np.ndarray, " N"]:
     """The feature `label` of a split, in the order of its images."""
     import tensorflow_datasets as tfds
 
-    feature = builder.info.features.get("label")
+    feature = builder.info.features["label"] if "label" in builder.info.features else None
     if feature is None or feature.shape != () or not np.issubdtype(feature.np_dtype, np.integer):
         features = ", ".join(builder.info.features)
         raise InputError(
