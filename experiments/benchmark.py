@@ -88,7 +88,7 @@ def timed(function: Callable[[], Any]) -> tuple[float, float]:
 def compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
     """Compresses images of the run's final split, picked at random, and decodes them."""
     model, params, run = load_run(workdir)
-    dataset = command.open_dataset(run["config"], data_dir)
+    dataset = command.open_dataset(run["config"], data_dir, run.get("classes"))
     split = dataset.examples(dataset.final_split)
     images, conditions = random_subset(split, min(num, len(split.images)), seed=0)
     seconds = {}

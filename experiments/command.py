@@ -16,18 +16,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from experiments import base
-from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
-from pixel_rnn_jax.data import (
-    BINARIZATIONS,
-    SOURCES,
-    DataConfig,
-    Dataset,
-    Examples,
-    grey,
-    random_subset,
-    read_given,
-    read_input,
-)
+from pixel_rnn_jax.data import BINARIZATIONS, DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.model_config import ModelConfig
@@ -102,7 +91,7 @@ def add_drawing_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_input_flags(parser: argparse.ArgumentParser, *, seed_of: str, num: str = "all") -> None:
-    """Adds --input and what goes with it, for `open_input`."""
+    """Adds --input and what goes with it, for `inputs.open_input`."""
     parser.add_argument(
         "--input",
         metavar="PATH|SOURCE",
@@ -121,7 +110,9 @@ def add_input_flags(parser: argparse.ArgumentParser, *, seed_of: str, num: str =
 
 def add_label_flag(parser: argparse.ArgumentParser) -> None:
     """Adds --label, of class-conditional models."""
-    parser.add_argument("--label", type=int, help="class of all images; if not given, that of each image in the data")
+    parser.add_argument(
+        "--label", help="class of all images, its number or name; if not given, that of each image in the data"
+    )
 
 
 def add_split_flag(parser: argparse.ArgumentParser) -> None:
@@ -198,7 +189,7 @@ def json_file(path: str) -> Path:
     return Path(path)
 
 
-def report(score: Score, data: DataConfig, path: Path | None, **more: float) -> None:
+def report(score: Score, data: DataConfig, path: Path | None, **more: Any) -> None:
     """Prints what was scored, then the score as the last line of standard output; with a path, writes it and more as JSON."""
     if path is not None:
         write_json(path, {**dataclasses.asdict(score), "source": data.source, "treatment": data.treatment, **more})
@@ -206,100 +197,18 @@ def report(score: Score, data: DataConfig, path: Path | None, **more: float) -> 
     print(score)
 
 
-def open_dataset(config: dict, data_dir: str | None = None) -> Dataset:
+def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
     """The data that a run was trained on.
 
     Args:
       config: of the run.
       data_dir: where the data is now, if it was moved.
+      classes: names of the model's classes, if they have names.
     """
-    model = ModelConfig(**config["model"])
     data = DataConfig(**config["data"])
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
-    return Dataset(data, model)
-
-
-def open_input(
-    path: str | None,
-    args: argparse.Namespace,
-    run: dict[str, Any],
-    *,
-    default_num: int | None = None,
-    lossless: bool = False,
-) -> tuple[str, Examples]:
-    """The images that --input names, and what each of them is given.
-
-    Args:
-      path: the flag's value; None for the data of the training.
-      args: with `split`, `binarization`, `num`, `seed`, `data_dir` and `label`.
-      run: of the trained model.
-      default_num: so many of them, if there are, without --num; None for all. They are picked at random, and stay in order.
-      lossless: refuse pictures that have values which the model has not.
-
-    Returns:
-      A name for them, and the images with their conditions.
-    """
-    config = run["config"]
-    model = ModelConfig(**config["model"])
-    named = path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists())
-    if named:
-        data = dict(config["data"])
-        if path is not None:
-            data.update(source=path, binarization=args.binarization or data["binarization"])
-        wanted = model if args.label is None else dataclasses.replace(model, num_classes=0)
-        fields = {**config, "data": data, "model": dataclasses.asdict(wanted)}
-        name, examples = f"{data['source']}, {args.split}", open_dataset(fields, args.data_dir).examples(args.split)
-    else:
-        name, examples = (
-            path,
-            read_examples(path, model, grey_context=config["data"].get("context") == "grey", lossless=lossless),
-        )
-    count = len(examples.images)
-    if args.label is not None:
-        examples = examples._replace(conditions=with_label(examples.conditions, args.label, count))
-    if not count:
-        raise InputError(f"{name} must hold at least 1 image; it holds none.")
-    check_given(name, model, examples.conditions)
-    if not named:  # what comes from a source has been checked
-        check_conditions(model, examples.conditions, examples.images.shape[:3])
-    num = min(default_num or count, count) if args.num is None else args.num
-    if not 1 <= num <= count:
-        raise InputError(f"--num must be from 1 to {count}, the images in {name}; got {num}.")
-    examples = random_subset(examples, num, args.seed)
-    check_conditions(model, examples.conditions, examples.images.shape[:3])
-    return name, examples
-
-
-def read_examples(path: str, model: ModelConfig, *, grey_context: bool, lossless: bool) -> Examples:
-    """Images from files, see `read_input`, with the labels and contexts of an npz file; or in grey as their own contexts."""
-    images = read_input(path, levels=model.levels, channels=model.channels, lossless=lossless)
-    given = read_given(path) if Path(path).suffix == ".npz" else UNCONDITIONAL
-    if grey_context and model.context_channels:
-        given = given._replace(context=grey(images))
-    return Examples(images, given)
-
-
-def present(conditions: Conditions) -> dict[str, np.ndarray]:
-    """The arrays of conditions that there are, by name."""
-    return {name: np.asarray(array) for name, array in conditions._asdict().items() if array is not None}
-
-
-def with_label(conditions: Conditions, label: int, num: int) -> Conditions:
-    """The conditions, with the same class for each of `num` images."""
-    return conditions._replace(labels=np.full(num, label, np.int32))
-
-
-def check_given(name: str, model: ModelConfig, conditions: Conditions) -> None:
-    """Raises `InputError` if there is nothing where the model must be given something, and tells where it may come from."""
-    if model.num_classes and conditions.labels is None:
-        raise InputError(
-            f"the model is class-conditional: {name} must have labels (array `labels` of an npz file), or give --label."
-        )
-    if model.context_channels and conditions.context is None:
-        raise InputError(
-            f"the model draws images given others: {name} must be an npz file that holds them as the array `context`."
-        )
+    return Dataset(data, ModelConfig(**config["model"]), classes)
 
 
 def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from experiments import command
+from experiments import command, inputs
 from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.data import read_mask
 from pixel_rnn_jax.errors import InputError
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.completions < 1:
         raise InputError(f"--completions must be at least 1; got {args.completions}.")
     model, params, run = load_run(args.workdir)
-    _, (originals, conditions) = command.open_input(args.input, args, run, default_num=NUM)
+    _, (originals, conditions) = inputs.open_input(args.input, args, run, default_num=NUM)
     known = known_pixels(args, originals.shape[1:3])
     num = len(originals)
     print(f"completing {num} images, {args.completions} times each", file=sys.stderr)
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         command.write_arrays(
             args.npz,
             originals=originals,
-            **command.present(conditions),
+            **inputs.present(conditions),
             known=known,
             completions=images[:, :-1],
             log_prob_drawn=log_prob_drawn[:, :-1],

@@ -5,6 +5,7 @@ round in the same way. It is no format for archives. What a conditional model is
 it is written beside it, as x.given.npz.
 """
 
+import io
 import math
 import os
 import sys
@@ -17,7 +18,7 @@ import flax.linen as nn
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments import command
+from experiments import command, inputs
 from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.codec import BATCH_SIZE, compress, cut_conditions, decompress, seconds_to_code
 from pixel_rnn_jax.conditions import Conditions
@@ -43,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_json_flag(parser)
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
-    _, (images, conditions) = command.open_input(args.input, args, run, lossless=True)
+    _, (images, conditions) = inputs.open_input(args.input, args, run, lossless=True)
     options = {"batch_size": args.batch_size, "tile": args.tile}
-    estimate = seconds_to_code(model, params, images.shape[:3], **options)
+    estimate = seconds_to_code(model, params, images.shape[:3], conditions, **options)
     shape = "x".join(map(str, images.shape[1:]))
     print(
         f"compressing {len(images)} images of {shape}: about {readable(estimate)}{', twice,' * args.verify} once compiled",
@@ -57,17 +58,27 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     if args.verify:
         verify(model, params, blob, images, conditions)
-    write_whole(args.out, blob)
-    given = command.present(conditions)
+    given = in_a_file(conditions)
     if given:
-        command.write_arrays(given_beside(args.out), **given)
+        write_whole(given_beside(args.out), given)
+    write_whole(args.out, blob)
     sizes = compare(model, params, images, conditions, blob)
+    if given:
+        sizes["what the images were given"] = len(given)
     print_sizes(sizes, images)
     if args.json:
         command.write_json(
             args.json, {"num_images": len(images), "shape": images.shape[1:], "seconds": seconds, "bytes": sizes}
         )
     print(f"{args.out}{' (decoded and compared)' * args.verify}{f' and {given_beside(args.out)}' if given else ''}")
+
+
+def in_a_file(conditions: Conditions) -> bytes:
+    """The bytes of an npz file of what images were given; none, if they were given nothing."""
+    arrays, file = inputs.present(conditions), io.BytesIO()
+    if arrays:
+        np.savez_compressed(file, **arrays)
+    return file.getvalue()
 
 
 def given_beside(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """Scores a trained model on a whole split:  python -m experiments.evaluate --workdir=runs/digits --split=test
 
-A class-conditional model is told each image's true class; with --classify it also tells the class, by Bayes' rule.
+A class-conditional model is told each image's true class; with --classify it also tells the class, by Bayes' rule. Of a
+Multi-Scale PixelRNN, the two terms log p(x_s) and log p(x | x_s) are told, too.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.classify import classify, log_prior
 from pixel_rnn_jax.data import Dataset, Examples
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluate import evaluate
+from pixel_rnn_jax.evaluate import evaluate, log_probs_by_size
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.sharding import check_batch_size, make_mesh
 
@@ -31,15 +32,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, params, run = load_run(args.workdir)
     if args.classify and not model.config.num_classes:
         raise InputError("--classify needs a class-conditional model; this one has num_classes=0.")
-    dataset = command.open_dataset(run["config"], args.data_dir)
+    dataset = command.open_dataset(run["config"], args.data_dir, run.get("classes"))
     examples = dataset.examples(args.split)
     batch_size = run["config"]["batch_size"] if args.batch_size is None else args.batch_size
     mesh = make_mesh()
     check_batch_size(batch_size, mesh)
     options = {"batch_size": batch_size, "mesh": mesh, "num_threads": dataset.config.num_threads}
-    classification = classified(model, params, dataset, examples, **options) if args.classify else {}
+    more = classified(model, params, dataset, examples, **options) if args.classify else {}
+    if model.config.sizes:
+        more["nats_by_size"] = by_size(model, params, examples, **options)
     score = evaluate(model, params, args.split, *examples, **options)
-    command.report(score, dataset.config, args.json, **classification)
+    command.report(score, dataset.config, args.json, **more)
+
+
+def by_size(model: nn.Module, params: Any, examples: Examples, **options: Any) -> dict[int, float]:
+    """The mean nats that each size costs, given the smaller ones; printed, and returned by size."""
+    nats = -log_probs_by_size(model, params, *examples, **options).mean(0, dtype=np.float64)
+    terms = dict(zip(model.config.sizes, nats.tolist(), strict=True))
+    print("nats by size, each given the one before:", ", ".join(f"{size}: {value:.2f}" for size, value in terms.items()))
+    return terms
 
 
 def classified(model: nn.Module, params: Any, dataset: Dataset, examples: Examples, **options: Any) -> dict[str, float]:

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import UInt8
 
-from experiments import command
+from experiments import command, inputs
 from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
-from pixel_rnn_jax.data import SOURCES, read_input
 from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.generate import generate
 from pixel_rnn_jax.model_config import ModelConfig
@@ -36,6 +35,7 @@ class Plan(NamedTuple):
     Attributes:
       size: height and width.
       conditions: of each image.
+      num: number of images.
       columns: of the sheet, images in a row; where images are given, those that are drawn.
       truth: the true image of each row, where images are given and it is known.
     """
@@ -51,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Draws images, and writes them as a sheet."""
     parser = command.make_parser("sample", __doc__)
     parser.add_argument(
-        "--num", type=int, help=f"number of images, {NUM} if not given; of given images, {NUM_GIVEN} if not given"
+        "--num",
+        type=int,
+        help=f"number of images, about {NUM} if not given; of given images, {NUM_GIVEN} if there are as many",
     )
     command.add_label_flag(parser)
     parser.add_argument("--input", metavar="PATH|SOURCE", help="images to draw others from, for a model that is given images")
@@ -71,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=command.output_file(".npz"),
         help="also write the images to this file, as the array `images`, and what they were given as `labels`, `context`",
     )
+    parser.set_defaults(binarization=None)  # that of the training
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
     config = model.config
@@ -90,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         mesh=make_mesh(),
     ).images
     if args.npz:
-        command.write_arrays(args.npz, images=images, **command.present(plan.conditions))
+        command.write_arrays(args.npz, images=images, **inputs.present(plan.conditions))
     rgb, known, columns = lay_out(images, plan, config)
     save_sheet(args.out, rgb, columns=columns)
     if args.animation:
@@ -103,41 +106,28 @@ def plan_freely(args: argparse.Namespace, config: ModelConfig, run: dict[str, An
     if args.input is not None:
         raise InputError("--input is for models that draw images given others; this one is not.")
     size = args.size or tuple(run["image_shape"][:2])
-    num = NUM if args.num is None else args.num
-    for name, value in (("--num", num), ("height", size[0]), ("width", size[1])):
+    classes = config.num_classes if args.label is None else 0
+    num = args.num or max(NUM // (classes or 1), 1) * (classes or 1)
+    for name, value in (("--num", num if args.num is None else args.num), ("height", size[0]), ("width", size[1])):
         check_integer(name, value, 1)
-    columns = math.ceil(math.sqrt(num))
-    if args.label is not None:
-        return Plan(size, command.with_label(UNCONDITIONAL, args.label, num), num, columns)
-    if not config.num_classes:
-        return Plan(size, UNCONDITIONAL, num, columns)
-    columns = math.ceil(num / config.num_classes)
-    if columns * config.num_classes != num:
-        num = columns * config.num_classes
-        print(f"note: {num} images, {columns} of each of {config.num_classes} classes", file=sys.stderr)
-    return Plan(size, Conditions(labels=every_class(config.num_classes, columns)), num, columns)
-
-
-def every_class(num_classes: int, columns: int) -> Integer[np.ndarray, " num"]:
-    """Labels of a sheet with a row for each class."""
-    return np.repeat(np.arange(num_classes, dtype=np.int32), columns)
+    if not classes:
+        label = inputs.label_number(args.label, config, run)
+        return Plan(size, inputs.labelled(UNCONDITIONAL, label, num), num, math.ceil(math.sqrt(num)))
+    if num % classes:
+        raise InputError(f"--num must be a multiple of {classes}, the number of classes, or --label be given; got {num}.")
+    columns = num // classes
+    return Plan(size, Conditions(labels=np.repeat(np.arange(classes, dtype=np.int32), columns)), num, columns)
 
 
 def plan_from_images(args: argparse.Namespace, config: ModelConfig, run: dict[str, Any]) -> Plan:
     """What a model draws that is given images: --outputs of each."""
     if args.size is not None:
         raise InputError("--size must not be given: the images that are given have one.")
-    args.binarization, truth = None, None
-    if args.input is None or args.input.partition(":")[0] in SOURCES or Path(args.input).suffix == ".npz":
-        _, (truth, conditions) = command.open_input(args.input, args, run, default_num=NUM_GIVEN)
-        size = truth.shape[1:3]
-    else:
-        given = read_input(args.input, levels=config.context_levels, channels=config.context_channels)
-        given = given[: args.num] if args.num else given
-        conditions = Conditions(given, None if args.label is None else np.full(len(given), args.label, np.int32))
-        size = (given.shape[1] * config.context_scale, given.shape[2] * config.context_scale)
+    conditions, truth = inputs.open_contexts(args, run, default_num=NUM_GIVEN)
     conditions = jax.tree.map(lambda array: np.repeat(array, args.outputs, 0), conditions)
-    return Plan(size, conditions, len(conditions.context), args.outputs, truth)
+    num, height, width, _ = conditions.context.shape
+    size = (height * config.context_scale, width * config.context_scale)
+    return Plan(size, conditions, num, args.outputs, truth)
 
 
 def lay_out(

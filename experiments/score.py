@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from experiments import command
+from experiments import command, inputs
 from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.evaluate import log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     batch_size = args.batch_size or run["config"]["batch_size"]
     mesh = make_mesh()
     check_batch_size(batch_size, mesh)
-    sets = [command.open_input(path, args, run) for path in ([args.input, args.against] if args.against else [args.input])]
+    sets = [inputs.open_input(path, args, run) for path in ([args.input, args.against] if args.against else [args.input])]
 
     rows, scores = [], {}
     for number, (name, (images, conditions)) in enumerate(sets):

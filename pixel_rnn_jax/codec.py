@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float32, UInt8
 from tqdm import tqdm
 
-from pixel_rnn_jax.conditions import Conditions, blank_conditions, check_conditions
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
 from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.fingerprint import fingerprint, this_platform
 from pixel_rnn_jax.images import Images, check_images
@@ -73,7 +73,7 @@ def compress(
     check_conditions(config, conditions, images.shape[:3])
     images, conditions = np.asarray(images).astype(np.uint8), _plain(config, conditions)
     header = dataclasses.replace(
-        _plan(model, params, images.shape[:3], batch_size, tile),
+        _plan(model, params, images.shape[:3], conditions, batch_size, tile),
         model_hash=fingerprint(model, params),
         conditions_checksum=_checksum(conditions),
         images_checksum=checksum(images.tobytes()),
@@ -118,7 +118,7 @@ def decompress(
     conditions = _plain(model.config, conditions)
     if header.conditions_checksum != _checksum(conditions):
         raise InputError("context and labels must be those that the file was compressed with; they are others.")
-    _check_memory(header, model, params)
+    _check_memory(header, model, params, conditions)
     there = f"it was compressed on [{header.platform}], this is [{this_platform()}]"
     if header.platform != this_platform():
         warnings.warn(f"the file may not decode here: {there}.", stacklevel=2)
@@ -150,6 +150,7 @@ def seconds_to_code(
     model: nn.Module,
     params: Any,
     shape: tuple[int, int, int],
+    conditions: Conditions = UNCONDITIONAL,
     *,
     batch_size: int = BATCH_SIZE,
     tile: Sequence[int] | None = None,
@@ -160,19 +161,18 @@ def seconds_to_code(
       model: a `PixelRNN`.
       params: its parameters.
       shape: number, height and width of the images.
+      conditions: what they are given.
       batch_size: as for `compress`.
       tile: as for `compress`.
     """
-    header = _plan(model, params, shape, batch_size, tile)
-    size = header.batch_size
-    encoder, values, place = constriction.stream.queue.RangeEncoder(), np.zeros(size, np.uint8), _place(0, 0, 0)
-    tiles = np.zeros((size, header.tile_height, header.tile_width, header.channels), np.uint8)
-    seconds = 0.0
+    header = _plan(model, params, shape, conditions, batch_size, tile)
+    encoder, place, seconds = constriction.stream.queue.RangeEncoder(), _place(0, 0, 0), 0.0
+    tiles, size, given = next(_batches(header, model.config, _plain(model.config, conditions)))
+    values = np.zeros(size, np.uint8)
     for stage in stages(model.config):
         network, weights = stage.network, stage.params(params)
         height, width = header.tile_height // stage.stride, header.tile_width // stage.stride
-        given = stage.conditions(tiles, blank_conditions(model.config, tiles.shape[:3]))
-        memory = _start(network, weights, (size, height, width), given)
+        memory = _start(network, weights, (size, height, width), stage.conditions(tiles, given))
 
         def visit_one(memory, network=network, weights=weights):
             memory, probabilities = _visit(network, weights, memory, *place)
@@ -206,7 +206,14 @@ def cut_conditions(header: Header, config: ModelConfig, conditions: Conditions) 
     return Conditions(context, None if labels is None else np.repeat(labels, tiles_of_one))
 
 
-def _plan(model: nn.Module, params: Any, shape: tuple[int, int, int], batch_size: int, tile: Sequence[int] | None) -> Header:
+def _plan(
+    model: nn.Module,
+    params: Any,
+    shape: tuple[int, int, int],
+    conditions: Conditions,
+    batch_size: int,
+    tile: Sequence[int] | None,
+) -> Header:
     """How images are cut into tiles and batches, as a header that lacks its hashes; checked."""
     num, height, width = shape
     if tile is not None:
@@ -224,17 +231,24 @@ def _plan(model: nn.Module, params: Any, shape: tuple[int, int, int], batch_size
     header = Header(*sizes, 1, tile_height, tile_width, **hashes, platform="")
     header = dataclasses.replace(header, batch_size=max(1, min(batch_size, header.num_tiles)))
     header.check()
-    _check_memory(header, model, params)
+    _check_memory(header, model, params, conditions)
     return header
 
 
-def _check_memory(header: Header, model: nn.Module, params: Any) -> None:
+def _check_memory(header: Header, model: nn.Module, params: Any, conditions: Conditions) -> None:
     """Raises `InputError` if a batch's memory, at the largest size, would be too large."""
-    size = (header.batch_size, header.tile_height, header.tile_width)
+    size, scale = (header.batch_size, header.tile_height, header.tile_width), model.config.context_scale
     stage = stages(model.config)[-1]
-    given = blank_conditions(stage.config, size)
-    memory = jax.eval_shape(functools.partial(start, stage.network, shape=size, conditions=given), stage.params(params))
-    arrays = jax.tree.leaves(memory)
+    tiles = jax.ShapeDtypeStruct((*size, header.channels), np.uint8)
+    sides = {4: (header.tile_height // scale, header.tile_width // scale), 1: ()}  # of a context, and of labels
+    given = jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct((size[0], *sides[array.ndim], *array.shape[3:]), array.dtype), conditions
+    )
+
+    def begin(params, tiles, given):
+        return start(stage.network, stage.params(params), size, stage.conditions(tiles, given))
+
+    arrays = jax.tree.leaves(jax.eval_shape(begin, params, tiles, given))
     needed = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
     if needed > MAX_MEMORY:
         raise InputError(

@@ -86,6 +86,8 @@ def _check_context_image(config: ModelConfig, context: Any, shape: tuple[int, in
     expected = (batch, height // config.context_scale, width // config.context_scale, config.context_channels)
     if context is None:
         raise InputError(f"context must be images of shape {expected}: the model draws images given others, and got none.")
+    if not hasattr(context, "ndim"):
+        raise InputError(f"context must be images of shape {expected}; got {type(context).__name__}.")
     try:
         check_shape(context, channels=config.context_channels)
         if not jnp.issubdtype(context.dtype, jnp.floating):  # as for images: derivatives by the input

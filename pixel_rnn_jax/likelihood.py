@@ -26,10 +26,17 @@ def log_prob_from_logits(
     Returns:
       [B], natural logarithms of the images' probabilities.
     """
+    return jnp.sum(log_probs_from_logits(logits, images), (1, 2, 3))
+
+
+def log_probs_from_logits(
+    logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
+) -> Float32[Array, "B H W C"]:
+    """log p(x_i | x_<i) of each sub-pixel, in nats; see `log_prob_from_logits`."""
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
     # Selected by comparison and not by index: a gather's gradient is a scatter, which is slow on every backend.
     selected = jnp.arange(logits.shape[-1]) == jnp.asarray(images)[..., None]
-    return jnp.sum(jnp.where(selected, log_probs, 0), (1, 2, 3, 4))
+    return jnp.sum(jnp.where(selected, log_probs, 0), -1)
 
 
 def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None) -> Float32[Array, " B"]:

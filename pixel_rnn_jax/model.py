@@ -67,7 +67,7 @@ class PixelRNN(nn.Module):
           train: drop hidden features, with the random key "dropout".
           context: images [B, H / context_scale, W / context_scale, context_channels]; or, without `context_channels`, any map
             [B, H, W, F] of floats. Parameters that are made (`init`) with such a map need one ever after.
-          labels: integers [B] in [0, num_classes).
+          labels: integers [B] in [0, num_classes). While traced they are not checked: one out of range then is no class.
 
         Returns:
           [B, H, W, C, levels], float32; log-softmax over the last axis gives log p(x_i | x_<i).
@@ -135,7 +135,8 @@ class PixelRNN(nn.Module):
             return
         names = traverse_util.flatten_dict(self.variables["params"]["layers"])
         widths = [value.shape[-2] for path, value in names.items() if any(part in CONTEXT_LAYERS for part in path)]
-        expected, width = (widths or [0])[0], sum(one.shape[-1] for one in maps)
+        of_classes = self.config.num_classes
+        expected, width = (widths or [of_classes])[0] - of_classes, sum(one.shape[-1] for one in maps) - of_classes
         if expected != width:
             rule = f"a map of {expected} features, as" if expected else "None, since"
             got = f"one of {width}" if width else "none"

@@ -21,7 +21,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float32, Integer
 
 from pixel_rnn_jax.conditions import Conditions, check_conditions
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import Images, check_images
+from pixel_rnn_jax.likelihood import log_probs_from_logits
 from pixel_rnn_jax.model import PixelRNN
 from pixel_rnn_jax.model_config import ModelConfig
 
@@ -82,6 +84,8 @@ class MultiScalePixelRNN(nn.Module):
 
     def setup(self):
         """Makes the submodules."""
+        if not self.config.sizes:
+            raise InputError("a MultiScalePixelRNN must have sizes, such as (8, 32); with none, make a PixelRNN.")
         for stage in stages(self.config):
             setattr(self, stage.name, stage.network)
 
@@ -123,12 +127,27 @@ def stages(config: ModelConfig) -> tuple[Stage, ...]:
     return tuple(of_stages)
 
 
-def pixel_order(config: ModelConfig, height: int, width: int) -> Integer[np.ndarray, "H W"]:
-    """In which order a model draws the pixels of an image: the rank of each."""
+def stage_of_pixels(config: ModelConfig, height: int, width: int) -> Integer[np.ndarray, "H W"]:
+    """The number of the stage that draws each pixel of an image."""
     stage_of = np.zeros((height, width), int)
     for number, stage in reversed(list(enumerate(stages(config)))):
         stage_of[:: stage.stride, :: stage.stride] = number
-    return np.argsort(np.argsort(stage_of, axis=None, kind="stable")).reshape(height, width)
+    return stage_of
+
+
+def pixel_order(config: ModelConfig, height: int, width: int) -> Integer[np.ndarray, "H W"]:
+    """In which order a model draws the pixels of an image: the rank of each."""
+    in_order = np.argsort(stage_of_pixels(config, height, width), axis=None, kind="stable")
+    return np.argsort(in_order).reshape(height, width)
+
+
+def log_prob_by_size(
+    model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None
+) -> Float32[Array, "B sizes"]:
+    """The terms of `log_prob`, smallest size first: log p(x_s), log p(x | x_s); arguments as there."""
+    logits = model.apply({"params": params}, images, context=context, labels=labels)
+    of_stage = stage_of_pixels(model.config, *images.shape[1:3])[..., None, None] == np.arange(len(stages(model.config)))
+    return jnp.sum(jnp.where(of_stage, log_probs_from_logits(logits, images)[..., None], 0), (1, 2, 3))
 
 
 def spread(logits: Float32[Array, "B h w C levels"], factor: int) -> Float32[Array, "B H W C levels"]:

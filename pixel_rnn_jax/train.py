@@ -166,6 +166,11 @@ def start_or_resume(setup: Setup, checkpoints: Checkpoints, *, allow_config_chan
             f"{checkpoints.directory.parent} holds a run of another configuration ({'; '.join(changes)})."
             " Use another work directory, or --allow_config_change to go on from its last checkpoint."
         )
+    classes = run.get("classes")
+    if classes != (setup.data.classes and list(setup.data.classes)):
+        raise InputError(
+            f"the classes of the data must be those that the run was started with, {classes}; got {setup.data.classes}."
+        )
     saved_model = restore_model(run)
     if abstract_params(saved_model) != abstract_params(setup.model):
         raise InputError(f"{checkpoints.path(step)} holds another model, {saved_model.config}; it cannot go on as this one.")
@@ -236,6 +241,7 @@ def describe_run(setup: Setup, record: Record) -> dict[str, Any]:
     return {
         "config": setup.config.to_dict(),
         "image_shape": setup.data.image_shape,
+        "classes": setup.data.classes,
         "record": dataclasses.asdict(record),
     }
 

@@ -1,5 +1,6 @@
 """The command lines with models that are given something: classes, or other images."""
 
+import argparse
 import json
 
 import jax
@@ -9,7 +10,7 @@ from conftest import run_in_process, tiny_config
 from PIL import Image
 
 import pixel_rnn_jax as prnn
-from experiments import complete, compress, decompress, evaluate, sample, score
+from experiments import command, complete, compress, decompress, evaluate, inputs, sample, score
 from experiments.command import open_dataset
 from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.classify import classify, log_prior
@@ -62,12 +63,13 @@ def test_evaluate_classifies(class_run, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == str(trained)
     assert f"{written['accuracy']:.2%} of 180 images right" in lines[0]
+    assert list(written["nats_by_size"]) == ["4", "8"]
+    assert sum(written["nats_by_size"].values()) == pytest.approx(trained.nats, rel=1e-5)
 
 
-def test_sample_draws_a_row_of_each_class_or_one_class(class_run, tmp_path, capsys):
+def test_sample_draws_a_row_of_each_class_or_one_class(class_run, tmp_path):
     flags = (f"--workdir={class_run[0]}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz")
-    assert run_in_process(sample.main, *flags, "--num=15", f"--animation={tmp_path}/a.gif") == 0
-    assert "20 images, 2 of each of 10 classes" in capsys.readouterr().err
+    assert run_in_process(sample.main, *flags, "--num=20", f"--animation={tmp_path}/a.gif") == 0
     arrays = np.load(tmp_path / "s.npz")
     assert arrays["labels"].tolist() == np.repeat(np.arange(10), 2).tolist()
     model, params = prnn.load(class_run[0])
@@ -99,7 +101,10 @@ def test_complete_and_compress_know_the_classes(class_run, tmp_path, capsys):
     np.testing.assert_allclose(arrays["log_prob"][:, 0], log_prob, rtol=1e-5)
 
     assert run_in_process(compress.main, workdir, "--num=3", f"--out={tmp_path}/x.prnn", "--verify") == 0
-    assert f"{tmp_path}/x.given.npz" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{tmp_path}/x.given.npz" in printed
+    size = (tmp_path / "x.given.npz").stat().st_size
+    assert f"what the images were given {size:,}" in " ".join(printed.split())
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz") == 0
     chosen = np.sort(np.random.default_rng(0).choice(180, 3, replace=False))
     np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["images"], images[chosen])
@@ -144,22 +149,31 @@ def test_sample_shows_what_was_given_what_was_drawn_and_the_truth(pair_run, tmp_
 
 
 def test_images_to_draw_from_may_come_from_a_file(pair_run, tmp_path):
-    np.save(tmp_path / "given.npy", np.full((2, 3, 5, 2), 4))
-    flags = (f"--workdir={pair_run}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz", f"--input={tmp_path}/given.npy")
-    assert run_in_process(sample.main, *flags, "--outputs=2") == 0
-    assert np.load(tmp_path / "s.npz")["images"].shape == (4, 6, 10, 1)
+    given = np.arange(3 * 2 * 3 * 2).reshape(3, 2, 3, 2) % 5
+    np.save(tmp_path / "given.npy", given)
+    np.savez(tmp_path / "given.npz", context=given)
+    flags = (f"--workdir={pair_run}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz", "--outputs=2", "--num=2")
+    for name in ("given.npy", "given.npz"):
+        assert run_in_process(sample.main, *flags, f"--input={tmp_path}/{name}") == 0
+        arrays = np.load(tmp_path / "s.npz")
+        assert arrays["images"].shape == (4, 4, 6, 1)
+        chosen = np.sort(np.random.default_rng(0).choice(3, 2, replace=False))
+        np.testing.assert_array_equal(arrays["context"], given[chosen].repeat(2, 0))
 
 
 @pytest.mark.parametrize(
     "main,flags,message",
     [
-        (
-            sample.main,
-            ["--label=10"],
-            "labels must be integers [100] in [0, 10), one for each image; got values from 10 to 10",
-        ),
+        (sample.main, ["--label=10"], "--label must be a number in [0, 10); got '10'"),
+        (sample.main, ["--label=-1"], "--label must be a number in [0, 10); got '-1'"),
+        (sample.main, ["--num=25"], "--num must be a multiple of 10, the number of classes, or --label be given; got 25"),
+        (sample.main, ["--num=0"], "--num must be an integer of at least 1; got 0"),
         (sample.main, ["--input=digits"], "--input is for models that draw images given others"),
-        (complete.main, ["--input=bare.npz"], "the model is class-conditional: bare.npz must have labels"),
+        (
+            complete.main,
+            ["--input=bare.npz"],
+            "the model is class-conditional: bare.npz must be an npz file that holds the classes",
+        ),
         (
             complete.main,
             ["--input=labelled.npz"],
@@ -184,19 +198,26 @@ def test_mistakes_with_classes_cost_one_line(class_run, tmp_path, monkeypatch, m
     "main,flags,message",
     [
         (sample.main, ["--size=4,4"], "--size must not be given"),
-        (sample.main, ["--label=1", "--split=validation"], "labels must be None: the model is not class-conditional"),
+        (
+            sample.main,
+            ["--label=1", "--split=validation"],
+            "--label is for class-conditional models; this one has no classes. Got '1'",
+        ),
         (
             sample.main,
             ["--input=bare.npz"],
             "the model draws images given others: bare.npz must be an npz file that holds them",
         ),
         (complete.main, ["--input=bare.npz"], "as the array `context`"),
+        (sample.main, ["--input=given.npy", "--num=-3"], "--num must be from 1 to 2, the images in given.npy; got -3"),
+        (sample.main, ["--input=given.npy", "--num=3"], "--num must be from 1 to 2, the images in given.npy; got 3"),
         (evaluate.main, ["--classify"], "--classify needs a class-conditional model"),
     ],
 )
 def test_mistakes_with_given_images_cost_one_line(pair_run, tmp_path, monkeypatch, main, flags, message):
     monkeypatch.chdir(tmp_path)
     np.savez("bare.npz", images=np.zeros((2, 4, 6, 1), int))
+    np.save("given.npy", np.zeros((2, 2, 3, 2), int))
     error = run_in_process(main, f"--workdir={pair_run}", *flags)
     assert error.startswith("error: ")
     assert message in error
@@ -207,3 +228,48 @@ def test_a_size_that_the_images_have_not_is_refused_before_training(tmp_path):
     with pytest.raises(ValueError, match=r"model.sizes must end with 8, the height of the images; got \(4, 16\)"):
         train(tiny_config("--config.model.sizes=4,16"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_classes_keep_their_names(tmp_path, monkeypatch):
+    """Whatever classes another folder has, and in whatever order."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for folder, names in (("three", ("cat", "dog", "owl")), ("two", ("cat", "owl")), ("other", ("cat", "yak"))):
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True)
+            for number in range(9):
+                Image.fromarray(rng.integers(0, 256, (2, 2)).astype(np.uint8)).save(f"{folder}/{name}/{number}.png")
+    fields = ("model.levels=256", "model.num_classes=3", "num_steps=1", "eval_every=1", "data.source=folder:three")
+    train(tiny_config(*(f"--config.{field}" for field in fields)), "run")
+    run = load_run("run")[2]
+    assert run["classes"] == ["cat", "dog", "owl"]
+    args = argparse.Namespace(label=None, binarization=None, split="train", num=None, seed=0, data_dir=None)
+    _, (images, conditions) = inputs.open_input("folder:two", args, run)
+    owls = {np.asarray(Image.open(path)).tobytes() for path in (tmp_path / "two" / "owl").iterdir()}
+    assert {label for image, label in zip(images, conditions.labels, strict=True) if image.tobytes() in owls} == {2}
+    assert set(conditions.labels) == {0, 2}
+    error = run_in_process(score.main, "--workdir=run", "--input=folder:other", "--split=train")
+    assert "the classes must be among the model's, cat, dog, owl; got yak" in error
+    assert "or one of cat, dog, owl; got 'yak'" in run_in_process(sample.main, "--workdir=run", "--label=yak")
+    assert run_in_process(sample.main, "--workdir=run", "--label=owl", "--num=2", "--npz=s.npz") == 0
+    assert np.load("s.npz")["labels"].tolist() == [2, 2]
+    (tmp_path / "three" / "owl").rename("three/bat")
+    with pytest.raises(ValueError, match="the classes of the data must be those that the run was started with"):
+        train(tiny_config(*(f"--config.{field}" for field in fields)), "run")
+
+
+@pytest.mark.slow
+def test_what_the_digits_reach(tmp_path):
+    """Fewer steps than the shipped configurations take."""
+
+    def scored(name):
+        flags = ("--config.num_steps=150", "--config.eval_every=50")
+        return train(command.read_config(name, flags), tmp_path / name).bits_per_dim
+
+    plain, classes, sizes = map(scored, ("digits_diagonal_bilstm", "digits_class_conditional", "digits_multiscale"))
+    assert plain < 1.9
+    assert classes < plain - 0.05
+    assert sizes < plain + 0.15
+    flags = (f"--workdir={tmp_path}/digits_class_conditional", "--classify", f"--json={tmp_path}/s.json")
+    assert run_in_process(evaluate.main, *flags) == 0
+    assert json.loads((tmp_path / "s.json").read_text())["accuracy"] > 0.9

@@ -43,6 +43,20 @@ def test_a_label_is_a_map_that_is_the_same_everywhere(layer):
         np.testing.assert_allclose(image_logits, twin.logits(image, params, model.config, given), atol=1e-5)
 
 
+@pytest.mark.parametrize("scale,levels", [(1, 4), (2, 256), (3, 9)])
+def test_the_map_of_a_class_and_an_image_equals_the_twins(scale, levels):
+    fields = {"context_channels": 2, "context_scale": scale, "context_levels": levels, "num_classes": 3}
+    model, params = make_model("row_lstm", **fields, context_features=4)
+    rng = np.random.default_rng(0)
+    given, labels = rng.integers(0, levels, (2, 3, 4, 2)), np.array([2, 0])
+    shape = (2, 3 * scale, 4 * scale)
+    maps = model.apply({"params": params}, shape, Conditions(given, labels), method="context_map")
+    for one, image, label in zip(maps, given, labels, strict=True):
+        expected = twin.context_map(image, params, model.config, shape[1:], label)
+        np.testing.assert_allclose(one, expected, atol=1e-5)
+        assert np.mean(expected[..., 3:] > 0) > 0.1, "not all ReLUs are closed"
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_one_layer_sees_the_map_at_its_own_pixel_and_before_and_no_future_pixel(layer):
     images = np.random.default_rng(1).integers(0, 4, (1, 3, 4, 2)).astype(np.float32)
@@ -86,19 +100,23 @@ def test_the_network_sees_what_it_says(scale, depth):
     np.testing.assert_array_equal(np.asarray(rows) != 0, field)
 
 
-def test_given_images_are_seen_ahead_of_the_pixels_and_pixels_are_not():
-    model, params = make_model("diagonal_bilstm", channels=3, levels=4, context_channels=1, depth=1, features=8)
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("scale,depth,reach", [(1, 2, 3), (2, 1, 2), (4, 0, 1)])
+def test_given_images_are_seen_ahead_as_far_as_their_network_says(layer, scale, depth, reach):
+    """The first pixel sees what its own place in the map shows, no more and no less; and no pixel sees a future pixel."""
+    fields = {"context_channels": 1, "context_scale": scale, "context_depth": depth}
+    model, params = make_model(layer, channels=3, levels=4, depth=1, features=8, **fields)
     params["context_network"] = jax.tree.map(np.abs, params["context_network"])  # no ReLU of it is closed
-    image, given = jnp.ones((3, 4, 3)), jnp.full((3, 4, 1), 250.0)
+    image, given = jnp.ones((4, 4 * scale, 3)), jnp.full((4 // scale, 4, 1), 250.0)
 
     def logits(image, given):
         return model.apply({"params": params}, image[None], context=given[None])[0, ..., 1]
 
     by_image, by_given = jax.jit(jax.jacrev(logits, (0, 1)))(image, given)
-    assert not np.any(np.triu(np.asarray(by_image).reshape(36, 36)))
-    seen = np.any(np.asarray(by_given).reshape(12, 3, 12), 1).reshape(3, 4, 3, 4)
-    ahead = [(i, j, y, x) for i, j, y, x in np.ndindex(3, 4, 3, 4) if max(abs(y - i), abs(x - j)) <= 2]
-    assert all(seen[place] for place in ahead), "5x5 pixels, of which half come after the one that is drawn"
+    assert not np.any(np.triu(np.asarray(by_image).reshape(image.size, image.size)))
+    expected = np.zeros(given.shape, bool)
+    expected[:reach, :reach] = True
+    np.testing.assert_array_equal(np.any(by_given[0, 0], 0), expected)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -149,6 +167,8 @@ HALF = {"context_channels": 1, "context_levels": 4, "context_scale": 2}
             {"context": np.zeros((2, 4, 6, 3))},
             "context must be None, since the parameters were made with none; got one of 3",
         ),
+        (CLASSES, {"labels": np.array([0, 1]), "context": np.zeros((2, 4, 6, 4))}, "context must be None, .* got one of 4"),
+        (HALF, {"context": [[[[0]]]]}, r"context must be images of shape \(2, 2, 3, 1\); got list"),
         ({"sizes": (2, 8)}, {}, r"multiples of 4, by sizes \(=\(2, 8\)\); got 4x6 pixels"),
         ({"sizes": (2, 4)}, {"context": np.zeros((2, 4, 6, 3))}, "context must be None: a model of several sizes"),
         ({"sizes": (2, 4), **CLASSES}, {}, "the model is class-conditional, and got none"),
@@ -171,6 +191,7 @@ def test_parameters_of_a_map_need_one():
     model, params, context = with_map("row_lstm", IMAGES, 3)
     with pytest.raises(ValueError, match="a map of 3 features, as the parameters were made with 3; got none"):
         prnn.log_prob(model, params, IMAGES)
+    assert prnn.compress(model, params, IMAGES, context=context)
     with pytest.raises(ValueError, match="got one of 2"):
         prnn.log_prob(model, params, IMAGES, context=context[..., :2])
 
@@ -198,6 +219,8 @@ def test_bad_fields_are_refused(fields, message):
 def test_a_model_of_one_size_refuses_sizes():
     config = prnn.ModelConfig(layer="row_lstm", levels=2, channels=1, sizes=[2, 4])
     assert hash(config)
+    with pytest.raises(ValueError, match="a MultiScalePixelRNN must have sizes"):
+        prnn.MultiScalePixelRNN(make_model("row_lstm")[0].config).init(jax.random.key(0), IMAGES)
     with pytest.raises(ValueError, match=r"with sizes \(=\(2, 4\)\), make a MultiScalePixelRNN"):
         prnn.PixelRNN(config).init(jax.random.key(0), IMAGES)
 

@@ -99,7 +99,7 @@ PAIRED = {"context_channels": 2, "context_scale": 2}
         ({"train_labels": np.zeros((20, 1), int)}, {"num_classes": 2}, r"train_labels must be integers \[N\]; got int64 of"),
         ({"train_labels": np.zeros(20)}, {"num_classes": 2}, "got float64"),
         ({"test": random_images(2, 4, 6, 3)}, {"num_classes": 3}, "must hold an array named test_labels"),
-        ({"test": random_images(2, 4, 6, 3)}, PAIRED, "must hold test_context"),
+        ({"test": random_images(2, 4, 6, 3)}, PAIRED, "has no test_context"),
         (
             {"train_context": random_images(20, 4, 6, 2)},
             PAIRED,
@@ -117,9 +117,11 @@ def test_sources_without_what_is_asked_for_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", random_images(20, 4, 6, 3))
     with pytest.raises(InputError, match="has no labels; a class-conditional model"):
         Dataset(DataConfig(source=f"npy:{tmp_path}/x.npy"), takes(256, 3, num_classes=3))
-    with pytest.raises(InputError, match="must hold train_context, .* for a model with context_channels"):
+    with pytest.raises(InputError, match="must come from an npz file.*; digits has no train_context, validation_context"):
         Dataset(DataConfig(source="digits"), takes(17, 1, context_channels=1))
     with pytest.raises(InputError, match="model.channels must be 3 with data.context 'grey'; got 1"):
         Dataset(DataConfig(source="digits", context="grey"), takes(17, 1, context_channels=1))
+    with pytest.raises(InputError, match="model.context_channels must be 1 with data.context 'grey'; got 0"):
+        Dataset(DataConfig(source="digits", context="grey"), takes(17, 1))
     with pytest.raises(InputError, match="data.context must be one of paired, grey; got 'gray'"):
         DataConfig(source="digits", context="gray")

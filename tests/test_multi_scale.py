@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import twin
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.likelihood import log_prob_from_logits
-from pixel_rnn_jax.multi_scale import pixel_order, stages
+from pixel_rnn_jax.multi_scale import log_prob_by_size, pixel_order, stages
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -44,7 +45,9 @@ def test_the_likelihood_is_that_of_the_small_image_and_of_the_rest_given_it():
     logits = np.asarray(large.apply({"params": params["size_4"]}, images, context=x_s))
     of_each = np.take_along_axis(np.asarray(jax.nn.log_softmax(logits)), images[..., None].astype(int), -1)
     of_each[:, ::2, ::2] = 0
-    np.testing.assert_allclose(prnn.log_prob(model, params, images), of_small + of_each.sum((1, 2, 3, 4)), rtol=1e-5)
+    terms = np.stack([of_small, of_each.sum((1, 2, 3, 4))], 1)
+    np.testing.assert_allclose(prnn.log_prob(model, params, images), terms.sum(1), rtol=1e-5)
+    np.testing.assert_allclose(log_prob_by_size(model, params, images), terms, rtol=1e-5)
     whole = model.apply({"params": params}, images)
     np.testing.assert_array_equal(log_prob_from_logits(whole, images), prnn.log_prob(model, params, images))
 
@@ -54,6 +57,21 @@ def test_each_pixel_has_its_place_in_the_order():
     order = pixel_order(config, 4, 4)
     np.testing.assert_array_equal(order, [[0, 4, 1, 5], [6, 7, 8, 9], [2, 10, 3, 11], [12, 13, 14, 15]])
     np.testing.assert_array_equal(pixel_order(make_model("row_lstm")[0].config, 2, 3), [[0, 1, 2], [3, 4, 5]])
+
+
+def test_logits_equal_the_twins():
+    """Those of both networks, with the map that the second one makes of the small image and the class."""
+    model, params = make_model("pixel_cnn", sizes=(2, 4), channels=3, levels=4, num_classes=3)
+    images, labels = np.random.default_rng(0).integers(0, 4, (2, 4, 4, 3)), np.array([2, 1])
+    small, large = (stage.config for stage in stages(model.config))
+    logits = model.apply({"params": params}, images, labels=labels)
+    for image, label, image_logits in zip(images, labels, logits, strict=True):
+        x_s = image[::2, ::2]
+        given = twin.context_map(x_s, params["size_4"], large, (4, 4), label)
+        expected = twin.logits(image, params["size_4"], large, given)
+        of_class = twin.context_map(None, params["size_2"], small, (2, 2), label)
+        expected[::2, ::2] = twin.logits(x_s, params["size_2"], small, of_class)
+        np.testing.assert_allclose(image_logits, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -70,7 +88,9 @@ def test_logits_depend_on_what_comes_before_in_that_order_and_on_nothing_else(la
     assert not np.any(jacobian[~before])
     seen = np.any(jacobian, (2, 5))
     small = [(y, x) for y, x in np.ndindex(4, 4) if y % 2 == x % 2 == 0]
-    assert all(seen[1, 1][pixel] for pixel in small), "the whole small image, also what comes after in raster order"
+    for pixel in np.ndindex(4, 4):
+        if pixel not in small:
+            assert all(seen[pixel][one] for one in small), "the whole small image, also what comes after in raster order"
     assert seen[1, 1, 1, 0], "the pixel to the left"
     assert seen[1, 1, 0, 1], "and the one above"
     assert not np.any(seen[2, 2][1]), "a pixel of the small image sees none of the rest"

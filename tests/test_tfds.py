@@ -88,9 +88,7 @@ def test_labels_come_in_the_order_of_the_images(stored):
     labels = [dataset.examples(split).conditions.labels for split in ("train", "validation", "test")]
     np.testing.assert_array_equal(np.concatenate(labels[:2]), np.arange(40) % 10)
     np.testing.assert_array_equal(labels[2], np.arange(7))
-    with pytest.raises(
-        InputError, match="binarized_mnist.* must have a feature label for a class-conditional model; got image"
-    ):
+    with pytest.raises(InputError, match="binarized_mnist.* must have a feature label, for classes; got image"):
         Dataset(DataConfig(source="tfds:binarized_mnist", data_dir=str(stored)), takes(2, 1, num_classes=10))
 
 

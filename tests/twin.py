@@ -118,5 +118,44 @@ def logits(image, params, config, context=None):
     return np.concatenate([np.zeros_like(x), x], -1) if config.levels == 2 else x
 
 
+def context_map(given, params, config, size, label=None):
+    """What each pixel of an image of a size is given: the class as one number of each, then the network's features."""
+    maps = [] if label is None else [np.broadcast_to(np.eye(config.num_classes)[label], (*size, config.num_classes))]
+    if config.context_channels:
+        x, scale, number = given / (config.context_levels - 1) * 2 - 1, config.context_scale, 0
+        for factor in (2, 3, 5, 7):
+            while scale % factor == 0:
+                number, scale = number + 1, scale // factor
+                x = np.maximum(transposed_conv(x, params["context_network"][f"upsampling_{number}"], factor), 0)
+        for number in range(1, config.context_depth + 1):
+            x = np.maximum(plain_conv(x, params["context_network"][f"conv_{number}"]), 0)
+        maps.append(x)
+    return np.concatenate(maps, -1)
+
+
+def transposed_conv(x, params, factor):
+    """Each pixel is spread over 2f x 2f pixels of an image f times larger: its own f x f, f / 2 before, others after."""
+    kernel, bias = params["kernel"], params["bias"]
+    height, width, _ = x.shape
+    y = np.zeros((height * factor, width * factor, len(bias))) + bias
+    for i, j in np.ndindex(height, width):
+        for k, m in np.ndindex(2 * factor, 2 * factor):
+            row, column = i * factor + k - factor // 2, j * factor + m - factor // 2
+            if 0 <= row < len(y) and 0 <= column < len(y[0]):
+                y[row, column] += x[i, j] @ kernel[2 * factor - 1 - k, 2 * factor - 1 - m]
+    return y
+
+
+def plain_conv(x, params):
+    kernel, bias = params["kernel"], params["bias"]
+    height, width, _ = x.shape
+    y = np.zeros((height, width, len(bias))) + bias
+    for i, j in np.ndindex(height, width):
+        for di, dj in np.ndindex(3, 3):
+            if 0 <= i + di - 1 < height and 0 <= j + dj - 1 < width:
+                y[i, j] += x[i + di - 1, j + dj - 1] @ kernel[di, dj]
+    return y
+
+
 def slice_tree(tree, index):
     return {name: slice_tree(leaf, index) if isinstance(leaf, dict) else leaf[index] for name, leaf in tree.items()}

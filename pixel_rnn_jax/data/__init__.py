@@ -5,7 +5,7 @@ from pixel_rnn_jax.data.config import BINARIZATIONS, DataConfig
 from pixel_rnn_jax.data.dataset import SOURCES, Dataset, Examples
 from pixel_rnn_jax.data.given import grey
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order, random_subset
-from pixel_rnn_jax.data.inputs import read_given, read_input, read_mask
+from pixel_rnn_jax.data.inputs import holds_images, read_given, read_input, read_mask
 from pixel_rnn_jax.data.source import SPLITS
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "LazyImages",
     "eval_batches",
     "grey",
+    "holds_images",
     "in_order",
     "random_subset",
     "read_given",

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import grain
@@ -58,16 +58,19 @@ class Dataset:
     Args:
       config: where the images are, and how they are treated.
       model: which takes them: its levels and channels, and what it wants to be given.
+      classes: names of the model's classes by number, if they have names: classes of other names are refused. If not given,
+        those of the source.
 
     Attributes:
       config: as given.
       image_shape: [H, W, C].
+      classes: names of the classes by number, for a class-conditional model; None if they have no names.
 
     Raises:
       InputError: if the source is unknown or cannot be read, its images do not fit the model, or it lacks what is to be given.
     """
 
-    def __init__(self, config: DataConfig, model: ModelConfig):
+    def __init__(self, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None = None):
         levels, channels = model.levels, model.channels
         kind, _, argument = config.source.partition(":")
         if kind not in SOURCES:
@@ -90,6 +93,7 @@ class Dataset:
         self._splits = splits
         self._decoded: dict[str, ImageSet] = {}
         self._labels = self._read_labels(source, model)
+        self.classes = self._number_classes(source, classes)
         self._contexts = self._pair(source, model)
 
     @property
@@ -159,8 +163,24 @@ class Dataset:
             check_labels(of_split, name, num_images=num_images, num_classes=model.num_classes)
         return labels
 
+    def _number_classes(self, source: Source, classes: Sequence[str] | None) -> tuple[str, ...] | None:
+        """Names the classes; if the model has names for them, gives the labels its numbers."""
+        names = source.classes() if self._labels and source.classes is not None else None
+        if names is None or classes is None:
+            return names if classes is None else tuple(classes)
+        unknown = [name for name in names if name not in classes]
+        if unknown:
+            raise InputError(
+                f"{self.config.source}: the classes must be among the model's, {', '.join(classes)}; got {', '.join(unknown)}."
+            )
+        numbers = np.array([classes.index(name) for name in names], np.int32)
+        self._labels = {split: numbers[labels] for split, labels in self._labels.items()}
+        return tuple(classes)
+
     def _pair(self, source: Source, model: ModelConfig) -> dict[str, ImageSet]:
         if not model.context_channels:
+            if self.config.context == "grey":
+                raise InputError("model.context_channels must be 1 with data.context 'grey'; got 0.")
             return {}
         if self.config.context == "grey":
             check_grey(self.config, model)
@@ -169,7 +189,10 @@ class Dataset:
             raise InputError(f"data.size must not be given with paired images; got {self.config.size}.")
         missing = [f"{split}_context" for split in source.splits if split not in source.contexts]
         if missing:
-            raise InputError(f"{self.config.source} must hold {', '.join(missing)} for a model with context_channels.")
+            raise InputError(
+                "the images that a model with context_channels is given must come from an npz file, beside the others, or with"
+                f" data.context 'grey' from the images themselves; {self.config.source} has no {', '.join(missing)}."
+            )
         contexts = _with_validation(source.contexts)
         for split, images in contexts.items():
             check_paired(images, f"{self.config.source}: {split}", shape=self._splits[split].shape, model=model)

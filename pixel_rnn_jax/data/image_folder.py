@@ -41,27 +41,36 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
         if skipped:
             notes.append(f"{split}: {skipped}")
         splits[split], kept[split] = _lazy_images(good, size, channels), good
-    return Source(splits, levels=256, labels=functools.partial(_labels, folder, kept), notes=tuple(notes))
+    return Source(
+        splits,
+        levels=256,
+        labels=functools.partial(_labels, folder, kept),
+        classes=functools.partial(_classes, folder, kept),
+        notes=tuple(notes),
+    )
 
 
 def _labels(folder: Path, files: dict[str, list[Path]], split: str) -> Integer[np.ndarray, " N"]:
     """The number of each file's class, among those of the training files."""
-
-    def classes(split: str) -> list[str]:
-        root = folder / split if (folder / split).is_dir() else folder
-        inside = [path.relative_to(root).parts for path in files[split]]
-        loose = [parts[0] for parts in inside if len(parts) == 1]
-        if loose:
-            raise InputError(
-                f"{root} must hold a folder for each class, for a class-conditional model; {loose[0]} is in none."
-            )
-        return [parts[0] for parts in inside]
-
-    names, of_files = sorted(set(classes("train"))), classes(split)
+    names, of_files = _classes(folder, files), _classes_of_files(folder, files, split)
     unknown = sorted(set(of_files) - set(names))
     if unknown:
         raise InputError(f"{folder}: the classes of {split} must be among {', '.join(names)}; got {', '.join(unknown)}.")
     return np.array([names.index(name) for name in of_files], np.int32)
+
+
+def _classes(folder: Path, files: dict[str, list[Path]]) -> tuple[str, ...]:
+    """The names of the classes that there are in training."""
+    return tuple(sorted(set(_classes_of_files(folder, files, "train"))))
+
+
+def _classes_of_files(folder: Path, files: dict[str, list[Path]], split: str) -> list[str]:
+    root = folder / split if (folder / split).is_dir() else folder
+    inside = [path.relative_to(root).parts for path in files[split]]
+    loose = [parts[0] for parts in inside if len(parts) == 1]
+    if loose:
+        raise InputError(f"{root} must hold a folder for each class, for a class-conditional model; {loose[0]} is in none.")
+    return [parts[0] for parts in inside]
 
 
 def _files_of_splits(folder: Path) -> dict[str, list[Path]]:

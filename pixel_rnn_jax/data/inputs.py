@@ -33,7 +33,7 @@ def read_input(path: str | Path, *, levels: int, channels: int, lossless: bool =
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
         if not files:
-            raise InputError(f"{path} must hold pictures; there are no files in it.")
+            raise InputError(f"{path} must hold pictures; there are no files in it. (As a data source it is folder:{path}.)")
         images = [_read_picture(file, levels, channels, lossless) for file in files]
         for file, image in zip(files, images, strict=True):
             if image.shape != images[0].shape:
@@ -53,6 +53,11 @@ def read_input(path: str | Path, *, levels: int, channels: int, lossless: bool =
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return images.astype(np.uint8)
+
+
+def holds_images(path: str | Path) -> bool:
+    """Whether a path is of an npz file with the array `images`."""
+    return Path(path).suffix == ".npz" and _read_array(Path(path), ARRAY, missing=None) is not None
 
 
 def read_given(path: str | Path) -> Conditions:

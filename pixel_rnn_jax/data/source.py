@@ -22,6 +22,7 @@ class Source:
       splits: images by split: "train", and "validation" and "test" where the source has them.
       levels: number of values that a sub-pixel can take there; None if the source does not say.
       labels: reads the classes of a split's images; None if the source does not know them.
+      classes: reads their names, by number; None if they have none.
       contexts: images that those of a split are to be drawn from, where the source has them.
       notes: what the user should know, in a line each.
     """
@@ -29,5 +30,6 @@ class Source:
     splits: dict[str, StoredImages]
     levels: int | None
     labels: Callable[[str], Integer[np.ndarray, " N"]] | None = None
+    classes: Callable[[], tuple[str, ...] | None] | None = None
     contexts: dict[str, StoredImages] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -55,7 +55,12 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
             stored_size=stored_size,
         )
         splits[split] = LazyImages(read, numbers, (*(config.size or stored_size), channels))
-    return Source(splits, levels=2 if builder.name in BINARY else 256, labels=functools.partial(_labels, builder))
+    return Source(
+        splits,
+        levels=2 if builder.name in BINARY else 256,
+        labels=functools.partial(_labels, builder),
+        classes=functools.partial(_classes, builder),
+    )
 
 
 @contextlib.contextmanager
@@ -145,16 +150,18 @@ def _image_feature(builder: Any, channels: int) -> Any:
     return feature
 
 
+def _classes(builder: Any) -> tuple[str, ...] | None:
+    return tuple(getattr(builder.info.features["label"], "names", None) or ()) or None
+
+
 def _labels(builder: Any, split: str) -> Integer[np.ndarray, " N"]:
     """The feature `label` of a split, in the order of its images."""
     import tensorflow_datasets as tfds
 
-    feature = builder.info.features["label"] if "label" in builder.info.features else None
+    features = builder.info.features
+    feature = features["label"] if "label" in features else None  # noqa: SIM401, it has no `get`
     if feature is None or feature.shape != () or not np.issubdtype(feature.np_dtype, np.integer):
-        features = ", ".join(builder.info.features)
-        raise InputError(
-            f"tfds:{builder.info.full_name} must have a feature label for a class-conditional model; got {features}."
-        )
+        raise InputError(f"tfds:{builder.info.full_name} must have a feature label, for classes; got {', '.join(features)}.")
     with _named_damage(builder.data_path):
         records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
         labels = [example["label"] for example in _in_chunks(records, f"reading labels, {split}")]

@@ -1,0 +1,146 @@
+"""The images that a command works on, and what each of them is given."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from experiments.command import open_dataset
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
+from pixel_rnn_jax.data import SOURCES, Examples, grey, holds_images, random_subset, read_given, read_input
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.model_config import ModelConfig
+
+
+def open_input(
+    path: str | None,
+    args: argparse.Namespace,
+    run: dict[str, Any],
+    *,
+    default_num: int | None = None,
+    lossless: bool = False,
+) -> tuple[str, Examples]:
+    """The images that --input names, and what each of them is given.
+
+    Args:
+      path: the flag's value; None for the data of the training.
+      args: with `split`, `binarization`, `num`, `seed`, `data_dir` and `label`.
+      run: of the trained model.
+      default_num: so many of them, if there are, without --num; None for all. They are picked at random, and stay in order.
+      lossless: refuse pictures that have values which the model has not.
+
+    Returns:
+      A name for them, and the images with their conditions.
+    """
+    model = ModelConfig(**run["config"]["model"])
+    label = label_number(args.label, model, run)
+    if names_data(path):
+        name, examples = _examples_of_source(path, args, run)
+    else:
+        name, examples = path, _examples_of_file(path, run, lossless=lossless)
+    conditions = labelled(examples.conditions, label, len(examples.images))
+    _check_given(name, model, conditions)
+    if not names_data(path):  # what comes from a source has been checked
+        check_conditions(model, conditions, examples.images.shape[:3])
+    return name, choose(name, Examples(examples.images, conditions), args, default_num)
+
+
+def open_contexts(
+    args: argparse.Namespace, run: dict[str, Any], *, default_num: int
+) -> tuple[Conditions, UInt8[np.ndarray, "N H W C"] | None]:
+    """What is given to a model that draws images given others, and the true images, if they are known.
+
+    Args:
+      args: with `input`, and what `open_input` takes.
+      run: of the trained model.
+      default_num: so many, if there are, without --num.
+    """
+    path, model = args.input, ModelConfig(**run["config"]["model"])
+    if names_data(path) or holds_images(path):
+        _, (truth, conditions) = open_input(path, args, run, default_num=default_num)
+        return conditions, truth
+    if Path(path).suffix == ".npz":
+        given = read_given(path)
+    else:
+        given = Conditions(read_input(path, levels=model.context_levels, channels=model.context_channels))
+    if given.context is not None:
+        given = labelled(given, label_number(args.label, model, run), len(given.context))
+    _check_given(path, model, given)
+    return choose(path, given, args, default_num), None
+
+
+def names_data(path: str | None) -> bool:
+    """Whether --input names a data source, and not a file; the data of the training, if it is not given."""
+    return path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists())
+
+
+def choose(name: str, sets: Any, args: argparse.Namespace, default_num: int | None) -> Any:
+    """So many of the images as --num says, picked at random, with what they are given."""
+    count = len(sets.images if isinstance(sets, Examples) else sets.context)
+    if not count:
+        raise InputError(f"{name} must hold at least 1 image; it holds none.")
+    num = min(default_num or count, count) if args.num is None else args.num
+    if not 1 <= num <= count:
+        raise InputError(f"--num must be from 1 to {count}, the images in {name}; got {num}.")
+    return random_subset(sets, num, args.seed)
+
+
+def label_number(text: str | None, model: ModelConfig, run: dict[str, Any]) -> int | None:
+    """The class that --label names or numbers."""
+    if text is None:
+        return None
+    if not model.num_classes:
+        raise InputError(f"--label is for class-conditional models; this one has no classes. Got {text!r}.")
+    names = run.get("classes") or []
+    if text in names:
+        return names.index(text)
+    if not text.isdecimal() or int(text) >= model.num_classes:
+        known = f" or one of {', '.join(names)}" if names else ""
+        raise InputError(f"--label must be a number in [0, {model.num_classes}){known}; got {text!r}.")
+    return int(text)
+
+
+def labelled(conditions: Conditions, label: int | None, num: int) -> Conditions:
+    """The conditions, with the same class for each of `num` images, if there is one."""
+    return conditions if label is None else conditions._replace(labels=np.full(num, label, np.int32))
+
+
+def present(conditions: Conditions) -> dict[str, np.ndarray]:
+    """The arrays of conditions that there are, by name."""
+    return {name: np.asarray(array) for name, array in conditions._asdict().items() if array is not None}
+
+
+def _examples_of_source(path: str | None, args: argparse.Namespace, run: dict[str, Any]) -> tuple[str, Examples]:
+    config = run["config"]
+    data, model = dict(config["data"]), dict(config["model"])
+    if path is not None:
+        data.update(source=path, binarization=args.binarization or data["binarization"])
+    if args.label is not None:
+        model.update(num_classes=0)  # the source need not know the classes
+    dataset = open_dataset({"data": data, "model": model}, args.data_dir, run.get("classes"))
+    return f"{data['source']}, {args.split}", dataset.examples(args.split)
+
+
+def _examples_of_file(path: str, run: dict[str, Any], *, lossless: bool) -> Examples:
+    """Images, see `read_input`, with the labels and contexts of an npz file; or with themselves in grey as contexts."""
+    model = ModelConfig(**run["config"]["model"])
+    images = read_input(path, levels=model.levels, channels=model.channels, lossless=lossless)
+    given = read_given(path) if Path(path).suffix == ".npz" else UNCONDITIONAL
+    if run["config"]["data"].get("context") == "grey":
+        given = given._replace(context=grey(images))
+    return Examples(images, given)
+
+
+def _check_given(name: str, model: ModelConfig, conditions: Conditions) -> None:
+    """Raises `InputError` if there is nothing where the model must be given something, and tells where it may come from."""
+    if model.num_classes and conditions.labels is None:
+        raise InputError(
+            f"the model is class-conditional: {name} must be an npz file that holds the classes as the array `labels`; or name"
+            " a data source that knows them, such as folder:PATH, or give --label."
+        )
+    if model.context_channels and conditions.context is None:
+        raise InputError(
+            f"the model draws images given others: {name} must be an npz file that holds them as the array `context`."
+        )
