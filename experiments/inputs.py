@@ -11,6 +11,7 @@ from experiments.command import open_dataset
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
 from pixel_rnn_jax.data import SOURCES, Examples, grey, holds_images, random_subset, read_given, read_input
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.images import check_shape
 from pixel_rnn_jax.model_config import ModelConfig
 
 
@@ -43,7 +44,7 @@ def open_input(
     conditions = labelled(examples.conditions, label, len(examples.images))
     _check_given(name, model, conditions)
     if not names_data(path):  # what comes from a source has been checked
-        check_conditions(model, conditions, examples.images.shape[:3])
+        conditions = _checked(model, conditions, examples.images.shape[:3])
     return name, choose(name, Examples(examples.images, conditions), args, default_num)
 
 
@@ -68,6 +69,9 @@ def open_contexts(
     if given.context is not None:
         given = labelled(given, label_number(args.label, model, run), len(given.context))
     _check_given(path, model, given)
+    check_shape(given.context, channels=model.context_channels)
+    num, height, width, _ = given.context.shape
+    given = _checked(model, given, (num, height * model.context_scale, width * model.context_scale))
     return choose(path, given, args, default_num), None
 
 
@@ -131,6 +135,12 @@ def _examples_of_file(path: str, run: dict[str, Any], *, lossless: bool) -> Exam
     if run["config"]["data"].get("context") == "grey":
         given = given._replace(context=grey(images))
     return Examples(images, given)
+
+
+def _checked(model: ModelConfig, conditions: Conditions, shape: tuple[int, int, int]) -> Conditions:
+    """The conditions, if the model can take them; those from files have any type of integers."""
+    check_conditions(model, conditions, shape)
+    return conditions if conditions.context is None else conditions._replace(context=conditions.context.astype(np.uint8))
 
 
 def _check_given(name: str, model: ModelConfig, conditions: Conditions) -> None:

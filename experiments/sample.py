@@ -106,17 +106,18 @@ def plan_freely(args: argparse.Namespace, config: ModelConfig, run: dict[str, An
     if args.input is not None:
         raise InputError("--input is for models that draw images given others; this one is not.")
     size = args.size or tuple(run["image_shape"][:2])
-    classes = config.num_classes if args.label is None else 0
-    num = args.num or max(NUM // (classes or 1), 1) * (classes or 1)
-    for name, value in (("--num", num if args.num is None else args.num), ("height", size[0]), ("width", size[1])):
+    label = inputs.label_number(args.label, config, run)
+    rows = config.num_classes if label is None else 0
+    default = max(NUM // rows, 1) * rows if rows else NUM
+    num = default if args.num is None else args.num
+    for name, value in (("--num", num), ("height", size[0]), ("width", size[1])):
         check_integer(name, value, 1)
-    if not classes:
-        label = inputs.label_number(args.label, config, run)
+    if not rows:
         return Plan(size, inputs.labelled(UNCONDITIONAL, label, num), num, math.ceil(math.sqrt(num)))
-    if num % classes:
-        raise InputError(f"--num must be a multiple of {classes}, the number of classes, or --label be given; got {num}.")
-    columns = num // classes
-    return Plan(size, Conditions(labels=np.repeat(np.arange(classes, dtype=np.int32), columns)), num, columns)
+    if num % rows:
+        raise InputError(f"--num must be a multiple of {rows}, the number of classes, or --label be given; got {num}.")
+    columns = num // rows
+    return Plan(size, Conditions(labels=np.repeat(np.arange(rows, dtype=np.int32), columns)), num, columns)
 
 
 def plan_from_images(args: argparse.Namespace, config: ModelConfig, run: dict[str, Any]) -> Plan:

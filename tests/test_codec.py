@@ -57,8 +57,8 @@ def test_what_is_given_is_needed_to_decode(fields):
 
 def test_size_of_several_sizes_is_the_negative_log_likelihood():
     """No pixel costs twice, though two networks see it."""
-    model, params = make_model("row_lstm", levels=17, sizes=(3, 6))
-    images = np.asarray(prnn.sample(model, params, jax.random.key(0), num=100, size=(6, 6)))
+    model, params = make_model("pixel_cnn", levels=17, sizes=(3, 6))
+    images = random_images(100, 6, 6, 1, levels=17)
     _, payload = unpack(prnn.compress(model, params, images))
     nll_bytes = -float(prnn.log_prob(model, params, images).sum()) / np.log(2) / 8
     assert nll_bytes - 1 < len(payload) < 1.001 * nll_bytes + 16

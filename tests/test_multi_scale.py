@@ -41,15 +41,16 @@ def test_the_likelihood_is_that_of_the_small_image_and_of_the_rest_given_it():
     images = np.random.default_rng(0).integers(0, 4, (5, 4, 4, 3)).astype(np.uint8)
     small, large = (stage.network for stage in stages(model.config))
     x_s = images[:, ::2, ::2]
-    of_small = prnn.log_prob(small, params["size_2"], x_s)
-    logits = np.asarray(large.apply({"params": params["size_4"]}, images, context=x_s))
+    log_prob, by_size = (jax.jit(function, static_argnums=0) for function in (prnn.log_prob, log_prob_by_size))
+    of_small = log_prob(small, params["size_2"], x_s)
+    logits = np.asarray(jax.jit(large.apply)({"params": params["size_4"]}, images, context=x_s))
     of_each = np.take_along_axis(np.asarray(jax.nn.log_softmax(logits)), images[..., None].astype(int), -1)
     of_each[:, ::2, ::2] = 0
     terms = np.stack([of_small, of_each.sum((1, 2, 3, 4))], 1)
-    np.testing.assert_allclose(prnn.log_prob(model, params, images), terms.sum(1), rtol=1e-5)
-    np.testing.assert_allclose(log_prob_by_size(model, params, images), terms, rtol=1e-5)
-    whole = model.apply({"params": params}, images)
-    np.testing.assert_array_equal(log_prob_from_logits(whole, images), prnn.log_prob(model, params, images))
+    np.testing.assert_allclose(log_prob(model, params, images), terms.sum(1), rtol=1e-5)
+    np.testing.assert_allclose(by_size(model, params, images), terms, rtol=1e-5)
+    whole = jax.jit(model.apply)({"params": params}, images)
+    np.testing.assert_allclose(log_prob_from_logits(whole, images), terms.sum(1), rtol=1e-5)
 
 
 def test_each_pixel_has_its_place_in_the_order():
@@ -64,7 +65,7 @@ def test_logits_equal_the_twins():
     model, params = make_model("pixel_cnn", sizes=(2, 4), channels=3, levels=4, num_classes=3)
     images, labels = np.random.default_rng(0).integers(0, 4, (2, 4, 4, 3)), np.array([2, 1])
     small, large = (stage.config for stage in stages(model.config))
-    logits = model.apply({"params": params}, images, labels=labels)
+    logits = jax.jit(model.apply)({"params": params}, images, labels=labels)
     for image, label, image_logits in zip(images, labels, logits, strict=True):
         x_s = image[::2, ::2]
         given = twin.context_map(x_s, params["size_4"], large, (4, 4), label)
@@ -99,7 +100,7 @@ def test_logits_depend_on_what_comes_before_in_that_order_and_on_nothing_else(la
 def test_sizes_are_factors_for_images_of_any_size():
     model, params = make_model("row_lstm", sizes=(2, 4), levels=3)
     images = np.random.default_rng(0).integers(0, 3, (2, 6, 10, 1))
-    assert np.all(np.isfinite(prnn.log_prob(model, params, images)))
+    assert np.all(np.isfinite(jax.jit(functools.partial(prnn.log_prob, model))(params, images)))
     assert prnn.sample(model, params, jax.random.key(0), num=1, size=(2, 6)).shape == (1, 2, 6, 1)
 
 

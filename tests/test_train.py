@@ -1,5 +1,6 @@
 """Training: it learns, resumes without a trace, stops where it should, and gives one device's numbers on eight."""
 
+import functools
 import json
 import os
 import shutil
@@ -71,10 +72,11 @@ def test_ema_forgets_its_start_and_then_averages():
     optimizer = optax.sgd(0.1)
     state = TrainState(jnp.asarray(0), params, jax.tree.map(jnp.zeros_like, params), optimizer.init(params))
     batch = whole_batch(np.zeros((2, 3, 3, 1), np.uint8))
-    new, _ = train_step(state, batch, jax.random.key(0), model=model, optimizer=optimizer, ema_decay=0.5)
+    update = jax.jit(functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=0.5))
+    new, _ = update(state, batch, jax.random.key(0))
     chex.assert_trees_all_close(new.ema, jax.tree.map(lambda leaf: 0.9 * leaf, new.params))  # min(0.5, 1 / 10) of the old
     late = new.replace(step=jnp.asarray(1000))
-    newer, _ = train_step(late, batch, jax.random.key(0), model=model, optimizer=optimizer, ema_decay=0.5)
+    newer, _ = update(late, batch, jax.random.key(0))
     expected = jax.tree.map(lambda old, leaf: 0.5 * old + 0.5 * leaf, new.ema, newer.params)
     chex.assert_trees_all_close(newer.ema, expected, rtol=1e-5)
 
@@ -83,10 +85,11 @@ def test_a_step_drops_features_anew_each_time():
     model, params = make_model("pixel_cnn", depth=1, dropout=0.5)
     optimizer = optax.sgd(0.0)
     batch = whole_batch(np.ones((8, 3, 3, 1), np.uint8))
+    update = jax.jit(functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=0.9))
 
     def loss(step, seed):
         state = TrainState(jnp.asarray(step), params, params, optimizer.init(params))
-        _, metrics = train_step(state, batch, jax.random.key(seed), model=model, optimizer=optimizer, ema_decay=0.9)
+        _, metrics = update(state, batch, jax.random.key(seed))
         return float(metrics["nats"])
 
     assert loss(0, 0) == loss(0, 0)
@@ -131,7 +134,7 @@ def test_a_finished_run_is_only_scored_again(tiny_run, monkeypatch):
     assert train(tiny_config(), workdir) == score
 
 
-@pytest.mark.parametrize("number,stop_at", [(signal.SIGTERM, 1), (signal.SIGINT, 4)])
+@pytest.mark.parametrize("number,stop_at", [pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow), (signal.SIGINT, 4)])
 def test_an_interrupted_run_resumes_without_a_trace(tiny_run, tmp_path, monkeypatch, number, stop_at):
     """Wherever it is stopped, the end is the same: parameters, metrics, best checkpoint, score."""
     calls = []
@@ -201,7 +204,7 @@ def test_best_and_latest_checkpoints_are_kept(tmp_path, monkeypatch):
     assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(best), jax.tree.leaves(last), strict=True))
 
 
-@pytest.mark.parametrize("poison", ["nan", "inf"])
+@pytest.mark.parametrize("poison", ["nan", pytest.param("inf", marks=pytest.mark.slow)])
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, poison):
     original = train_step
 
