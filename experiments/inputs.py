@@ -132,6 +132,7 @@ def _examples_of_file(path: str, run: dict[str, Any], *, lossless: bool) -> Exam
     model = ModelConfig(**run["config"]["model"])
     images = read_input(path, levels=model.levels, channels=model.channels, lossless=lossless)
     given = read_given(path) if Path(path).suffix == ".npz" else UNCONDITIONAL
+    given = Conditions(given.context if model.context_channels else None, given.labels if model.num_classes else None)
     if run["config"]["data"].get("context") == "grey":
         given = given._replace(context=grey(images))
     return Examples(images, given)

@@ -126,6 +126,13 @@ def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_run, tmp_path):
     np.testing.assert_allclose(scored(f"--input={tmp_path}/bare.npz", "--label=3"), threes, rtol=1e-5)
 
 
+def test_what_a_model_does_not_take_is_left_in_the_file(tiny_run, tmp_path):
+    images = np.zeros((3, 8, 8, 1), int)
+    np.savez(tmp_path / "more.npz", images=images, labels=np.zeros(3, int), context=images)
+    flags = (f"--workdir={tiny_run[0]}", f"--input={tmp_path}/more.npz", f"--out={tmp_path}/s.csv")
+    assert run_in_process(score.main, *flags) == 0
+
+
 def test_sample_shows_what_was_given_what_was_drawn_and_the_truth(pair_run, tmp_path):
     flags = (f"--workdir={pair_run}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz", "--num=2", "--outputs=3")
     assert run_in_process(sample.main, *flags, "--split=validation") == 0
