@@ -14,7 +14,8 @@ from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax import codec
-from pixel_rnn_jax.codec import seconds_to_code
+from pixel_rnn_jax.codec import cut_conditions, seconds_to_code
+from pixel_rnn_jax.conditions import Conditions
 from pixel_rnn_jax.fingerprint import this_platform
 from pixel_rnn_jax.prnn_file import checksum, pack, unpack
 from pixel_rnn_jax.tiles import cut, join
@@ -53,6 +54,18 @@ def test_what_is_given_is_needed_to_decode(fields):
         prnn.decompress(model, params, blob, **{**given, "labels": None})
     with pytest.raises(ValueError, match="tiles must have sides that are multiples of 2; got 3x4 pixels"):
         prnn.compress(model, params, images, **given, tile=(3, 4))
+
+
+def test_each_tile_is_given_what_belongs_to_it():
+    """Else coder and decoder would still agree, at a price."""
+    model, params = make_model("pixel_cnn", levels=5, num_classes=9, context_channels=1, context_scale=2)
+    images, labels = random_images(3, 6, 10, 1, levels=5), np.array([2, 0, 1])
+    conditions = Conditions(images[:, ::2, ::2], labels)
+    header, _ = unpack(prnn.compress(model, params, images, *conditions, tile=(4, 4)))
+    given, tiles = cut_conditions(header, model.config, conditions), cut(images, (4, 4))
+    np.testing.assert_array_equal(given.labels, labels.repeat(6))
+    full = [number for number in range(18) if number % 6 in (0, 1)]  # the others are filled up, each in its own way
+    np.testing.assert_array_equal(given.context[full], tiles[full, ::2, ::2])
 
 
 def test_size_of_several_sizes_is_the_negative_log_likelihood():
