@@ -6,8 +6,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/digits
-# The quick tests compile much and run little: half of their time goes if XLA optimises less. `make test-all` tests what is
-# compiled as it is for use.
+# The quick tests compile much and run little: half of their time goes if XLA optimises less, and nearly half of the rest with two
+# processes, since XLA compiles on one core. `make test-all` tests what is compiled as it is for use.
 QUICK := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 
 .PHONY: help train test test-all lint format
@@ -49,7 +49,7 @@ $(RUN)/completions.png: $(RUN)/test.json
 
 test: .venv/.installed
 	@echo "== Tests"
-	@XLA_FLAGS="$(QUICK)" $(BIN)/python -m pytest -m "not slow"
+	@XLA_FLAGS="$(QUICK)" $(BIN)/python -m pytest -m "not slow" --numprocesses=2 --dist=loadfile
 
 test-all: .venv/.installed
 	@echo "== Tests, the slow ones too"

@@ -151,7 +151,7 @@ def make_rows(
     """
     uniform = jax.vmap(lambda number: jax.random.uniform(jax.random.fold_in(key, number), images.shape[1:]))(numbers)
     images, known, uniform = (array[:, :: stage.stride, :: stage.stride] for array in (images, known, uniform))
-    known |= ~stage.drawn(*known.shape[1:])
+    known = known | ~stage.drawn(*known.shape[1:])
     return Rows(*(jnp.moveaxis(array, 0, -1) for array in (images, known, uniform)))
 
 
