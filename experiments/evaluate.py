@@ -15,8 +15,9 @@ from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.classify import classify, log_prior
 from pixel_rnn_jax.data import Dataset, Examples
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluate import evaluate, log_probs_by_size
+from pixel_rnn_jax.evaluate import evaluate, log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
+from pixel_rnn_jax.multi_scale import log_prob_by_size
 from pixel_rnn_jax.sharding import check_batch_size, make_mesh
 
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def by_size(model: nn.Module, params: Any, examples: Examples, **options: Any) -> dict[int, float]:
     """The mean nats that each size costs, given the smaller ones; printed, and returned by size."""
-    nats = -log_probs_by_size(model, params, *examples, **options).mean(0, dtype=np.float64)
+    nats = -log_probs(model, params, *examples, **options, function=log_prob_by_size).mean(0, dtype=np.float64)
     terms = dict(zip(model.config.sizes, nats.tolist(), strict=True))
     print("nats by size, each given the one before:", ", ".join(f"{size}: {value:.2f}" for size, value in terms.items()))
     return terms

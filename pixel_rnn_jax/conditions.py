@@ -51,6 +51,12 @@ def check_conditions(config: ModelConfig, conditions: Conditions, shape: tuple[i
         _check_map(config, conditions.context, shape)
 
 
+def context_shape(config: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """The shape of the images that a model with `context_channels` is given, for images of this number, height and width."""
+    batch, height, width = shape
+    return batch, height // config.context_scale, width // config.context_scale, config.context_channels
+
+
 def blank_conditions(config: ModelConfig, shape: tuple[int, int, int]) -> Conditions:
     """Conditions of the right shapes, for what depends on shapes only.
 
@@ -58,11 +64,9 @@ def blank_conditions(config: ModelConfig, shape: tuple[int, int, int]) -> Condit
       config: of the model.
       shape: number, height and width of the images.
     """
-    batch, height, width = shape
-    context = (batch, height // config.context_scale, width // config.context_scale, config.context_channels)
     return Conditions(
-        context=np.zeros(context, np.uint8) if config.context_channels else None,
-        labels=np.zeros(batch, np.int32) if config.num_classes else None,
+        context=np.zeros(context_shape(config, shape), np.uint8) if config.context_channels else None,
+        labels=np.zeros(shape[0], np.int32) if config.num_classes else None,
     )
 
 
@@ -82,8 +86,7 @@ def _check_labels(config: ModelConfig, labels: Any, batch: int) -> None:
 
 
 def _check_context_image(config: ModelConfig, context: Any, shape: tuple[int, int, int]) -> None:
-    batch, height, width = shape
-    expected = (batch, height // config.context_scale, width // config.context_scale, config.context_channels)
+    expected = context_shape(config, shape)
     if context is None:
         raise InputError(f"context must be images of shape {expected}: the model draws images given others, and got none.")
     if not hasattr(context, "ndim"):

@@ -15,7 +15,6 @@ from jaxtyping import Array, Bool, Float, Float32, UInt8
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
-from pixel_rnn_jax.multi_scale import log_prob_by_size
 from pixel_rnn_jax.progress import progress_bar
 from pixel_rnn_jax.sharding import replicated, shard_batch
 
@@ -80,24 +79,11 @@ def log_probs(
     batch_size: int,
     mesh: Mesh,
     num_threads: int = 1,
-) -> Float32[np.ndarray, " N"]:
-    """The log-probability of each image of a set, in nats; arguments as for `evaluate`."""
-    results = _by_batch(_log_probs, model, params, images, conditions, batch_size, mesh, num_threads, "scoring")
-    return np.concatenate([np.asarray(values)[mask] for mask, values in results])
-
-
-def log_probs_by_size(
-    model: nn.Module,
-    params: Any,
-    images: ImageSet,
-    conditions: Conditions = UNCONDITIONAL,
-    *,
-    batch_size: int,
-    mesh: Mesh,
-    num_threads: int = 1,
-) -> Float32[np.ndarray, "N sizes"]:
-    """The terms of each image's log-probability under a Multi-Scale PixelRNN; arguments as for `evaluate`."""
-    results = _by_batch(_log_probs_by_size, model, params, images, conditions, batch_size, mesh, num_threads, "scoring sizes")
+    function: Callable[..., Float32[Array, "B ..."]] = log_prob,
+) -> Float32[np.ndarray, "N ..."]:
+    """The log-probability of each image of a set, in nats; or its terms, by `log_prob_by_size`; else as for `evaluate`."""
+    of_batch = functools.partial(_log_probs, function)
+    results = _by_batch(of_batch, model, params, images, conditions, batch_size, mesh, num_threads, "scoring")
     return np.concatenate([np.asarray(values)[mask] for mask, values in results])
 
 
@@ -147,11 +133,8 @@ def _sum_of_nats(model: nn.Module, params: Any, batch: Batch) -> Float32[Array, 
     return -jnp.sum(jnp.where(batch["mask"], log_prob(model, params, batch["image"], *batch["conditions"]), 0))
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def _log_probs(model: nn.Module, params: Any, batch: Batch) -> Float32[Array, " B"]:
-    return log_prob(model, params, batch["image"], *batch["conditions"])
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def _log_probs_by_size(model: nn.Module, params: Any, batch: Batch) -> Float32[Array, "B sizes"]:
-    return log_prob_by_size(model, params, batch["image"], *batch["conditions"])
+@functools.partial(jax.jit, static_argnames=("function", "model"))
+def _log_probs(
+    function: Callable[..., Float32[Array, "B ..."]], model: nn.Module, params: Any, batch: Batch
+) -> Float32[Array, "B ..."]:
+    return function(model, params, batch["image"], *batch["conditions"])

@@ -184,7 +184,7 @@ class Dataset:
             return {}
         if self.config.context == "grey":
             check_grey(self.config, model)
-            return {split: grey_set(self._kept(split, images)) for split, images in self._splits.items()}
+            return {}  # made when they are asked for, since nothing is decoded before
         if self.config.size is not None:
             raise InputError(f"data.size must not be given with paired images; got {self.config.size}.")
         missing = [f"{split}_context" for split in source.splits if split not in source.contexts]
@@ -199,6 +199,8 @@ class Dataset:
         return {split: images.astype(np.uint8) for split, images in contexts.items()}
 
     def _conditions(self, split: str) -> Conditions:
+        if self.config.context == "grey" and split not in self._contexts:
+            self._contexts[split] = grey_set(self._stored(split))
         return Conditions(context=self._contexts.get(split), labels=self._labels.get(split))
 
     def _stored(self, split: str) -> ImageSet:

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Integer, UInt8
 
+from pixel_rnn_jax.conditions import context_shape
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages
 from pixel_rnn_jax.errors import InputError
@@ -42,8 +43,7 @@ def check_paired(contexts: ImageSet, name: str, *, shape: tuple[int, ...], model
       shape: of the images that are to be drawn, [N, H, W, C].
       model: with `context_channels`, `context_levels` and `context_scale`.
     """
-    count, height, width, _ = shape
-    expected = (count, height // model.context_scale, width // model.context_scale, model.context_channels)
+    expected = context_shape(model, shape[:3])
     if contexts.shape != expected:
         raise InputError(f"{name}: the context must have shape {expected}, by model.context_*; got {contexts.shape}.")
     try:

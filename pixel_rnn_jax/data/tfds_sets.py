@@ -39,11 +39,12 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
         raise InputError(f"tfds:{argument} must have a split train; got {', '.join(builder.info.splits)}.")
     feature = _image_feature(builder, channels)
     stored_size = None if None in feature.shape[:2] else tuple(feature.shape[:2])
-    splits = {}
+    splits, stored = {}, {}
     for split in (split for split in SPLITS if split in builder.info.splits):
         with _named_damage(builder.data_path):
             records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
             numbers = _original_order(records)
+            stored[split] = records, numbers
             stored_size = stored_size or decode(io.BytesIO(records[0]["image"]), channels=channels).shape[:2]
         read = functools.partial(
             _read_records,
@@ -58,7 +59,7 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
     return Source(
         splits,
         levels=2 if builder.name in BINARY else 256,
-        labels=functools.partial(_labels, builder),
+        labels=functools.partial(_labels, builder, stored),
         classes=functools.partial(_classes, builder),
     )
 
@@ -154,18 +155,16 @@ def _classes(builder: Any) -> tuple[str, ...] | None:
     return tuple(getattr(builder.info.features["label"], "names", None) or ()) or None
 
 
-def _labels(builder: Any, split: str) -> Integer[np.ndarray, " N"]:
+def _labels(builder: Any, stored: dict[str, tuple[Any, np.ndarray]], split: str) -> Integer[np.ndarray, " N"]:
     """The feature `label` of a split, in the order of its images."""
-    import tensorflow_datasets as tfds
-
     features = builder.info.features
     feature = features["label"] if "label" in features else None  # noqa: SIM401, it has no `get`
     if feature is None or feature.shape != () or not np.issubdtype(feature.np_dtype, np.integer):
         raise InputError(f"tfds:{builder.info.full_name} must have a feature label, for classes; got {', '.join(features)}.")
+    records, numbers = stored[split]
     with _named_damage(builder.data_path):
-        records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
         labels = [example["label"] for example in _in_chunks(records, f"reading labels, {split}")]
-        return np.array(labels, np.int32)[_original_order(records)]
+    return np.array(labels, np.int32)[numbers]
 
 
 def _in_chunks(records: Any, description: str) -> Iterator[Any]:
