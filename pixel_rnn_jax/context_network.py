@@ -1,7 +1,7 @@
 """From an image that is given to the map that biases every layer (§3.6 of the paper)."""
 
 import flax.linen as nn
-from jaxtyping import Array, Float32, Num
+from jaxtyping import Array, Float, Num
 
 from pixel_rnn_jax.images import centre
 from pixel_rnn_jax.model_config import ModelConfig
@@ -22,17 +22,21 @@ class ContextNetwork(nn.Module):
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, images: Num[Array, "B rows columns channels"]) -> Float32[Array, "B H W F"]:
+    def __call__(self, images: Num[Array, "B rows columns channels"]) -> Float[Array, "B H W F"]:
         """Returns the map, [B, rows · context_scale, columns · context_scale, context_features]."""
         config = self.config
         x = centre(images, config.context_levels)
         for number, factor in enumerate(prime_factors(config.context_scale), start=1):
             up = nn.ConvTranspose(
-                config.context_features, (2 * factor, 2 * factor), (factor, factor), name=f"upsampling_{number}"
+                config.context_features,
+                (2 * factor, 2 * factor),
+                (factor, factor),
+                dtype=config.dtype,
+                name=f"upsampling_{number}",
             )
             x = nn.relu(up(x))
         for number in range(1, config.context_depth + 1):
-            x = nn.relu(nn.Conv(config.context_features, (3, 3), name=f"conv_{number}")(x))
+            x = nn.relu(nn.Conv(config.context_features, (3, 3), dtype=config.dtype, name=f"conv_{number}")(x))
         return x
 
 

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from pixel_rnn_jax.masks import channel_groups, kernel_mask
@@ -21,6 +22,7 @@ class MaskedConv(nn.Module):
       kernel_size: height and width, both odd.
       mask_type: "A" or "B".
       gates: number of gates side by side on the output axis, [B, H, W, gates * features].
+      dtype: in which it computes, and of the result; parameters are float32.
       bias_init: initialiser of the bias.
     """
 
@@ -29,6 +31,7 @@ class MaskedConv(nn.Module):
     kernel_size: tuple[int, int] = (1, 1)
     mask_type: str = "B"
     gates: int = 1
+    dtype: DTypeLike = jnp.float32
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
     @nn.compact
@@ -50,7 +53,7 @@ class MaskedConv(nn.Module):
         if pad:
             above, sides = margin(self.kernel_size)
             x = jnp.pad(x, ((0, 0), (above, 0), (sides, sides), (0, 0)))
-        return convolve_causal(x, kernel) + bias
+        return convolve_causal(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
 
 
 def margin(kernel_size: tuple[int, int]) -> tuple[int, int]:

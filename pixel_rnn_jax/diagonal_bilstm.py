@@ -5,6 +5,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pixel_rnn_jax.conditions import Context
@@ -40,18 +41,20 @@ class DiagonalBiLSTM(nn.Module):
       features: h, the number of hidden features of each direction; the map that runs through has 2h.
       channels: number of colour channels.
       dropout: share of the hidden features that is dropped in training.
+      dtype: in which it computes; parameters and states are float32.
     """
 
     features: int
     channels: int
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
 
     def setup(self):
         """Makes the submodules."""
-        self.left = LSTM(self.features, self.channels, kernel_width=1, taps=2)
-        self.right = LSTM(self.features, self.channels, kernel_width=1, taps=2)
+        self.left = LSTM(self.features, self.channels, kernel_width=1, taps=2, dtype=self.dtype)
+        self.right = LSTM(self.features, self.channels, kernel_width=1, taps=2, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
-        self.up = MaskedConv(2 * self.features, self.channels)
+        self.up = MaskedConv(2 * self.features, self.channels, dtype=self.dtype)
 
     def __call__(
         self, x: Float[Array, "B H W 2*{self.features}"], context: Context | None, train: bool
@@ -80,7 +83,8 @@ class DiagonalBiLSTM(nn.Module):
         """What there is at a pixel outside the image."""
         left = initial_state(self.left.recurrence, batch, 1, 1)
         right = initial_state(self.right.recurrence, batch, 1, 1).hidden
-        return DiagonalCell(jnp.zeros((batch, 1, 1, 2 * self.features)), left, right, jnp.zeros_like(right))
+        x = jnp.zeros((batch, 1, 1, 2 * self.features), self.dtype)
+        return DiagonalCell(x, left, right, jnp.zeros_like(right))
 
     def finish_row(self, row: DiagonalCell, above: DiagonalCell, context: Context | None) -> DiagonalCell:
         """Advances the direction from the right over a row whose pixels have all been visited, from its last pixel on.
@@ -132,7 +136,7 @@ def sweep_diagonals(
         # Cells to the left of the image keep the initial state, which is what its first column reads. Those to its right
         # are read by one another only.
         states = jax.tree.map(lambda new, initial: jnp.where(index >= rows, new, initial), states, outside)
-        return states, tuple(state.hidden for state in states)
+        return states, tuple(state.hidden.astype(gates[0].dtype) for state in states)
 
     columns = tuple(jnp.transpose(skew(g), (2, 1, 0, 3)) for g in gates)  # [W+H-1, H, B, 4h]
     _, hidden = jax.lax.scan(step, outside, (jnp.arange(width + height - 1), columns))

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Float32, Integer
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.conv import margin
 from pixel_rnn_jax.images import centre
-from pixel_rnn_jax.model import LAYERS, STEM_SIZE
+from pixel_rnn_jax.model import STEM_SIZE, make_layer
 from pixel_rnn_jax.neighbours import Neighbours
 
 ABOVE, SIDES = margin(STEM_SIZE)
@@ -64,7 +64,9 @@ def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions
     """
     batch, height, width = shape
     canvas = jnp.zeros((ABOVE + height, SIDES + width + SIDES, batch, model.config.channels))
-    outside = jax.vmap(lambda params: _layer(model).apply(params, batch, method="outside"))(_layer_params(model, params))
+    outside = jax.vmap(lambda params: make_layer(model.config).apply(params, batch, method="outside"))(
+        _layer_params(model, params)
+    )
     row = jax.tree.map(lambda cell: jnp.broadcast_to(cell, (width + 2, *cell.shape)), outside)
     context = model.apply({"params": params}, shape, conditions, method="context_map")
     context = None if context is None else jnp.moveaxis(context, 0, 2)
@@ -112,7 +114,7 @@ def finish_row(model: nn.Module, params: Any, memory: Memory, row: ArrayLike) ->
 
     def finish(params, cells, above):
         with jax.default_matmul_precision(model.config.precision):
-            return _layer(model).apply(params, cells, above, context, method="finish_row")
+            return make_layer(model.config).apply(params, cells, above, context, method="finish_row")
 
     cells, above = jax.tree.map(lambda cells: cells[1:-1], (memory.row, memory.above))
     cells = jax.vmap(finish, in_axes=(0, 1, 1), out_axes=1)(_layer_params(model, params), cells, above)
@@ -129,11 +131,6 @@ def _context_row(memory: Memory, row: ArrayLike) -> Float[Array, "B 1 W F"] | No
 
 def _at(cells: Any, index: ArrayLike) -> Any:
     return jax.tree.map(lambda cell: jax.lax.dynamic_index_in_dim(cell, index, 0, keepdims=False), cells)
-
-
-def _layer(model: nn.Module) -> nn.Module:
-    config = model.config
-    return LAYERS[config.layer](config.features, config.channels)
 
 
 def _layer_params(model: nn.Module, params: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from pixel_rnn_jax.conditions import Context
@@ -44,18 +45,22 @@ class LSTM(nn.Module):
       channels: number of colour channels.
       kernel_width: width of K_is along the row; masked (B).
       taps: number of neighbours that K_ss reads: 3 (n - 1, n, n + 1) or 2 (n - 1, n).
+      dtype: of products and of the input-to-state map; parameters and states are float32.
     """
 
     features: int
     channels: int
     kernel_width: int
     taps: int
+    dtype: DTypeLike = jnp.float32
 
     def setup(self):
         """Makes the submodules."""
         h = self.features
-        self.input_to_state = MaskedConv(h, self.channels, (1, self.kernel_width), "B", gates=4, bias_init=open_forget_gates)
-        self.context_to_state = nn.Dense(4 * h, use_bias=False)
+        self.input_to_state = MaskedConv(
+            h, self.channels, (1, self.kernel_width), "B", gates=4, dtype=self.dtype, bias_init=open_forget_gates
+        )
+        self.context_to_state = nn.Dense(4 * h, use_bias=False, dtype=self.dtype)
         self.recurrence = Recurrence(
             self.param("state_to_state", nn.initializers.lecun_normal(in_axis=(0, 1), batch_axis=()), (self.taps, h, 4 * h)),
             self.param("initial_hidden", nn.initializers.zeros, (h,)),
@@ -128,13 +133,17 @@ def lstm_cell(
       recurrence: K_ss.
       neighbours: for each tap of K_ss, the hidden states that it reads.
       cell: c_{i-1}.
-      input_gates: K_is ⊛ x_i, with the bias.
+      input_gates: K_is ⊛ x_i, with the bias. Their type is that in which K_ss ⊛ h_{i-1} is computed; sums and states are
+        float32.
 
     Returns:
       h_i and c_i.
     """
     taps, h, _ = recurrence.state_to_state.shape
-    gates = input_gates + jnp.concatenate(neighbours, -1) @ recurrence.state_to_state.reshape(taps * h, 4 * h)
+    # Converted here and not before the sweep, so that the gradient of K_ss is summed over all steps in float32.
+    kernel = recurrence.state_to_state.reshape(taps * h, 4 * h).astype(input_gates.dtype)
+    hidden = jnp.concatenate(neighbours, -1).astype(input_gates.dtype)
+    gates = input_gates + jnp.matmul(hidden, kernel, preferred_element_type=jnp.float32)
     o, f, i, g = jnp.split(gates, 4, -1)
     cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
     return State(jax.nn.sigmoid(o) * jnp.tanh(cell), cell)

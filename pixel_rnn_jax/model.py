@@ -41,7 +41,7 @@ class PixelRNN(nn.Module):
         config = self.config
         if config.sizes:
             raise InputError(f"a PixelRNN has one size; with sizes (={config.sizes}), make a MultiScalePixelRNN.")
-        self.stem = MaskedConv(2 * config.features, config.channels, STEM_SIZE, "A")
+        self.stem = MaskedConv(2 * config.features, config.channels, STEM_SIZE, "A", dtype=config.dtype)
         # Scanned over, layers of one kind share one parameter tree with a depth axis. Unrolled, XLA need not copy what the
         # backward pass keeps of each layer into stacked arrays; but what is to be computed again must stay a loop: unrolled,
         # XLA would find the same expressions, and keep them after all.
@@ -143,6 +143,11 @@ class PixelRNN(nn.Module):
             raise InputError(f"context must be {rule} the parameters were made with {expected or 'none'}; got {got}.")
 
 
+def make_layer(config: ModelConfig) -> nn.Module:
+    """One layer of a model; its parameters are called as its kind is."""
+    return LAYERS[config.layer](config.features, config.channels, config.dropout, config.dtype, name=config.layer)
+
+
 class ResidualLayer(nn.Module):
     """One layer with its residual and skip connections (§3.5); `PixelRNN` scans over `depth` of them.
 
@@ -173,11 +178,11 @@ class ResidualLayer(nn.Module):
         """
         config = self.config
         x, skips = maps
-        layer = LAYERS[config.layer](config.features, config.channels, config.dropout, name=config.layer)
+        layer = make_layer(config)
         y, cell = (layer(x, context, train), None) if neighbours is None else layer.visit(x, neighbours, context)
         x = x + y if config.residual else y
         if config.skip:
-            skips = skips + MaskedConv(2 * config.features, config.channels, name="skip")(x)
+            skips = skips + MaskedConv(2 * config.features, config.channels, dtype=config.dtype, name="skip")(x)
         return (x, skips), cell
 
 
@@ -195,8 +200,8 @@ class Head(nn.Module):
         """Returns the logits. For two levels, the paper's one z: softmax([0, z]) = [1 - sigmoid(z), sigmoid(z)]."""
         config = self.config
         for name in ("hidden_1", "hidden_2"):
-            x = MaskedConv(config.head_features, config.channels, name=name)(nn.relu(x))
+            x = MaskedConv(config.head_features, config.channels, dtype=config.dtype, name=name)(nn.relu(x))
         outputs = 1 if config.levels == 2 else config.levels
-        x = MaskedConv(config.channels * outputs, config.channels, name="logits")(nn.relu(x))
+        x = MaskedConv(config.channels * outputs, config.channels, dtype=config.dtype, name="logits")(nn.relu(x))
         logits = x.reshape(*x.shape[:-1], config.channels, outputs).astype(jnp.float32)
         return jnp.pad(logits, [(0, 0)] * 4 + [(1, 0)]) if config.levels == 2 else logits

@@ -9,6 +9,7 @@ from pixel_rnn_jax.errors import InputError, check_integer
 
 LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
 PRECISIONS = ("highest", "high", "default")
+DTYPES = ("float32", "bfloat16")
 
 
 @no_type_check  # __post_init__ checks the fields, with ValueErrors
@@ -27,7 +28,8 @@ class ModelConfig:
       skip: connect each layer's output to the head (§3.5).
       dropout: share of each layer's hidden features that is dropped in training.
       remat: compute each layer's maps again in the backward pass instead of keeping them: less memory, more time.
-      precision: of matrix products on accelerators: "highest" (float32), "high" or "default" (whatever is fastest there).
+      precision: of float32 products on accelerators: "highest" (float32), "high" or "default" (whatever is fastest there).
+      dtype: in which the network computes: "float32" or "bfloat16". Parameters, LSTM states, logits and loss are float32.
       num_classes: number of classes, if the model draws images of a class that it is told; 0: it is not told any.
       context_channels: colour channels of the image that it is given, if it draws images given others; 0: it is not.
       context_levels: number of values in that image.
@@ -52,6 +54,7 @@ class ModelConfig:
     dropout: float = 0.0
     remat: bool = False
     precision: str = "highest"
+    dtype: str = "float32"
     num_classes: int = 0
     context_channels: int = 0
     context_levels: int = 256
@@ -63,6 +66,7 @@ class ModelConfig:
     def __post_init__(self):
         _check_name("layer", self.layer, LAYERS)
         _check_name("precision", self.precision, PRECISIONS)
+        _check_name("dtype", self.dtype, DTYPES)
         for name in ("depth", "features", "head_features", "channels"):
             check_integer(name, getattr(self, name), 1)
         check_integer("levels", self.levels, 2, 256)

@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pixel_rnn_jax.conditions import Context
@@ -16,19 +17,21 @@ class PixelCNNBlock(nn.Module):
       features: h; the map that runs through has 2h features.
       channels: number of colour channels.
       dropout: share of the features before the last convolution that is dropped in training.
+      dtype: in which it computes; parameters are float32.
     """
 
     features: int
     channels: int
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
 
     def setup(self):
         """Makes the submodules."""
-        self.down = MaskedConv(self.features, self.channels)
-        self.context_to_hidden = nn.Dense(self.features, use_bias=False)
-        self.conv = MaskedConv(self.features, self.channels, (3, 3))
+        self.down = MaskedConv(self.features, self.channels, dtype=self.dtype)
+        self.context_to_hidden = nn.Dense(self.features, use_bias=False, dtype=self.dtype)
+        self.conv = MaskedConv(self.features, self.channels, (3, 3), dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
-        self.up = MaskedConv(2 * self.features, self.channels)
+        self.up = MaskedConv(2 * self.features, self.channels, dtype=self.dtype)
 
     def __call__(
         self, x: Float[Array, "B H W 2*{self.features}"], context: Context | None, train: bool
@@ -56,7 +59,7 @@ class PixelCNNBlock(nn.Module):
 
     def outside(self, batch: int) -> Float[Array, "B 1 1 {self.features}"]:
         """What there is at a pixel outside the image."""
-        return jnp.zeros((batch, 1, 1, self.features))
+        return jnp.zeros((batch, 1, 1, self.features), self.dtype)
 
     def finish_row(
         self,

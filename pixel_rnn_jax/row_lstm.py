@@ -5,6 +5,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pixel_rnn_jax.conditions import Context
@@ -30,17 +31,19 @@ class RowLSTM(nn.Module):
       features: h, the number of hidden features; the map that runs through has 2h.
       channels: number of colour channels.
       dropout: share of the hidden features that is dropped in training.
+      dtype: in which it computes; parameters and states are float32.
     """
 
     features: int
     channels: int
     dropout: float = 0.0
+    dtype: DTypeLike = jnp.float32
 
     def setup(self):
         """Makes the submodules."""
-        self.lstm = LSTM(self.features, self.channels, kernel_width=3, taps=3)
+        self.lstm = LSTM(self.features, self.channels, kernel_width=3, taps=3, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
-        self.up = MaskedConv(2 * self.features, self.channels)
+        self.up = MaskedConv(2 * self.features, self.channels, dtype=self.dtype)
 
     def __call__(
         self, x: Float[Array, "B H W 2*{self.features}"], context: Context | None, train: bool
@@ -51,7 +54,7 @@ class RowLSTM(nn.Module):
 
         def step(state, row):
             state = lstm_step(recurrence, state, row)
-            return state, state.hidden
+            return state, state.hidden.astype(self.dtype)
 
         rows = jnp.transpose(gates, (1, 2, 0, 3))  # [H, W, B, 4h]
         _, hidden = jax.lax.scan(step, initial_state(recurrence, width, batch), rows)
@@ -71,7 +74,8 @@ class RowLSTM(nn.Module):
 
     def outside(self, batch: int) -> RowLSTMCell:
         """What there is at a pixel outside the image."""
-        return RowLSTMCell(jnp.zeros((batch, 1, 1, 2 * self.features)), initial_state(self.lstm.recurrence, batch, 1, 1))
+        x = jnp.zeros((batch, 1, 1, 2 * self.features), self.dtype)
+        return RowLSTMCell(x, initial_state(self.lstm.recurrence, batch, 1, 1))
 
     def finish_row(self, row: RowLSTMCell, above: RowLSTMCell, context: Context | None) -> RowLSTMCell:
         """What is left of a row when all its pixels have been visited: no more than before."""

@@ -1,0 +1,85 @@
+"""bfloat16 is for products only: parameters, gradients, LSTM states and the loss are float32."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import LAYERS, make_model
+from jax.extend.core import jaxprs_in_params
+
+import pixel_rnn_jax as prnn
+from pixel_rnn_jax.conditions import Conditions
+from pixel_rnn_jax.generate import generate
+from pixel_rnn_jax.sharding import make_mesh
+
+IMAGES = np.random.default_rng(0).integers(0, 4, (4, 5, 6, 3)).astype(np.uint8)
+GIVEN = Conditions(context=IMAGES[..., :1], labels=np.arange(4))
+
+
+def make(layer, dtype):
+    fields = {"channels": 3, "levels": 4, "context_channels": 1, "context_levels": 4, "num_classes": 4}
+    return make_model(layer, dtype=dtype, **fields)
+
+
+def equations(jaxpr):
+    """All equations, those of inner programs too."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from equations(inner)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_products_are_bfloat16_and_what_is_summed_up_is_float32(layer):
+    model, params = make(layer, "bfloat16")
+
+    def loss(params):
+        return -prnn.log_prob(model, params, IMAGES, *GIVEN).mean()
+
+    value, gradient = jax.eval_shape(jax.value_and_grad(loss), params)
+    assert {leaf.dtype for leaf in jax.tree.leaves((value, gradient))} == {jnp.dtype("float32")}
+    program = jax.make_jaxpr(jax.value_and_grad(loss))(params).jaxpr
+    products = [
+        equation for equation in equations(program) if equation.primitive.name in ("dot_general", "conv_general_dilated")
+    ]
+    assert len(products) > 20
+    operands = [{operand.aval.dtype.name for operand in equation.invars} for equation in products]
+    mixed = [kinds for kinds in operands if kinds != {"bfloat16"}]
+    # In the backward sweep, the float32 cotangent of the gates meets the kernel.
+    assert all(kinds <= {"bfloat16", "float32"} for kinds in mixed)
+    assert len(mixed) <= len(products) / 4
+    if layer != "pixel_cnn":
+        h = model.config.features
+        scans = [equation for equation in equations(program) if equation.primitive.name == "scan"]
+        carried = [
+            value.aval
+            for equation in scans
+            for value in equation.invars[equation.params["num_consts"] :][: equation.params["num_carry"]]
+        ]
+        states = [aval for aval in carried if aval.ndim == 3 and aval.shape[-1] == h]
+        assert len(states) >= 4
+        assert {aval.dtype.name for aval in states} == {"float32"}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_bfloat16_comes_near_float32(layer):
+    exact, params = make(layer, "float32")
+    rough, _ = make(layer, "bfloat16")
+    difference = prnn.log_prob(rough, params, IMAGES, *GIVEN) - prnn.log_prob(exact, params, IMAGES, *GIVEN)
+    assert 0 < np.max(np.abs(difference)) < 0.02 * IMAGES[0].size
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_bfloat16_draws_from_what_it_scores(layer):
+    """One visit per pixel gives the log-probabilities of the whole pass, as far as bfloat16 goes."""
+    model, params = make(layer, "bfloat16")
+    drawn = generate(
+        model, params, jax.random.key(0), IMAGES, np.zeros((5, 6), bool), conditions=GIVEN, batch_size=8, mesh=make_mesh()
+    )
+    expected = prnn.log_prob(model, params, drawn.images, *GIVEN)
+    np.testing.assert_allclose(drawn.log_probs.sum((1, 2, 3)), expected, atol=0.02 * IMAGES[0].size)
+
+
+def test_the_type_must_be_known():
+    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16; got 'float16'"):
+        prnn.ModelConfig(layer="row_lstm", levels=2, channels=1, dtype="float16")
