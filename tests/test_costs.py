@@ -1,0 +1,90 @@
+"""Operations, against the products in the program that JAX traces."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import pytest
+from conftest import LAYERS, make_model
+from jax.extend.core import jaxprs_in_params
+
+from pixel_rnn_jax.conditions import blank_conditions
+from pixel_rnn_jax.costs import forward_flops, training_flops
+from pixel_rnn_jax.likelihood import log_prob
+
+BATCH, HEIGHT, WIDTH = 3, 4, 8
+UNCONDITIONAL = [
+    {},
+    {"depth": 1, "features": 5, "head_features": 11, "channels": 3, "levels": 17},
+    {"levels": 256, "residual": False, "skip": False},
+]
+CONDITIONAL = [
+    {"num_classes": 4},
+    {"context_channels": 2, "context_scale": 2},
+    {"context_channels": 1, "context_scale": 4, "context_depth": 0, "num_classes": 4},
+    {"sizes": (2, 4), "channels": 3, "levels": 5, "num_classes": 3, "depth": 1},
+]
+
+
+def name(fields):
+    return ",".join(f"{key}={value}" for key, value in fields.items()) or "unconditional"
+
+
+def count_traced(layer, fields, *, gradient=False):
+    """A configuration, and the operations for each image in the log-probability, or in its gradient by the parameters."""
+    model, params = make_model(layer, **fields)
+    shape = (BATCH, HEIGHT, WIDTH)
+
+    def loss(params, images, conditions):
+        return log_prob(model, params, images, *conditions).sum()
+
+    images = jnp.zeros((*shape, model.config.channels), jnp.uint8)
+    function = jax.value_and_grad(loss) if gradient else loss
+    traced = jax.make_jaxpr(function)(params, images, blank_conditions(model.config, shape))
+    return model.config, count(traced.jaxpr) / BATCH
+
+
+def count(jaxpr):
+    """The operations of all products in a program; those in a loop, as often as it runs."""
+    flops = 0
+    for equation in jaxpr.eqns:
+        inner = sum(map(count, jaxprs_in_params(equation.params)))
+        flops += equation.params.get("length", 1) * inner
+        if equation.primitive.name in PRODUCTS:
+            flops += 2 * equation.outvars[0].aval.size * PRODUCTS[equation.primitive.name](equation)
+    return flops
+
+
+def terms_of_matrix_product(equation):
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    return math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+
+
+def terms_of_convolution(equation):
+    """Without the zeros between the pixels of a transposed convolution's input."""
+    kernel, outputs = equation.invars[1].aval, equation.params["dimension_numbers"].rhs_spec[0]
+    return kernel.size // kernel.shape[outputs] // math.prod(equation.params["lhs_dilation"])
+
+
+PRODUCTS = {"dot_general": terms_of_matrix_product, "conv_general_dilated": terms_of_convolution}
+
+
+@pytest.mark.parametrize("fields", UNCONDITIONAL + CONDITIONAL, ids=name)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_forward_pass(layer, fields):
+    config, traced = count_traced(layer, fields)
+    flops = forward_flops(config, HEIGHT, WIDTH)
+    assert flops.total == sum(flops) == traced
+
+
+@pytest.mark.parametrize("fields", [*UNCONDITIONAL[1:], {"remat": True}, {"remat": True, "residual": False}], ids=name)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_training_step(layer, fields):
+    config, traced = count_traced(layer, fields, gradient=True)
+    assert training_flops(config, HEIGHT, WIDTH).total == traced
+
+
+@pytest.mark.parametrize("fields", [*CONDITIONAL, {"remat": True, "skip": False}], ids=name)
+def test_training_step_where_a_few_gradients_are_not_needed(fields):
+    config, traced = count_traced("row_lstm", fields, gradient=True)
+    assert traced < training_flops(config, HEIGHT, WIDTH).total < 1.03 * traced
