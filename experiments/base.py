@@ -8,7 +8,8 @@ def get_config() -> ConfigDict:
     config = ConfigDict(
         {
             "seed": 0,
-            "batch_size": 64,
+            "batch_size": 64,  # of all devices together
+            "gradient_accumulation": 1,  # parts of a batch, one after the other, where memory is short
             "num_steps": 1000,
             "eval_every": 100,  # steps between validations
             "checkpoint_every": 100,  # steps between checkpoints; the best on validation is saved besides
@@ -16,6 +17,10 @@ def get_config() -> ConfigDict:
             "patience": 0,  # validations without improvement after which training stops; 0: never
             "eval_images": 0,  # validation images that are scored during training, drawn at random; 0: all
             "test_images": 0,  # the same, of the images that are scored at the end
+            "mesh": {  # how devices share the work, see pixel_rnn_jax.sharding
+                "data": -1,  # devices, or groups of them, that hold whole parameters; -1: as many as there are
+                "fsdp": 1,  # devices in such a group, each with a piece of parameters, average and optimizer state
+            },
             "data": {  # see pixel_rnn_jax.data.DataConfig
                 "source": "digits",  # digits | npz:PATH | npy:PATH | folder:PATH | tfds:NAME
                 "data_dir": config_dict.placeholder(str),  # where relative paths start; TFDS's directory of prepared sets
@@ -43,6 +48,7 @@ def get_config() -> ConfigDict:
                 "dropout": 0.0,
                 "remat": False,
                 "precision": "highest",
+                "dtype": "float32",  # or bfloat16
                 "num_classes": 0,  # of a class-conditional model
                 "context_channels": 0,  # of the image that is given, if images are drawn from others
                 "context_levels": 256,

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,9 +21,11 @@ from pixel_rnn_jax.data import BINARIZATIONS, DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.model_config import ModelConfig
-from pixel_rnn_jax.stopping import Interrupted
+from pixel_rnn_jax.processes import connect
+from pixel_rnn_jax.stopping import Interrupted, ends_at_sigterm
 
 SHIPPED = Path(__file__).parent
+PREEMPTED = 75  # exit status after SIGTERM: what had been done is kept, and the same command goes on; sysexits.h's "try again"
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
@@ -32,18 +35,20 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
       main: the command.
       argv: its arguments; those of the process by default.
     """
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax reports every save
+    for library in ("absl", "asyncio"):  # Orbax reports every save by the one, and what is reported as an error by the other
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     warnings.formatwarning = lambda message, *where: f"warning: {message}\n"
     try:
-        main(argv)
+        with ends_at_sigterm():
+            main(argv)
     except (InputError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     except Interrupted as interruption:
         print(interruption, file=sys.stderr)
-        sys.exit(128 + interruption.signal)
+        sys.exit(PREEMPTED if interruption.signal == signal.SIGTERM else 128 + interruption.signal)
     except KeyboardInterrupt:
         print("stopped by SIGINT", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
 
 
 def make_parser(name: str, description: str, *, workdir: bool = True) -> argparse.ArgumentParser:
@@ -69,6 +74,23 @@ def add_allow_config_change_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow_config_change", action="store_true", help="go on with a run although its configuration was another"
     )
+
+
+def add_process_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds what joins several processes, for `join_processes`."""
+    parser.add_argument(
+        "--distributed", action="store_true", help="work with other processes, found by JAX: on Cloud TPU, SLURM, Open MPI"
+    )
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where JAX does not find the processes")
+    parser.add_argument("--num_processes", type=positive, help="how many there are")
+    parser.add_argument("--process", type=int, help="number of this one, from 0")
+
+
+def join_processes(args: argparse.Namespace) -> None:
+    """Joins the other processes, if the flags say that there are any; before JAX is used."""
+    explicit = (args.coordinator, args.num_processes, args.process)
+    if args.distributed or any(value is not None for value in explicit):
+        connect(*explicit)
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from experiments import command
 from pixel_rnn_jax.data import DataConfig
+from pixel_rnn_jax.processes import is_main
 from pixel_rnn_jax.train import train
 
 
@@ -15,12 +16,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command.make_parser("train", __doc__)
     command.add_config_flag(parser)
     command.add_allow_config_change_flag(parser)
+    parser.add_argument(
+        "--fall_back", action="store_true", help="go on from the checkpoint before, if the latest one is damaged"
+    )
+    parser.add_argument("--profile", action="store_true", help="write a trace of a few steps to WORKDIR/profile")
+    command.add_process_flags(parser)
     command.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     config = command.read_config(args.config, overrides)
-    score = train(config, args.workdir, allow_config_change=args.allow_config_change)
-    print(f"checkpoints, metrics.jsonl, tensorboard and curves.png are in {args.workdir}")
-    command.report(score, DataConfig(**config.data), args.json)
+    command.join_processes(args)
+    score = train(
+        config,
+        args.workdir,
+        allow_config_change=args.allow_config_change,
+        fall_back=args.fall_back,
+        profile=args.profile,
+    )
+    if is_main():
+        print(f"checkpoints, metrics.jsonl, tensorboard and curves.png are in {args.workdir}")
+        command.report(score, DataConfig(**config.data), args.json)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ A checkpoint is written in the background into a temporary folder that gets its 
 the best on validation are kept.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,10 @@ from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
+from pixel_rnn_jax.processes import is_main, meet
 
 FOLDER = "checkpoints"
+ASIDE = "damaged_checkpoints"
 LATEST = 3
 
 
@@ -61,8 +65,14 @@ class Record:
         return 0 < patience <= self.stale
 
 
+class DamagedCheckpoint(InputError):
+    """A checkpoint that cannot be read."""
+
+
 class Checkpoints:
     """The checkpoints of one work directory; a context manager that waits for the last save before it leaves.
+
+    All processes of a training save and restore together, each its part of the arrays.
 
     Args:
       workdir: the work directory.
@@ -98,8 +108,9 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *exception) -> None:
-        self._manager.close()
+    def __exit__(self, kind, error, traceback) -> None:
+        with self._writing() if error is None else contextlib.suppress(Exception):  # of two errors, the first one counts
+            self._manager.close()
 
     @property
     def latest_step(self) -> int | None:
@@ -111,13 +122,43 @@ class Checkpoints:
         """Step of the checkpoint with the best validation score, or None."""
         return self._manager.best_step()
 
+    def steps_before(self, step: int) -> list[int]:
+        """Steps of the earlier checkpoints."""
+        return sorted(earlier for earlier in self._manager.all_steps() if earlier < step)
+
+    def set_aside(self, step: int) -> Path:
+        """Moves a checkpoint out of the way, and returns where it is now."""
+        aside = self.directory.parent / ASIDE / f"{step}-{len(list((self.directory.parent / ASIDE).glob('*')))}"
+        meet(f"setting aside {step}")
+        if is_main():
+            aside.parent.mkdir(exist_ok=True)
+            self.path(step).rename(aside)
+        meet(f"set aside {step}")
+        self._manager.reload()
+        return aside
+
     def path(self, step: int) -> Path:
         """Where the checkpoint of a step lies."""
         return self.directory / str(step)
 
     def wait(self) -> None:
-        """Waits until the last save is complete."""
-        self._manager.wait_until_finished()
+        """Waits until the last save is complete.
+
+        Raises:
+          InputError: if it could not be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever Orbax, TensorStore and the operating system raise, also of an earlier save
+            self._manager.reload()
+            step = self._manager.latest_step()
+            last = "there is no complete one" if step is None else f"the last complete one is {self.path(step)}"
+            raise InputError(f"a checkpoint cannot be written to {self.directory} ({_one_line(error)}); {last}.") from error
 
     def save(self, step: int, *, ema: Any, state: Any, run: dict[str, Any], best_nats: float | None) -> None:
         """Saves a checkpoint in the background.
@@ -129,19 +170,17 @@ class Checkpoints:
           run: what goes on from here and is not an array: configuration, image shape, record. JSON.
           best_nats: validation score of this step, if it is the best so far.
         """
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                ema=ocp.args.StandardSave(ema), state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
-            ),
-            metrics={"validation_nats": math.inf if best_nats is None else best_nats},
+        args = ocp.args.Composite(
+            ema=ocp.args.StandardSave(ema), state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
         )
+        with self._writing():
+            self._manager.save(step, args=args, metrics={"validation_nats": math.inf if best_nats is None else best_nats})
 
     def restore_run(self, step: int) -> dict[str, Any]:
         """Reads a checkpoint's JSON: configuration, image shape, record."""
         run = self._restore(step, run=ocp.args.JsonRestore())["run"]
         if not isinstance(run, dict) or not {"config", "image_shape", "record"} <= run.keys():
-            raise InputError(
+            raise DamagedCheckpoint(
                 f"the checkpoint {self.path(step)} is damaged (run/ must hold configuration, image shape and record)."
             )
         return run
@@ -171,15 +210,15 @@ class Checkpoints:
                 array = {"driver": "zarr", "kvstore": {**database, "path": name}, "fill_missing_data_reads": False}
                 tensorstore.open(array, open=True, read=True).result().read().result()
         except ValueError as error:
-            raise InputError(f"the checkpoint {self.path(step)} is damaged ({_one_line(error)}).") from None
+            raise DamagedCheckpoint(f"the checkpoint {self.path(step)} is damaged ({_one_line(error)}).") from None
         if not names:
-            raise InputError(f"the checkpoint {self.path(step)} is damaged ({item} holds no arrays).")
+            raise DamagedCheckpoint(f"the checkpoint {self.path(step)} is damaged ({item} holds no arrays).")
 
     def _restore(self, step: int, **items: Any) -> dict[str, Any]:
         try:
             return dict(self._manager.restore(step, args=ocp.args.Composite(**items)))
         except Exception as error:  # whatever Orbax, TensorStore and json raise about files that are not what they should be
-            raise InputError(
+            raise DamagedCheckpoint(
                 f"the checkpoint {self.path(step)} is damaged or belongs to another model ({_one_line(error)})."
             ) from error
 

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Float32, UInt8
+from jaxtyping import Array, Float, Float32, UInt8
 
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
 from pixel_rnn_jax.progress import progress_bar
-from pixel_rnn_jax.sharding import replicated, shard_batch
+from pixel_rnn_jax.sharding import fetch, process_share, replicate, shard_batch
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def evaluate(
     Returns:
       The score.
     """
-    results = _by_batch(_sum_of_nats, model, params, images, conditions, batch_size, mesh, num_threads, f"scoring {split}")
-    nats = sum(float(sum_of_nats) for _, sum_of_nats in results) / len(images)
+    sums = _by_batch(_sum_of_nats, model, params, images, conditions, batch_size, mesh, num_threads, f"scoring {split}")
+    nats = sum(map(float, sums)) / len(images)
     return Score(split, len(images), nats, bits_per_dim(-nats, images.shape[1:]))
 
 
@@ -84,7 +84,7 @@ def log_probs(
     """The log-probability of each image of a set, in nats; or its terms, by `log_prob_by_size`; else as for `evaluate`."""
     of_batch = functools.partial(_log_probs, function)
     results = _by_batch(of_batch, model, params, images, conditions, batch_size, mesh, num_threads, "scoring")
-    return np.concatenate([np.asarray(values)[mask] for mask, values in results])
+    return np.concatenate(fetch(results))[: len(images)]
 
 
 def _by_batch(
@@ -97,15 +97,18 @@ def _by_batch(
     mesh: Mesh,
     num_threads: int,
     description: str,
-) -> list[tuple[Bool[np.ndarray, " B"], Any]]:
-    """The results for all batches, each with the mask of its images."""
-    params = jax.device_put(params, replicated(mesh))
+) -> list[Any]:
+    """The results for all batches; the last ones of the last batch may be of no image."""
+    params = replicate(params, mesh)
     results = []
     with progress_bar(len(images), unit="image", description=description, delay=5.0, leave=False) as bar:
-        for batch in eval_batches(images, conditions, batch_size=batch_size, num_threads=num_threads):
-            results.append((batch["mask"], function(model, params, shard_batch(batch, mesh))))
-            jax.block_until_ready(results[-2:][0][1])  # the device has the next batch at hand, but not all of them
-            bar.update(int(batch["mask"].sum()))
+        batches = eval_batches(
+            images, conditions, batch_size=batch_size, share=process_share(batch_size), num_threads=num_threads
+        )
+        for batch in batches:
+            results.append(function(model, params, shard_batch(batch, mesh)))
+            jax.block_until_ready(results[-2:][0])  # the device has the next batch at hand, but not all of them
+            bar.update(min(batch_size, len(images) - bar.n))
     return results
 
 

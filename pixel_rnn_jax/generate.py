@@ -17,7 +17,7 @@ from pixel_rnn_jax.incremental import Memory
 from pixel_rnn_jax.multi_scale import Stage, stages
 from pixel_rnn_jax.progress import progress_bar
 from pixel_rnn_jax.sampling import Rows, begin_stage, check_completion, draw_row
-from pixel_rnn_jax.sharding import replicated
+from pixel_rnn_jax.sharding import batch_sharding, batch_spec, fetch, replicate
 
 
 class Generated(NamedTuple):
@@ -67,7 +67,7 @@ def generate(
     if not count:
         return Generated(images, log_probs)
     size = -(-min(batch_size, count) // mesh.size) * mesh.size
-    params = jax.device_put(params, replicated(mesh))
+    params, key = replicate((params, key), mesh)
     firsts = range(0, count, size)
     num_rows = len(firsts) * sum(height // stage.stride for stage in stages(model.config))
     with progress_bar(num_rows, unit="row", description="drawing", delay=2.0, leave=False) as bar:
@@ -76,7 +76,8 @@ def generate(
             of_batch = np.minimum(numbers, count - 1)  # the last batch is filled up
             given = jax.tree.map(lambda array, of_batch=of_batch: np.asarray(array)[of_batch], conditions)
             begin, draw = _compiled(stage, mesh)
-            memory, rows = begin(params, key, numbers, images[of_batch], known[of_batch], given)
+            batch = jax.device_put((numbers, images[of_batch], known[of_batch], given), batch_sharding(mesh))
+            memory, rows = begin(params, key, *batch)
             drawn = []
             for row in range(height // stage.stride):
                 memory, of_row = draw(stage.params(params), memory, rows, np.int32(row), np.float32(temperature))
@@ -84,7 +85,7 @@ def generate(
                 jax.block_until_ready(drawn[-2:][0])  # the device has the next row at hand, but not all of them
                 bar.update()
             values, values_log_probs = (
-                np.moveaxis(np.stack(of_rows), -1, 0)[: count - first] for of_rows in zip(*drawn, strict=True)
+                np.moveaxis(np.stack(of_rows), -1, 0)[: count - first] for of_rows in zip(*fetch(drawn), strict=True)
             )
             place = slice(first, first + size), slice(None, None, stage.stride), slice(None, None, stage.stride)
             images[place] = values
@@ -96,7 +97,7 @@ def generate(
 @functools.cache
 def _compiled(stage: Stage, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The start of a stage's batch, and one row of it. Each device works on its share, and need not know of the others."""
-    whole, first, second, third, fourth = PartitionSpec(), *(PartitionSpec(*(None,) * axis, "data") for axis in range(4))
+    whole, first, second, third, fourth = PartitionSpec(), *map(batch_spec, range(4))
     memory = Memory(canvas=third, context=third, above=third, row=third, left=second, here=second)
     rows = Rows(images=fourth, known=third, uniform=fourth)
 

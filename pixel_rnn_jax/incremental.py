@@ -64,9 +64,8 @@ def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions
     """
     batch, height, width = shape
     canvas = jnp.zeros((ABOVE + height, SIDES + width + SIDES, batch, model.config.channels))
-    outside = jax.vmap(lambda params: make_layer(model.config).apply(params, batch, method="outside"))(
-        _layer_params(model, params)
-    )
+    layer = make_layer(model.config)
+    outside = jax.vmap(lambda params: layer.apply(params, batch, method="outside"))(_layer_params(model, params))
     row = jax.tree.map(lambda cell: jnp.broadcast_to(cell, (width + 2, *cell.shape)), outside)
     context = model.apply({"params": params}, shape, conditions, method="context_map")
     context = None if context is None else jnp.moveaxis(context, 0, 2)

@@ -1,5 +1,6 @@
 """The record of a run: one JSON line for each measurement, and the same as TensorBoard events."""
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from jax.typing import ArrayLike
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.event_log import EventLog
+from pixel_rnn_jax.step_clock import StepClock
 
 FILE = "metrics.jsonl"
 
@@ -33,21 +35,34 @@ class MetricsLog:
         new.write_text("".join(json.dumps(row) + "\n" for row in rows))
         new.replace(path)
         self._file = path.open("a")
-        self._tensorboard = SummaryWriter(str(Path(workdir) / "tensorboard"), purge_step=last_step + 1)
+        self._events = EventLog(Path(workdir) / "tensorboard", last_step + 1)
 
     def __enter__(self) -> "MetricsLog":
         return self
 
-    def __exit__(self, *exception) -> None:
-        self._file.close()
-        self._tensorboard.close()
+    def __exit__(self, kind, error, traceback) -> None:
+        with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # of two errors, the first one counts
+            self._file.close()
+            self._events.close()
 
     def write(self, step: int, **values: float) -> None:
         """Records values at a step."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
-        for name, value in values.items():
-            self._tensorboard.add_scalar(name.replace("_", "/", 1), value, step)
+        self._events.write(step, **values)
+
+
+class NoLog:
+    """What the other processes have in place of the one `MetricsLog`."""
+
+    def __enter__(self) -> "NoLog":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        pass
+
+    def write(self, step: int, **values: float) -> None:
+        """Records nothing."""
 
 
 class StepReport:
@@ -56,12 +71,22 @@ class StepReport:
     Args:
       log: gets the metrics of every `log_every`-th step.
       bar: shows the progress.
+      clock: counts the steps and their time.
       log_every: in steps.
       learning_rate: the schedule, a function of the number of finished steps.
     """
 
-    def __init__(self, log: MetricsLog, bar: tqdm, *, log_every: int, learning_rate: Callable[[int], ArrayLike]):
-        self._log, self._bar, self._log_every, self._learning_rate = log, bar, log_every, learning_rate
+    def __init__(
+        self,
+        log: MetricsLog | NoLog,
+        bar: tqdm,
+        clock: StepClock,
+        *,
+        log_every: int,
+        learning_rate: Callable[[int], ArrayLike],
+    ):
+        self._log, self._bar, self._clock = log, bar, clock
+        self._log_every, self._learning_rate = log_every, learning_rate
         self._pending: tuple[int, Mapping[str, ArrayLike]] | None = None
 
     def add(self, step: int, metrics: Mapping[str, ArrayLike]) -> None:
@@ -80,11 +105,13 @@ class StepReport:
         step, metrics = self._pending
         self._pending = None
         values = {name: float(value) for name, value in metrics.items()}
+        self._clock.count()
         if not all(map(math.isfinite, values.values())):
             raise FloatingPointError(f"step {step} gave {', '.join(f'{name} = {value}' for name, value in values.items())}")
         if step % self._log_every == 0:
             values["learning_rate"] = float(self._learning_rate(step - 1))
-            self._log.write(step, **{f"train_{name}": value for name, value in values.items()})
+            speed = {f"speed_{name}": value for name, value in self._clock.lap().items()}
+            self._log.write(step, **{f"train_{name}": value for name, value in values.items()}, **speed)
         self._bar.set_postfix_str(f"{values['bits_per_dim']:.3f} bits/dim", refresh=False)
         self._bar.update()
 

@@ -1,7 +1,12 @@
 """Ctrl-C and SIGTERM during long work: it is told to stop, and ends where nothing is lost."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
+
+import jax
+from jax.experimental import multihost_utils
 
 
 class Interrupted(Exception):
@@ -16,28 +21,55 @@ class Interrupted(Exception):
         self.signal = number
 
 
-class StopSignals:
-    """A context in which the first SIGINT or SIGTERM is only noted, in `received`; the second one acts as usual.
+@contextlib.contextmanager
+def ends_at_sigterm() -> Iterator[None]:
+    """A context that SIGTERM ends with `Interrupted`, as SIGINT ends it with `KeyboardInterrupt`."""
 
-    Outside the main thread, where Python can set no handlers, nothing changes.
+    def end(number: int, frame: object) -> None:
+        raise Interrupted("stopped by SIGTERM", number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+class StopSignals:
+    """A context in which the first SIGINT or SIGTERM is only noted, for `at`; the second one acts as usual.
+
+    Of several processes, all are to stop at the same step: there JAX takes SIGTERM, and tells the others. Outside the main
+    thread, where Python can set no handlers, nothing changes.
     """
 
     def __init__(self) -> None:
-        self.received: int | None = None
+        self._received: int | None = None
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._note)
+            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._note)
+            if jax.process_count() == 1:
+                self._previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._note)
         return self
+
+    def at(self, step: int) -> int | None:
+        """The signal that has been received, if the work is to stop after this step. To be called after each step."""
+        if jax.process_count() == 1:
+            return self._received
+        return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
 
     def __exit__(self, *exception) -> None:
         self._restore()
 
     def _note(self, number: int, frame: object) -> None:
-        self.received = number
+        self._received = number
         self._restore()
+        if jax.process_count() > 1:
+            signal.raise_signal(signal.SIGTERM)
 
     def _restore(self) -> None:
         while self._previous:

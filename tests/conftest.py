@@ -17,6 +17,7 @@ import pytest
 import pixel_rnn_jax as prnn
 from experiments import command
 from pixel_rnn_jax.checkpoint import abstract_params
+from pixel_rnn_jax.metrics import read_metrics
 from pixel_rnn_jax.train import train
 
 # Several tests compile the same programs.
@@ -73,6 +74,12 @@ def tiny_config(*overrides):
     }
     flags = [f"--config.{name}={value}" for name, value in tiny.items()]
     return command.read_config("digits_rowlstm", [*flags, *overrides])
+
+
+def measured(workdir):
+    """The rows of a run's metrics, but for how fast it was."""
+    rows = [{name: value for name, value in row.items() if not name.startswith("speed_")} for row in read_metrics(workdir)]
+    return [row for row in rows if row.keys() > {"step"}]
 
 
 def run_in_process(main, *argv):

@@ -8,8 +8,8 @@ from conftest import tiny_config
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.checkpoint import Checkpoints, Record
 from pixel_rnn_jax.evaluate import evaluate
+from pixel_rnn_jax.setup import prepare
 from pixel_rnn_jax.sharding import make_mesh
-from pixel_rnn_jax.train import prepare
 
 
 def test_load_needs_nothing_but_the_path(tiny_run):

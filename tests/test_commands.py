@@ -14,7 +14,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from conftest import run_in_process
+from conftest import measured, run_in_process
 from PIL import Image
 
 import pixel_rnn_jax as prnn
@@ -374,7 +374,7 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path):
     )
     chex.assert_trees_all_equal(params, expected_params)
     assert run["record"] == expected_run["record"]
-    assert read_metrics(tmp_path / "killed") == read_metrics(tmp_path / "alone")
+    assert measured(tmp_path / "killed") == measured(tmp_path / "alone")
 
 
 TINY = ("num_steps=2", "batch_size=8", "eval_every=1", "model.depth=1", "model.features=3", "model.head_features=3")

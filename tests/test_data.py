@@ -130,11 +130,16 @@ def test_evaluation_sees_each_image_once_and_masks_what_fills_up():
     assert images == list(range(10))
 
 
+def share_of(process, num_processes):
+    """Of batches of 8."""
+    return slice(process * 8 // num_processes, (process + 1) * 8 // num_processes)
+
+
 @pytest.mark.parametrize("num_processes", [1, 2, 4])
 def test_the_processes_together_see_each_image_once_per_epoch(num_processes):
     """Batches of 8 go into two epochs of 20 images without fitting one."""
     shards = [
-        train_batches(numbered(20), batch_size=8, seed=0, process=process, num_processes=num_processes)
+        train_batches(numbered(20), batch_size=8, seed=0, share=share_of(process, num_processes))
         for process in range(num_processes)
     ]
     seen = np.concatenate([next(shard)["image"].ravel() for _ in range(5) for shard in shards])
@@ -149,9 +154,7 @@ def test_a_run_can_go_on_with_another_number_of_processes(treatment):
     expected = [next(whole)["image"] for _ in range(6)]
     for first, num_processes in ((0, 2), (3, 4), (4, 1)):
         shards = [
-            train_batches(
-                images, batch_size=8, seed=5, first_batch=first, process=process, num_processes=num_processes, **treatment
-            )
+            train_batches(images, batch_size=8, seed=5, first_batch=first, share=share_of(process, num_processes), **treatment)
             for process in range(num_processes)
         ]
         for number in range(first, 6):

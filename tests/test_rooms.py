@@ -7,13 +7,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [  # the lowest first; rooms of one floor do not import one another
-    ["errors", "baselines", "neighbours"],
-    ["images", "model_config", "masks", "skew", "stopping", "progress", "metrics", "prnn_file", "tiles"],
+    ["errors", "baselines", "neighbours", "step_clock", "step_profile", "summary", "event_log"],
+    ["images", "model_config", "masks", "skew", "stopping", "progress", "metrics", "prnn_file", "tiles", "processes", "lock"],
     ["likelihood", "conv", "conditions", "context_network", "plots", "picture_formats", "fingerprint"],
     ["lstm", "pixel_cnn"],
     ["row_lstm", "diagonal_bilstm"],
     ["model"],
     ["multi_scale"],
+    ["costs"],
     ["data.config", "data.image_files", "data.image_set"],
     ["data.source", "data.treatment", "data.given"],
     ["data.batches", "data.digits", "data.array_files", "data.image_folder", "data.tfds_sets", "data.inputs"],
@@ -23,6 +24,9 @@ FLOORS = [  # the lowest first; rooms of one floor do not import one another
     ["sharding", "optimizer", "checkpoint", "sampling", "codec"],
     ["evaluate", "generate"],
     ["classify"],
+    ["train_step"],
+    ["setup"],
+    ["resume"],
     ["train"],
     [""],
 ]

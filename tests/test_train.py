@@ -1,7 +1,6 @@
 """Training: it learns, resumes without a trace, stops where it should, and gives one device's numbers on eight."""
 
 import functools
-import json
 import os
 import shutil
 import signal
@@ -12,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import make_model, tiny_config
-from jax.sharding import Mesh
+from conftest import make_model, measured, tiny_config
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax import train as train_module
@@ -21,9 +19,12 @@ from pixel_rnn_jax.checkpoint import Checkpoints, abstract_params, changed_field
 from pixel_rnn_jax.conditions import UNCONDITIONAL
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.metrics import read_metrics
+from pixel_rnn_jax.resume import start_or_resume
+from pixel_rnn_jax.setup import prepare
 from pixel_rnn_jax.sharding import make_mesh, replicated, shard_batch
 from pixel_rnn_jax.stopping import Interrupted
-from pixel_rnn_jax.train import TrainState, init_state, prepare, train, train_step
+from pixel_rnn_jax.train import train
+from pixel_rnn_jax.train_step import TrainState, init_state, train_step
 
 
 def final_arrays(workdir, config):
@@ -31,15 +32,11 @@ def final_arrays(workdir, config):
     setup = prepare(config)
     with Checkpoints(workdir, read_only=True) as checkpoints:
         assert checkpoints.latest_step == config.num_steps
-        return train_module.start_or_resume(setup, checkpoints, allow_config_change=True)
+        return start_or_resume(setup, checkpoints, allow_config_change=True)
 
 
 def never(*args, **kwargs):
     raise AssertionError("no step should be taken")
-
-
-def rows(workdir):
-    return [json.dumps(row) for row in read_metrics(workdir)]
 
 
 def whole_batch(images):
@@ -102,7 +99,7 @@ def test_eight_devices_give_the_numbers_of_one(layer):
     optimizer = optax.sgd(0.1)
     batch = whole_batch(np.random.default_rng(0).integers(0, 4, (16, 3, 4, 3)).astype(np.uint8))
     results = []
-    for mesh in (Mesh(np.array(jax.devices()[:1]), ("data",)), make_mesh()):
+    for mesh in (make_mesh(devices=jax.devices()[:1]), make_mesh()):
         state = TrainState(jnp.asarray(0), params, params, optimizer.init(params))
         state = jax.device_put(state, replicated(mesh))
         update = jax.jit(
@@ -123,7 +120,10 @@ def test_the_run_leaves_what_is_documented(tiny_run):
     rows = read_metrics(workdir)
     assert [row["step"] for row in rows if "train_nats" in row] == [1, 2, 3, 4, 5, 6]
     assert [row["step"] for row in rows if "validation_nats" in row] == [2, 4, 6]
-    assert rows[0]["train_learning_rate"] == 0
+    assert rows[0]["speed_compile_seconds"] > 0
+    assert rows[1]["train_learning_rate"] == 0
+    assert rows[1]["speed_images_per_second"] == pytest.approx(16 / rows[1]["speed_step_seconds"])
+    assert 0 <= rows[1]["speed_data_wait"] <= 1
     assert (workdir / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert list((workdir / "tensorboard").glob("events.out.tfevents.*"))
 
@@ -157,7 +157,7 @@ def test_an_interrupted_run_resumes_without_a_trace(tiny_run, tmp_path, monkeypa
     expected_state, expected_record = final_arrays(whole, tiny_config())
     assert record == expected_record
     chex.assert_trees_all_equal(state, expected_state)
-    assert rows(tmp_path) == rows(whole)
+    assert measured(tmp_path) == measured(whole)
 
 
 def test_rows_after_the_restored_step_are_replaced(tiny_run, tmp_path):
@@ -169,7 +169,7 @@ def test_rows_after_the_restored_step_are_replaced(tiny_run, tmp_path):
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 7, "train_')
     train(tiny_config(), tmp_path / "run")
-    assert rows(tmp_path / "run") == rows(whole)
+    assert measured(tmp_path / "run") == measured(whole)
 
 
 def test_patience_stops_and_survives_a_restart(tmp_path, monkeypatch):
@@ -243,7 +243,7 @@ def test_another_configuration_is_refused_and_nothing_is_touched(tiny_run, tmp_p
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="num_steps: 6 -> 8"):
         train(tiny_config("--config.num_steps=8"), tmp_path / "run")
-    with pytest.raises(ValueError, match="damaged or belongs to another"):
+    with pytest.raises(ValueError, match="checkpoints/6 holds the state of adam; it cannot go on with rmsprop"):
         train(tiny_config("--config.optimizer.name=rmsprop"), tmp_path / "run", allow_config_change=True)
     with pytest.raises(ValueError, match=r"checkpoints/6 holds another model, .*features=4"):
         train(tiny_config("--config.model.features=5"), tmp_path / "run", allow_config_change=True)

@@ -5,13 +5,12 @@ from collections.abc import Iterable
 from typing import TypedDict
 
 import grain
-import jax
 import numpy as np
 from absl import flags
 from jaxtyping import Bool, Integer, UInt8
 
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
-from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order, read_ahead, take
+from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, read_ahead, take
 from pixel_rnn_jax.data.treatment import binarize, mirror
 
 
@@ -21,7 +20,7 @@ class Batch(TypedDict):
     Attributes:
       image: uint8 [B, H, W, C] in [0, levels).
       conditions: what each image is given.
-      mask: bool [B], False for the images that only fill up the last batch of an evaluation.
+      mask: bool [B], False for what only fills up the last batch of an evaluation.
     """
 
     image: UInt8[np.ndarray, "B H W C"]
@@ -36,8 +35,7 @@ def train_batches(
     batch_size: int,
     seed: int,
     first_batch: int = 0,
-    process: int = 0,
-    num_processes: int = 1,
+    share: slice = slice(None),
     stochastic_levels: int | None = None,
     flip: bool = False,
     num_threads: int = 1,
@@ -45,7 +43,7 @@ def train_batches(
 ) -> grain.DatasetIterator:
     """An endless iterator of training batches; each epoch is shuffled anew.
 
-    The batch of all processes together depends on `seed` and its number alone, and each process gets its slice of it. So the
+    The batch of all processes together depends on `seed` and its number alone, and each process gets its share of it. So the
     position of a training is the number of batches it has seen, whatever the number of processes.
 
     Args:
@@ -54,22 +52,21 @@ def train_batches(
       batch_size: images in a batch, of all processes together.
       seed: of the order of images and of the random part of their treatment.
       first_batch: number of the batch to begin with.
-      process: this process's number.
-      num_processes: how many share the batch; a divisor of `batch_size`.
+      share: the rows of each batch that are wanted; all, if not given.
       stochastic_levels: the images' levels, if they are to be binarized stochastically.
       flip: mirror half of the images.
       num_threads: that decode batches ahead, where images are not in memory.
       num_workers: processes that do so instead; 0: none.
 
     Returns:
-      A Grain iterator of `Batch`, of `batch_size / num_processes` images each.
+      A Grain iterator of `Batch`, each of that share.
     """
     gather = functools.partial(
         _gather,
         images=images,
         conditions=conditions,
         seed=seed,
-        local=slice(process * batch_size // num_processes, (process + 1) * batch_size // num_processes),
+        share=share,
         stochastic_levels=stochastic_levels,
         flip=flip,
     )
@@ -91,40 +88,50 @@ def _gather(
     images: ImageSet,
     conditions: Conditions,
     seed: int,
-    local: slice,
+    share: slice,
     stochastic_levels: int | None,
     flip: bool,
 ) -> Batch:
-    """The share of a batch that is this process's. Random numbers are drawn for the whole batch, whatever the share."""
-    batch, given = take((images, conditions), indices[local])
+    """The share of a batch. Random numbers are drawn for the whole batch, whatever the share."""
+    batch, given = take((images, conditions), indices[share])
     rng = np.random.default_rng((seed, number))
     if flip:
-        which = rng.random(len(indices))[local] < 0.5
+        which = rng.random(len(indices))[share] < 0.5
         batch = mirror(batch, which)
         if given.context is not None:
             given = given._replace(context=mirror(given.context, which))
     if stochastic_levels is not None:
-        batch = binarize(batch, rng.random((len(indices), *images.shape[1:]))[local], stochastic_levels)
+        batch = binarize(batch, rng.random((len(indices), *images.shape[1:]))[share], stochastic_levels)
     return {"image": batch, "conditions": given, "mask": np.ones(len(batch), bool)}
 
 
 def eval_batches(
-    images: ImageSet, conditions: Conditions = UNCONDITIONAL, *, batch_size: int, num_threads: int = 1
+    images: ImageSet,
+    conditions: Conditions = UNCONDITIONAL,
+    *,
+    batch_size: int,
+    share: slice = slice(None),
+    num_threads: int = 1,
 ) -> Iterable[Batch]:
-    """All images once, in order; the last batch is filled up to `batch_size` with blank images that its mask excludes.
+    """All images once, in order; the last batch is filled up to `batch_size` with copies that its mask excludes.
 
     Args:
       images: the images of a split.
       conditions: what each of them is given.
       batch_size: images in a batch.
+      share: the rows of each batch that are wanted; all, if not given.
       num_threads: that prepare batches ahead.
 
     Yields:
       `Batch`.
     """
-    for batch in in_order((images, conditions), batch_size=batch_size, num_threads=num_threads):
-        count = len(batch[0])
-        image, given = jax.tree.map(
-            lambda array, count=count: np.pad(array, [(0, batch_size - count)] + [(0, 0)] * (array.ndim - 1)), batch
-        )
-        yield {"image": image, "conditions": given, "mask": np.arange(batch_size) < count}
+    gather = functools.partial(_gather_in_order, images=images, conditions=conditions, batch_size=batch_size, share=share)
+    batches = grain.MapDataset.range(-(-len(images) // batch_size)).map(gather)
+    return batches.to_iter_dataset(read_ahead(images, num_threads))
+
+
+def _gather_in_order(number: int, *, images: ImageSet, conditions: Conditions, batch_size: int, share: slice) -> Batch:
+    """The share of a batch of an evaluation."""
+    numbers = number * batch_size + np.arange(batch_size)[share]
+    batch, given = take((images, conditions), np.minimum(numbers, len(images) - 1))
+    return {"image": batch, "conditions": given, "mask": numbers < len(images)}

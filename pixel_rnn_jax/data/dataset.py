@@ -135,7 +135,7 @@ class Dataset:
             self._stored(split)
 
     def train_batches(
-        self, *, batch_size: int, seed: int, first_batch: int = 0, process: int = 0, num_processes: int = 1
+        self, *, batch_size: int, seed: int, first_batch: int = 0, share: slice = slice(None)
     ) -> grain.DatasetIterator:
         """Endless training batches, see `batches.train_batches`: binarization and mirroring are fresh in each epoch."""
         return train_batches(
@@ -144,8 +144,7 @@ class Dataset:
             batch_size=batch_size,
             seed=seed,
             first_batch=first_batch,
-            process=process,
-            num_processes=num_processes,
+            share=share,
             stochastic_levels=self._source_levels if self.config.binarization == "stochastic" else None,
             flip=self.config.flip,
             num_threads=self.config.num_threads,

@@ -1,0 +1,99 @@
+"""From a configuration to everything that a training needs, made and checked before the first step."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding
+from ml_collections import ConfigDict
+
+from pixel_rnn_jax.conditions import blank_conditions, check_conditions
+from pixel_rnn_jax.data import Batch, DataConfig, Dataset
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.multi_scale import make_model
+from pixel_rnn_jax.optimizer import make_optimizer
+from pixel_rnn_jax.sharding import batch_sharding, check_batch_size, make_mesh, replicate, state_sharding
+from pixel_rnn_jax.train_step import TrainState, init_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """Everything that a configuration stands for, made and checked before the first step."""
+
+    config: ConfigDict
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    mesh: Mesh
+    data: Dataset
+    init_key: jax.Array
+    step_key: jax.Array
+
+    def init(self) -> TrainState:
+        """The state before the first step, made where it is to lie."""
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, self.abstract_state)
+        return jax.jit(self._init, out_shardings=shardings)(self.init_key)
+
+    @functools.cached_property
+    def abstract_state(self) -> TrainState:
+        """Shapes, types and shardings of a state."""
+        shapes = jax.eval_shape(self._init, self.init_key)
+        shardings = state_sharding(shapes, self.mesh)
+        return jax.tree.map(_abstract, shapes, shardings)
+
+    @property
+    def abstract_batch(self) -> Batch:
+        """Shapes, types and shardings of a training batch."""
+        shape = (self.config.batch_size, *self.data.image_shape)
+        conditions = blank_conditions(self.model.config, shape[:3])
+        batch = {"image": np.zeros(shape, np.uint8), "conditions": conditions, "mask": np.ones(shape[0], bool)}
+        return jax.tree.map(lambda array: _abstract(array, batch_sharding(self.mesh)), batch)
+
+    @property
+    def _init(self) -> Callable[[jax.Array], TrainState]:
+        return functools.partial(init_state, model=self.model, optimizer=self.optimizer, image_shape=self.data.image_shape)
+
+
+def _abstract(array: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
+
+
+def prepare(config: ConfigDict) -> Setup:
+    """Makes the parts of a training.
+
+    Raises:
+      InputError: if a field of the configuration cannot be used.
+    """
+    for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every", "gradient_accumulation"):
+        if config[name] < 1:
+            raise InputError(f"{name} must be at least 1; got {config[name]}.")
+    if config.seed < 0:
+        raise InputError(f"seed must be at least 0; got {config.seed}.")
+    for name in ("eval_images", "test_images"):
+        if config[name] < 0:
+            raise InputError(f"{name} must be at least 0 (all); got {config[name]}.")
+    if config.patience < 0:
+        raise InputError(f"patience must be at least 0 (never stop early); got {config.patience}.")
+    if not 0 <= config.optimizer.ema_decay < 1:
+        raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")
+    model = make_model(ModelConfig(**config.model))
+    optimizer = make_optimizer(config.optimizer, config.num_steps)
+    mesh = make_mesh(**config.mesh)
+    check_batch_size(config.batch_size, mesh, parts=config.gradient_accumulation)
+    data = Dataset(DataConfig(**config.data), model.config)
+    _check_image_shape(model.config, data.image_shape)
+    data.decode()
+    keys = replicate(tuple(jax.random.split(jax.random.key(config.seed))), mesh)
+    return Setup(config, model, optimizer, mesh, data, *keys)
+
+
+def _check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:
+    """Raises `InputError` unless a model can be trained on images of this shape."""
+    if config.sizes and shape[0] != config.sizes[-1]:
+        raise InputError(f"model.sizes must end with {shape[0]}, the height of the images; got {config.sizes}.")
+    check_conditions(config, blank_conditions(config, (1, *shape[:2])), (1, *shape[:2]))

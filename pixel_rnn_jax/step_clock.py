@@ -1,0 +1,53 @@
+"""Where the time of a training goes."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+
+class StepClock:
+    """Measures steps: a lap ends when a row of metrics is written.
+
+    Args:
+      images_per_step: the batch, of all processes together.
+    """
+
+    def __init__(self, images_per_step: int):
+        self._images_per_step = images_per_step
+        self._restart()
+
+    def count(self) -> None:
+        """Notes that a step is complete."""
+        self._steps += 1
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A context in which the loop waits for data."""
+        start = time.perf_counter()
+        yield
+        self._waiting += time.perf_counter() - start
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """A context whose time is not that of steps: evaluation, checkpoints."""
+        start = time.perf_counter()
+        yield
+        self._start += time.perf_counter() - start
+
+    def lap(self) -> dict[str, float]:
+        """Ends a lap of at least one step.
+
+        Returns:
+          images_per_second; step_seconds, of one step; and data_wait, the share of the time in which data was waited for.
+        """
+        seconds = time.perf_counter() - self._start
+        lap = {
+            "images_per_second": self._steps * self._images_per_step / seconds,
+            "step_seconds": seconds / self._steps,
+            "data_wait": self._waiting / seconds,
+        }
+        self._restart()
+        return lap
+
+    def _restart(self) -> None:
+        self._start, self._waiting, self._steps = time.perf_counter(), 0.0, 0

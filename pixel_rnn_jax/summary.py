@@ -1,0 +1,47 @@
+"""What a training consists of, as a table."""
+
+import math
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding
+
+
+def parameter_table(params: Any, state: Any) -> str:
+    """The parameters by name, and what they and the whole training state take in memory.
+
+    Args:
+      params: a tree of arrays, or of their shapes, with shardings.
+      state: the same, of everything that lasts from step to step.
+
+    Returns:
+      Lines of text: name, shape, number of values and, for what is cut over devices, a device's part.
+    """
+    rows = [("parameter", "shape", "values", "on a device")]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name = "/".join(str(key.key) if isinstance(key, jax.tree_util.DictKey) else key.name for key in path)
+        rows.append((name, _shape(leaf.shape), f"{math.prod(leaf.shape):,}", _shape(_part(leaf))))
+    if all(shape == part for _, shape, _, part in rows[1:]):
+        rows = [row[:-1] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))])
+        for name, *cells in rows
+    ]
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    whole = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    part = sum(math.prod(_part(leaf)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    lines.append(f"{count:,} parameters; with average and optimizer state {_mebibytes(whole)}, {_mebibytes(part)} on a device")
+    return "\n".join(lines)
+
+
+def _part(leaf: Any) -> tuple[int, ...]:
+    return leaf.sharding.shard_shape(leaf.shape) if isinstance(leaf.sharding, NamedSharding) else leaf.shape
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "1"
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:,.2f} MiB"

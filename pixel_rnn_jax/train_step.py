@@ -1,0 +1,124 @@
+"""The state of a training, and one step of it."""
+
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from pixel_rnn_jax.conditions import blank_conditions
+from pixel_rnn_jax.data import Batch
+from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
+from pixel_rnn_jax.sharding import batch_sharding, replicated
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All arrays that a training step changes.
+
+    Attributes:
+      step: number of finished steps, int32.
+      params: the parameters.
+      ema: their exponential moving average.
+      opt_state: the optimiser's state.
+    """
+
+    step: Any
+    params: Any
+    ema: Any
+    opt_state: optax.OptState
+
+
+def init_state(
+    key: jax.Array, *, model: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, ...]
+) -> TrainState:
+    """The state before the first step; a function of the key."""
+    images = jnp.zeros((1, *image_shape), jnp.uint8)
+    params = model.init(key, images, **blank_conditions(model.config, images.shape[:3])._asdict())["params"]
+    return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    key: jax.Array,
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    parts: int = 1,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    """One step on the mean negative log-likelihood of a batch, in bits/dim. Pure.
+
+    Args:
+      state: the state before.
+      batch: images [B, H, W, C], and what they are given.
+      key: random key of the whole run, for dropout.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`; of the latter, all sizes are trained together.
+      optimizer: turns gradients into updates.
+      ema_decay: of the moving average. The decay grows to it, min(ema_decay, (1 + t) / (10 + t)) at step t, so that the
+        average forgets the random start.
+      parts: into which the batch is cut; their gradients are computed one after the other and averaged, so that only one
+        part's maps are in memory.
+      mesh: of the devices over which batch and state are sharded, if they are.
+
+    Returns:
+      The state after, and the batch's nats, bits_per_dim and the norms of gradient (before clipping) and update.
+    """
+    key = jax.random.fold_in(key, state.step)
+    params = state.params
+    if mesh is not None:  # What is cut along "fsdp" is gathered once, ahead of the sweeps: never within a scan.
+        params = jax.lax.with_sharding_constraint(params, replicated(mesh))
+    if parts == 1:
+        gradient, metrics = _gradient(params, batch, key, model)
+    else:
+        gradient, metrics = _gradient_by_parts(params, _cut(batch, parts, mesh), key, model)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+    ema = optax.incremental_update(params, state.ema, 1 - decay)
+    metrics |= {"gradient_norm": optax.tree.norm(gradient), "update_norm": optax.tree.norm(updates)}
+    return TrainState(state.step + 1, params, ema, opt_state), metrics
+
+
+def _gradient(params: Any, batch: Batch, key: jax.Array, model: nn.Module) -> tuple[Any, dict[str, Float[Array, ""]]]:
+    """The gradient of the mean bits/dim of a batch, and the metrics."""
+    images = batch["image"]
+
+    def loss(params):
+        logits = model.apply({"params": params}, images, True, *batch["conditions"], rngs={"dropout": key})
+        log_prob = jnp.mean(log_prob_from_logits(logits, images))
+        bits = bits_per_dim(log_prob, images.shape[1:])
+        return bits, {"nats": -log_prob, "bits_per_dim": bits}
+
+    return jax.grad(loss, has_aux=True)(params)
+
+
+def _gradient_by_parts(params: Any, parts: Batch, key: jax.Array, model: nn.Module) -> tuple[Any, dict[str, Float[Array, ""]]]:
+    """The mean of gradient and metrics over the parts, [parts, B / parts, ...] each."""
+    count = len(parts["image"])
+
+    def add(total, numbered):
+        number, part = numbered
+        return jax.tree.map(jnp.add, total, _gradient(params, part, jax.random.fold_in(key, number), model)), None
+
+    first = jax.tree.map(lambda array: array[0], parts)
+    zero = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(lambda: _gradient(params, first, key, model))
+    )
+    total, _ = jax.lax.scan(add, zero, (jnp.arange(count), parts))
+    return jax.tree.map(lambda leaf: leaf / count, total)
+
+
+def _cut(batch: Batch, parts: int, mesh: Mesh | None) -> Batch:
+    """Cuts a batch into parts, [parts, B / parts, ...]: each has every so many-th image, so that none changes devices."""
+
+    def cut(array):
+        array = jnp.swapaxes(array.reshape(-1, parts, *array.shape[1:]), 0, 1)
+        return array if mesh is None else jax.lax.with_sharding_constraint(array, batch_sharding(mesh, axis=1))
+
+    return jax.tree.map(cut, batch)

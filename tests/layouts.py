@@ -1,0 +1,74 @@
+"""Trains a tiny model on some layout of devices; run as a program, as one of several processes (see `test_layouts.py`)."""
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import numpy as np
+import optax
+
+from experiments import command
+from pixel_rnn_jax.checkpoint import Checkpoints, Record
+from pixel_rnn_jax.processes import connect, is_main
+from pixel_rnn_jax.resume import start_or_resume, without_ema
+from pixel_rnn_jax.setup import prepare
+from pixel_rnn_jax.sharding import fetch, make_mesh, process_share, replicate, shard_batch
+from pixel_rnn_jax.train import compile_step, describe_run, score_images
+
+TINY = {
+    "batch_size": 16,
+    "num_steps": 5,
+    "model.depth": 2,
+    "model.features": 8,
+    "model.head_features": 8,
+    "model.dropout": 0.0,
+}
+
+
+def make_setup(*overrides, devices=None):
+    """A setup with SGD: Adam's and RMSProp's first steps follow the gradient's sign, whatever its size."""
+    flags = [f"--config.{name}={value}" for name, value in TINY.items()]
+    config = command.read_config("digits_rowlstm", [*flags, *overrides])
+    setup = prepare(config)
+    optimizer = optax.sgd(0.1, momentum=0.9)
+    mesh = make_mesh(**config.mesh) if devices is None else make_mesh(devices=devices)
+    if devices is not None:
+        setup = dataclasses.replace(setup, init_key=replicate(setup.init_key, mesh), step_key=replicate(setup.step_key, mesh))
+    return dataclasses.replace(setup, optimizer=optimizer, mesh=mesh)
+
+
+def run(setup, workdir, last_step):
+    """Goes on from the last checkpoint in a folder, if there is one, and saves the last step there.
+
+    Returns:
+      The bits/dim of the steps, the state after them as NumPy arrays, and the validation score in nats.
+    """
+    with Checkpoints(workdir) as checkpoints:
+        state, _ = start_or_resume(setup, checkpoints)
+        first = int(state.step)
+        update = compile_step(setup)
+        batch_size = setup.config.batch_size
+        batches = setup.data.train_batches(batch_size=batch_size, seed=0, first_batch=first, share=process_share(batch_size))
+        losses = []
+        for _ in range(first, last_step):
+            state, metrics = update(state, shard_batch(next(batches), setup.mesh), setup.step_key)
+            losses.append(float(metrics["bits_per_dim"]))
+        score = score_images(setup, state.ema, "validation", setup.data.examples("validation"))
+        checkpoints.save(last_step, ema=state.ema, state=without_ema(state), run=describe_run(setup, Record()), best_nats=None)
+    return losses, fetch(state), score.nats
+
+
+def main(coordinator, num_processes, process, workdir, last_step, *overrides):
+    """One of the processes; the first one writes what it got."""
+    connect(coordinator, int(num_processes), int(process))
+    losses, state, nats = run(make_setup(*overrides), workdir, int(last_step))
+    if is_main():
+        np.savez(Path(workdir) / "result.npz", *jax.tree.leaves(state.params), losses=losses, nats=nats)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,142 @@
+"""One training on many layouts of devices and processes: the same numbers; and what the compiled step exchanges."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import pytest
+from layouts import make_setup, run
+
+from pixel_rnn_jax.train import compile_step
+
+LAYOUTS = {
+    "data=8": ["--config.mesh.data=8"],
+    "fsdp=8": ["--config.mesh.fsdp=8"],
+    "data=2, fsdp=4": ["--config.mesh.data=2", "--config.mesh.fsdp=4"],
+    "two parts": ["--config.gradient_accumulation=2"],
+    "two parts, fsdp=4": ["--config.gradient_accumulation=2", "--config.mesh.fsdp=4"],
+}
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    """Losses, state and score of five steps on one device."""
+    return run(make_setup(devices=jax.devices()[:1]), tmp_path_factory.mktemp("one"), 5)
+
+
+def assert_same(result, expected):
+    losses, params, nats = result
+    expected_losses, expected_state, expected_nats = expected
+    np.testing.assert_allclose(losses, expected_losses[-len(losses) :], atol=1e-5, rtol=0)
+    for array, other in zip(params, jax.tree.leaves(expected_state.params), strict=True):
+        np.testing.assert_allclose(array, other, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(nats, expected_nats, rtol=1e-5)
+
+
+@pytest.mark.parametrize("overrides", LAYOUTS.values(), ids=LAYOUTS)
+def test_all_layouts_take_the_same_steps(overrides, one_device, tmp_path):
+    losses, state, nats = run(make_setup(*overrides), tmp_path, 5)
+    assert_same((losses, jax.tree.leaves(state.params), nats), one_device)
+    assert max(losses) - min(losses) > 0.1, "the steps change something"
+
+
+def test_state_is_cut_along_fsdp():
+    """Kernels, their average and their momentum: each device keeps an eighth."""
+    setup = make_setup("--config.mesh.fsdp=8")
+    state = setup.init()
+    large = [leaf for leaf in jax.tree.leaves(state) if leaf.ndim and leaf.size >= 64]
+    assert len(large) > 3 * 8
+    for leaf in large:
+        assert {shard.data.size for shard in leaf.addressable_shards} == {leaf.size // 8}, leaf.shape
+    whole = make_setup(devices=jax.devices()[:1]).init()
+    chex.assert_trees_all_equal(jax.device_get(state), jax.device_get(whole))
+
+
+def run_processes(count, devices, workdir, last_step, *overrides):
+    """Runs `layouts.py` in several processes, each with so many devices; returns what the first one wrote."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    root = Path(__file__).parent.parent
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(root),
+        "XLA_FLAGS": f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}",
+    }
+    command = [sys.executable, str(root / "tests" / "layouts.py"), coordinator, str(count)]
+    rest = [str(workdir), str(last_step), *overrides]
+    processes = [
+        subprocess.Popen([*command, str(number), *rest], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for number in range(count)
+    ]
+    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * count, "\n".join(outputs)[-4000:]
+    with np.load(workdir / "result.npz") as arrays:
+        params = [arrays[f"arr_{number}"] for number in range(len(arrays) - 2)]
+        return arrays["losses"].tolist(), params, float(arrays["nats"])
+
+
+def test_two_processes_go_on_where_eight_devices_stopped_and_back(one_device, tmp_path):
+    """A checkpoint of one layout is restored in another, on other numbers of processes and devices, and then once more."""
+    run(make_setup("--config.mesh.fsdp=8"), tmp_path, 2)
+    _, params, _ = run_processes(2, 4, tmp_path, 4, "--config.mesh.data=2", "--config.mesh.fsdp=4")
+    assert params
+    losses, state, nats = run(make_setup(devices=jax.devices()[:1]), tmp_path, 5)
+    assert len(losses) == 1
+    assert_same((losses, jax.tree.leaves(state.params), nats), one_device)
+
+
+def test_two_processes_take_the_steps_of_one_device(one_device, tmp_path):
+    assert_same(run_processes(2, 4, tmp_path, 5), one_device)
+
+
+def weights_that_count(path, leaf):
+    """Of a kernel, without the taps after the centre, which no mask lets through."""
+    height, width = leaf.shape[-4:-2] if path[-1].key == "kernel" else (1, 1)
+    taps = height // 2 * width + width // 2 + 1
+    return leaf.size * taps // (height * width)
+
+
+def dimensions(result):
+    """The shapes in the text of a result, such as `(f32[2,3], f32[])`."""
+    return [[int(length) for length in dims.split(",") if length] for dims in re.findall(r"\[([\d,]*)\]", result)]
+
+
+def collectives(compiled):
+    """The kinds and results of all collectives in a compiled program."""
+    pattern = r"= (.+?) (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute|collective-broadcast)(?:-start)?\("
+    return re.findall(pattern, compiled.as_text())
+
+
+@pytest.mark.parametrize("layer", ["pixel_cnn", "row_lstm", "diagonal_bilstm"])
+def test_data_parallelism_needs_all_reduce_only(layer):
+    """One exchange of gradients, and none of images or maps."""
+    setup = make_setup(f"--config.model.layer={layer}", "--config.model.dropout=0.5")
+    compiled = compile_step(setup)
+    found = collectives(compiled)
+    assert {kind for _, kind in found} == {"all-reduce"}
+    sizes = [int(np.prod(dims)) for result, _ in found for dims in dimensions(result)]
+    parameters = jax.tree_util.tree_leaves_with_path(setup.abstract_state.params)
+    weights = sum(weights_that_count(*parameter) for parameter in parameters)
+    assert weights < sum(sizes) < 1.05 * weights, "the gradient and the loss, and no map"
+    assert "collective" not in compiled.as_text().replace("all-reduce", ""), "nothing that has another name"
+
+
+def test_fsdp_gathers_parameters_only():
+    """Each parameter that is cut is gathered whole, outside of all loops; no map of images is."""
+    setup = make_setup("--config.mesh.fsdp=8", "--config.model.layer=diagonal_bilstm")
+    compiled = compile_step(setup)
+    found = collectives(compiled)
+    gathered = {tuple(dims) for result, kind in found if kind == "all-gather" for dims in dimensions(result)}
+    parameters = {leaf.shape for leaf in jax.tree.leaves(setup.abstract_state.params)}
+    assert gathered
+    assert gathered <= parameters, gathered - parameters
+    assert {kind for _, kind in found} <= {"all-gather", "all-reduce", "reduce-scatter"}
+    for loop_body in re.findall(r"^%?\S*(?:region|body)\S* .*?^}", compiled.as_text(), re.MULTILINE | re.DOTALL):
+        assert "all-gather" not in loop_body
