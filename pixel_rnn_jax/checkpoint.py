@@ -15,6 +15,8 @@ import dataclasses
 import functools
 import json
 import math
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,17 +79,23 @@ class Checkpoints:
     Args:
       workdir: the work directory.
       read_only: never write or delete anything.
+      fall_back: set checkpoints aside that have no readable score.
 
     Raises:
       InputError: if the directory cannot be used.
     """
 
-    def __init__(self, workdir: str | Path, *, read_only: bool = False):
+    def __init__(self, workdir: str | Path, *, read_only: bool = False, fall_back: bool = False):
         self.directory = Path(workdir).resolve() / FOLDER
         if read_only and not self.directory.is_dir():
             raise InputError(f"{workdir} must be the work directory of a training run; it holds no {FOLDER}/.")
         if self.directory.exists() and not self.directory.is_dir():
             raise InputError(f"{self.directory} must be a folder of checkpoints; it is a file.")
+        for step in self._steps_without_score():
+            damage = f"the checkpoint {self.path(step)} is damaged (its score cannot be read)."
+            if not fall_back:
+                raise DamagedCheckpoint(f"{damage} With --fall_back, training goes on without it.")
+            self.set_aside(step, damage)
         options = ocp.CheckpointManagerOptions(
             create=not read_only,
             best_fn=_validation_nats,
@@ -112,6 +120,16 @@ class Checkpoints:
         with self._writing() if error is None else contextlib.suppress(Exception):  # of two errors, the first one counts
             self._manager.close()
 
+    def _steps_without_score(self) -> list[int]:
+        """Steps of complete checkpoints of which Orbax, which reads all scores at once, would not say the name."""
+        steps = []
+        for file in self.directory.glob("*/metrics/metrics"):
+            try:
+                float(json.loads(file.read_text())["validation_nats"])
+            except (ValueError, KeyError, TypeError):
+                steps.append(int(file.parts[-3]))
+        return steps
+
     @property
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint, or None."""
@@ -122,20 +140,25 @@ class Checkpoints:
         """Step of the checkpoint with the best validation score, or None."""
         return self._manager.best_step()
 
+    def reload(self) -> None:
+        """Looks anew at what there is."""
+        self._manager.reload()
+
     def steps_before(self, step: int) -> list[int]:
         """Steps of the earlier checkpoints."""
         return sorted(earlier for earlier in self._manager.all_steps() if earlier < step)
 
-    def set_aside(self, step: int) -> Path:
-        """Moves a checkpoint out of the way, and returns where it is now."""
-        aside = self.directory.parent / ASIDE / f"{step}-{len(list((self.directory.parent / ASIDE).glob('*')))}"
-        meet(f"setting aside {step}")
+    def set_aside(self, step: int, why: str) -> None:
+        """Moves a checkpoint out of the way, and says so."""
+        aside = self.directory.parent / ASIDE / str(step)
+        meet(f"checkpoint {step} is to be moved")
         if is_main():
             aside.parent.mkdir(exist_ok=True)
+            if aside.exists():
+                shutil.rmtree(aside)
             self.path(step).rename(aside)
-        meet(f"set aside {step}")
-        self._manager.reload()
-        return aside
+            print(f"{why} It is now {aside}.", file=sys.stderr)
+        meet(f"checkpoint {step} is moved")
 
     def path(self, step: int) -> Path:
         """Where the checkpoint of a step lies."""

@@ -176,7 +176,7 @@ def train(
         print(f"{flops / 1e9:.3g} GFLOP for each image of a training step", file=sys.stderr)
     with WorkdirLock(workdir) if is_main() else contextlib.nullcontext():
         meet("the work directory is locked")
-        with Checkpoints(workdir) as checkpoints:
+        with Checkpoints(workdir, fall_back=fall_back) as checkpoints:
             state, record = start_or_resume(setup, checkpoints, allow_config_change=allow_config_change, fall_back=fall_back)
             log = MetricsLog(workdir, int(state.step)) if is_main() else NoLog()
             with log, _telling_what_is_kept(checkpoints):

@@ -1,0 +1,229 @@
+"""What may happen to a run, and must not cost it anything."""
+
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import measured, run_in_process, tiny_config
+
+import pixel_rnn_jax as prnn
+from experiments import command
+from experiments import train as train_command
+from pixel_rnn_jax import train as train_module
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.lock import WorkdirLock
+from pixel_rnn_jax.processes import connect
+from pixel_rnn_jax.train import train
+
+ROOT = Path(__file__).parent.parent
+
+
+def damage(path):
+    """Overwrites a file with half of its bytes, inverted."""
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    path.write_bytes((~content[: len(content) // 2]).tobytes())
+
+
+@pytest.mark.parametrize("victim", ["state/d/*", "ema/**/d/*", "run/metadata", "metrics/metrics", "state/manifest.ocdbt"])
+def test_a_damaged_checkpoint_is_passed_over_on_request(tiny_run, tmp_path, capsys, victim):
+    whole, score = tiny_run
+    shutil.copytree(whole, tmp_path / "run")
+    targets = list((tmp_path / "run" / "checkpoints" / "6").glob(victim))
+    assert targets
+    for target in targets:
+        damage(target)
+    before = sorted(path for path in (tmp_path / "run").rglob("*") if path.is_file())
+    with pytest.raises(
+        InputError, match=r"checkpoints/6 is damaged .* With --fall_back, training goes on (from step 4|without it)"
+    ):
+        train(tiny_config(), tmp_path / "run")
+    assert sorted(path for path in (tmp_path / "run").rglob("*") if path.is_file()) == before
+    assert train(tiny_config(), tmp_path / "run", fall_back=True) == score
+    assert "It is now" in capsys.readouterr().err
+    assert (tmp_path / "run" / "damaged_checkpoints" / "6").is_dir()
+    assert measured(tmp_path / "run") == measured(whole)
+    assert train(tiny_config(), tmp_path / "run") == score
+
+
+def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(tiny_run, tmp_path):
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints").glob("*/run/metadata"):
+        damage(path)
+    with pytest.raises(InputError, match=r"checkpoints/\d is damaged"):
+        train(tiny_config(), tmp_path / "run", fall_back=True)
+
+
+def test_another_mesh_is_no_other_configuration(tiny_run, tmp_path):
+    whole, score = tiny_run
+    shutil.copytree(whole, tmp_path / "run")
+    for step in (4, 6):
+        shutil.rmtree(tmp_path / "run" / "checkpoints" / str(step))
+    again = train(tiny_config("--config.mesh.fsdp=4"), tmp_path / "run")
+    assert again.nats == pytest.approx(score.nats, abs=1e-3)
+
+
+def test_one_run_at_a_time_works_on_a_directory(tiny_run, tmp_path):
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with (
+        WorkdirLock(tmp_path / "run"),
+        pytest.raises(InputError, match=f"run is in use by process {os.getpid()} on {socket.gethostname()}; only one run"),
+    ):
+        train(tiny_config(), tmp_path / "run")
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == metrics
+    with WorkdirLock(tmp_path / "run"):
+        pass
+
+
+def test_the_lock_dies_with_its_process(tmp_path):
+    hold = (
+        f"from pixel_rnn_jax.lock import WorkdirLock\nwith WorkdirLock({str(tmp_path)!r}): print('held', flush=True); input()"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", hold], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=f"in use by process {holder.pid} "), WorkdirLock(tmp_path):
+        pass
+    holder.kill()
+    holder.communicate()
+    with WorkdirLock(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("workdir", ["/proc/run", "/dev/null/run"])
+def test_a_directory_that_cannot_be_written_is_named(workdir):
+    with pytest.raises(InputError, match=f"{workdir} must be a folder that can be written to; got "):
+        train(tiny_config(), workdir)
+
+
+def tiny_flags(*more):
+    """Of `experiments.train`; as `tiny_config`."""
+    return [
+        "--config=digits_rowlstm", "--config.batch_size=16", "--config.model.depth=1", "--config.model.features=4",
+        "--config.model.head_features=4", "--config.eval_every=20", "--config.checkpoint_every=5", *more,
+    ]  # fmt: skip
+
+
+def test_sigterm_has_an_exit_status_of_its_own(tmp_path, monkeypatch):
+    """In training, and in the scoring at its end: 75, and the same command goes on."""
+    flags = tiny_flags("--config.num_steps=2", f"--workdir={tmp_path}")
+
+    def interrupt(function, calls):
+        def interrupted(*args, **kwargs):
+            calls.append(args)
+            if len(calls) == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return function(*args, **kwargs)
+
+        return interrupted
+
+    monkeypatch.setattr(train_module, "shard_batch", interrupt(train_module.shard_batch, []))
+    assert run_in_process(train_command.main, *flags) == command.PREEMPTED == 75
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1"]
+    monkeypatch.setattr(train_module, "_score_best", interrupt(train_module._score_best, []))
+    assert run_in_process(train_command.main, *flags) == 75
+    assert run_in_process(train_command.main, *flags) == 0
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.slow
+def test_a_full_disk_costs_one_line_and_no_checkpoint(tmp_path):
+    """No file may be larger than 24 KiB: the metrics soon are."""
+    command = [sys.executable, "-m", "experiments.train", *tiny_flags("--config.num_steps=400", "--config.log_every=1")]
+    command.append(f"--workdir={tmp_path}")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (24 * 1024, 24 * 1024))
+
+    full = subprocess.run(command, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True)
+    assert full.returncode == 1
+    (line,) = [line for line in full.stderr.splitlines() if line.startswith("error")]
+    assert "File too large; the last good checkpoint is " in line
+    assert "Traceback" not in full.stderr
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert [row["step"] for row in measured(tmp_path) if "train_nats" in row] == list(range(1, 401))
+
+
+@pytest.mark.parametrize(
+    "flags,message",
+    [
+        ((None, 2, 0), "coordinator, num_processes and process go together; got None, 2 and 0"),
+        (("localhost", 2, 0), "coordinator must be HOST:PORT; got 'localhost'"),
+        (("localhost:1", 2, 2), r"process must be in \[0, num_processes\); got 2 of 2"),
+        ((None, None, None), "the processes cannot be joined: no cluster was found in the environment"),
+    ],
+)
+def test_wrong_words_about_processes_are_refused(flags, message):
+    with pytest.raises(InputError, match=message):
+        connect(*flags)
+
+
+class Processes:
+    """Several processes of one training, each with two simulated devices."""
+
+    def __init__(self, count, workdir, logs, *flags):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.logs = [(logs / f"{number}.log").open("a+") for number in range(count)]
+        env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+        argv = [sys.executable, "-m", "experiments.train", *flags, f"--workdir={workdir}"]
+        argv += [f"--coordinator=127.0.0.1:{port}", f"--num_processes={count}"]
+        self.processes = [
+            subprocess.Popen([*argv, f"--process={number}"], cwd=ROOT, env=env, stdout=log, stderr=log)
+            for number, log in enumerate(self.logs)
+        ]
+
+    def wait(self, timeout=200):
+        """The exit statuses."""
+        return [process.wait(timeout) for process in self.processes]
+
+    def output(self, number):
+        self.logs[number].seek(0)
+        return self.logs[number].read()
+
+
+def wait_for_checkpoint(workdir, least):
+    deadline = time.monotonic() + 200
+    while not any(path.name.isdecimal() and int(path.name) >= least for path in (workdir / "checkpoints").glob("*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_processes_stop_together_die_together_and_go_on(tmp_path):
+    """SIGTERM to one of two: both save the same step. SIGKILL to one: the other ends within a minute. Then both go on."""
+    whole = tmp_path / "whole"
+    flags = tiny_flags("--config.num_steps=60", "--config.log_every=1")
+    assert Processes(2, whole, tmp_path, *flags).wait() == [0, 0]
+
+    workdir = tmp_path / "run"
+    together = Processes(2, workdir, tmp_path, *flags)
+    wait_for_checkpoint(workdir, 5)
+    together.processes[1].send_signal(signal.SIGTERM)
+    assert together.wait() == [75, 75]
+    said = [line for number in range(2) for line in together.output(number).splitlines() if "stopped by SIGTERM" in line]
+    assert len(set(said)) == 1
+    assert len(said) == 2
+    stopped_at = max(int(path.name) for path in (workdir / "checkpoints").iterdir())
+
+    for victim, least in ((1, stopped_at + 5), (0, stopped_at + 15)):
+        together = Processes(2, workdir, tmp_path, *flags)
+        wait_for_checkpoint(workdir, least)
+        together.processes[victim].kill()
+        assert together.processes[1 - victim].wait(timeout=60) not in (0, 75)
+
+    together = Processes(2, workdir, tmp_path, *flags)
+    assert together.wait() == [0, 0], together.output(0)
+    assert measured(workdir) == measured(whole)
+    for array, other in zip(jax.tree.leaves(prnn.load(workdir)[1]), jax.tree.leaves(prnn.load(whole)[1]), strict=True):
+        np.testing.assert_array_equal(array, other)
