@@ -59,6 +59,7 @@ lint: .venv/.installed
 	@echo "== Style"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/shellcheck launch/*.sh
 
 format: .venv/.installed
 	@$(BIN)/ruff check --fix .

@@ -35,7 +35,8 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
       main: the command.
       argv: its arguments; those of the process by default.
     """
-    for library in ("absl", "asyncio"):  # Orbax reports every save by the one, and what is reported as an error by the other
+    # Orbax reports every save by absl; the others report what we report as an error, with its traceback.
+    for library in ("absl", "asyncio", "gcsfs"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     warnings.formatwarning = lambda message, *where: f"warning: {message}\n"
     try:

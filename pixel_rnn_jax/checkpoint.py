@@ -6,8 +6,8 @@ A work directory holds `checkpoints/STEP/` with the items
     state   step, parameters and optimiser state; the step is also the position in the data
     run     JSON: the configuration, the images' shape, and the best validation score so far
 
-A checkpoint is written in the background into a temporary folder that gets its name when it is complete. The latest few and
-the best on validation are kept.
+A checkpoint is written in the background into a temporary folder that gets its name when it is complete; at gs://, where a
+folder cannot be renamed, a file commit_success.txt says so. The latest few and the best on validation are kept.
 """
 
 import contextlib
@@ -18,7 +18,6 @@ import math
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -32,6 +31,7 @@ from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
+from pixel_rnn_jax.paths import AnyPath, absolute, as_path, is_folder, is_remote
 from pixel_rnn_jax.processes import is_main, meet
 
 FOLDER = "checkpoints"
@@ -85,9 +85,9 @@ class Checkpoints:
       InputError: if the directory cannot be used.
     """
 
-    def __init__(self, workdir: str | Path, *, read_only: bool = False, fall_back: bool = False):
-        self.directory = Path(workdir).resolve() / FOLDER
-        if read_only and not self.directory.is_dir():
+    def __init__(self, workdir: str | AnyPath, *, read_only: bool = False, fall_back: bool = False):
+        self.directory = absolute(workdir) / FOLDER
+        if not is_folder(self.directory) and read_only:
             raise InputError(f"{workdir} must be the work directory of a training run; it holds no {FOLDER}/.")
         if self.directory.exists() and not self.directory.is_dir():
             raise InputError(f"{self.directory} must be a folder of checkpoints; it is a file.")
@@ -155,12 +155,12 @@ class Checkpoints:
         if is_main():
             aside.parent.mkdir(exist_ok=True)
             if aside.exists():
-                shutil.rmtree(aside)
+                aside.rmtree() if is_remote(aside) else shutil.rmtree(aside)
             self.path(step).rename(aside)
             print(f"{why} It is now {aside}.", file=sys.stderr)
         meet(f"checkpoint {step} is moved")
 
-    def path(self, step: int) -> Path:
+    def path(self, step: int) -> AnyPath:
         """Where the checkpoint of a step lies."""
         return self.directory / str(step)
 
@@ -218,7 +218,7 @@ class Checkpoints:
         Raises:
           InputError: if the checkpoint is damaged or holds other shapes.
         """
-        for item in like:
+        for item in like if not is_remote(self.directory) else ():
             self._read_through(step, item)
         return self._restore(step, **{name: ocp.args.StandardRestore(tree) for name, tree in like.items()})
 
@@ -246,7 +246,7 @@ class Checkpoints:
             ) from error
 
 
-def load(path: str | Path) -> tuple[nn.Module, Any]:
+def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
     """Loads a trained model.
 
     Args:
@@ -263,9 +263,9 @@ def load(path: str | Path) -> tuple[nn.Module, Any]:
     return model, params
 
 
-def load_run(path: str | Path) -> tuple[nn.Module, Any, dict[str, Any]]:
+def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
     """Like `load`, and returns the run's record too: its `config` and `image_shape`, among others."""
-    if not Path(path).is_dir():
+    if not is_folder(as_path(path)):
         raise InputError(f"{str(path)!r} must be the work directory of a training run; there is no such directory.")
     with Checkpoints(path, read_only=True) as checkpoints:
         latest = checkpoints.latest_step

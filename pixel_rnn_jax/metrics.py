@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from jax.typing import ArrayLike
@@ -12,9 +11,11 @@ from tqdm import tqdm
 
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.event_log import EventLog
+from pixel_rnn_jax.paths import AnyPath, WritableFolder, as_path
 from pixel_rnn_jax.step_clock import StepClock
 
 FILE = "metrics.jsonl"
+UPLOAD_SECONDS = 30.0  # between two uploads to gs://
 
 
 class MetricsLog:
@@ -27,15 +28,16 @@ class MetricsLog:
       last_step: the step that the run goes on from.
     """
 
-    def __init__(self, workdir: str | Path, last_step: int):
-        path = Path(workdir) / FILE
+    def __init__(self, workdir: str | AnyPath, last_step: int):
         rows = [row for row in read_metrics(workdir) if row["step"] <= last_step]
+        self._folder = WritableFolder(as_path(workdir))
+        path = self._folder.local / FILE
         # Written beside it and renamed, so that no row is lost whenever the process dies.
         new = path.with_suffix(".tmp")
         new.write_text("".join(json.dumps(row) + "\n" for row in rows))
         new.replace(path)
         self._file = path.open("a")
-        self._events = EventLog(Path(workdir) / "tensorboard", last_step + 1)
+        self._events = EventLog(path.parent / "tensorboard", last_step + 1)
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -44,12 +46,18 @@ class MetricsLog:
         with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # of two errors, the first one counts
             self._file.close()
             self._events.close()
+            self._folder.close()
 
     def write(self, step: int, **values: float) -> None:
         """Records values at a step."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         self._events.write(step, **values)
+        self._folder.upload(not_within=UPLOAD_SECONDS)
+
+    def save(self) -> None:
+        """Stores all rows; to be called before each checkpoint, since a resumed run goes on from there."""
+        self._folder.upload()
 
 
 class NoLog:
@@ -63,6 +71,9 @@ class NoLog:
 
     def write(self, step: int, **values: float) -> None:
         """Records nothing."""
+
+    def save(self) -> None:
+        """Stores nothing."""
 
 
 class StepReport:
@@ -116,10 +127,13 @@ class StepReport:
         self._bar.update()
 
 
-def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
+def read_metrics(workdir: str | AnyPath) -> list[dict[str, Any]]:
     """The rows of a work directory's `metrics.jsonl`; without the last one, if a kill cut it short."""
-    path = Path(workdir) / FILE
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    path = as_path(workdir) / FILE
+    try:
+        lines = path.read_text().split("\n")[:-1]
+    except FileNotFoundError:  # not by `exists`: at gs:// it takes every failure for a no
+        return []
     try:
         rows = [json.loads(line) for line in lines]
         if not all(isinstance(row["step"], int) for row in rows):

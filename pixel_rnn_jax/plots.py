@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pixel_rnn_jax.images import to_picture
+from pixel_rnn_jax.paths import AnyPath, as_path
 
 BACKGROUND = 128
 UNKNOWN = np.array([90, 110, 160], np.uint8)
@@ -87,7 +88,9 @@ def make_sheet(rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: in
     return sheet
 
 
-def save_curves(path: str | Path, rows: Sequence[Mapping[str, Any]], *, best_step: int | None = None, title: str = "") -> None:
+def save_curves(
+    path: str | AnyPath, rows: Sequence[Mapping[str, Any]], *, best_step: int | None = None, title: str = ""
+) -> None:
     """Draws the training and validation scores of a run against the step.
 
     Args:
@@ -113,7 +116,8 @@ def save_curves(path: str | Path, rows: Sequence[Mapping[str, Any]], *, best_ste
     axes.set(xlabel="step", ylabel="bits/dim", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    with as_path(path).open("wb") as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def save_comparison(

@@ -1,8 +1,8 @@
 """A trace of a few training steps, for JAX's profiler (xprof, TensorBoard or Perfetto show it)."""
 
-from pathlib import Path
-
 import jax
+
+from pixel_rnn_jax.paths import AnyPath
 
 FIRST, COUNT = 3, 5  # the first steps of a run are not like the others
 
@@ -15,7 +15,7 @@ class StepProfile:
       first_step: of this start.
     """
 
-    def __init__(self, folder: Path | None, first_step: int):
+    def __init__(self, folder: AnyPath | None, first_step: int):
         self._folder, self._first = folder, first_step + FIRST - 1
         self._running = False
 

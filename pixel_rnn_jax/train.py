@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,6 +21,7 @@ from pixel_rnn_jax.evaluate import Score, evaluate
 from pixel_rnn_jax.lock import WorkdirLock
 from pixel_rnn_jax.metrics import MetricsLog, NoLog, StepReport, read_metrics
 from pixel_rnn_jax.optimizer import learning_rate_schedule
+from pixel_rnn_jax.paths import AnyPath, as_path, is_remote
 from pixel_rnn_jax.plots import save_curves
 from pixel_rnn_jax.processes import is_main, meet
 from pixel_rnn_jax.progress import note, progress_bar
@@ -59,7 +59,7 @@ def fit(
     checkpoints: Checkpoints,
     log: MetricsLog | NoLog,
     *,
-    trace: Path | None = None,
+    trace: AnyPath | None = None,
 ) -> None:
     """The loop: step, report, evaluate, save.
 
@@ -112,6 +112,7 @@ def fit(
             stopping = step == config.num_steps or exhausted or interruption is not None
             if stopping or improved or step % config.checkpoint_every == 0:
                 report.finish()
+                log.save()
                 run = describe_run(setup, record)
                 with clock.stopped():
                     checkpoints.save(
@@ -146,7 +147,7 @@ def describe_run(setup: Setup, record: Record) -> dict[str, Any]:
 
 def train(
     config: ConfigDict,
-    workdir: str | Path,
+    workdir: str | AnyPath,
     *,
     allow_config_change: bool = False,
     fall_back: bool = False,
@@ -174,13 +175,13 @@ def train(
         print(parameter_table(setup.abstract_state.params, setup.abstract_state), file=sys.stderr)
         flops = training_flops(setup.model.config, *setup.data.image_shape[:2]).total
         print(f"{flops / 1e9:.3g} GFLOP for each image of a training step", file=sys.stderr)
-    with WorkdirLock(workdir) if is_main() else contextlib.nullcontext():
+    with WorkdirLock(workdir) if is_main() and not is_remote(workdir) else contextlib.nullcontext():
         meet("the work directory is locked")
         with Checkpoints(workdir, fall_back=fall_back) as checkpoints:
             state, record = start_or_resume(setup, checkpoints, allow_config_change=allow_config_change, fall_back=fall_back)
             log = MetricsLog(workdir, int(state.step)) if is_main() else NoLog()
             with log, _telling_what_is_kept(checkpoints):
-                fit(setup, state, record, checkpoints, log, trace=Path(workdir) / "profile" if profile else None)
+                fit(setup, state, record, checkpoints, log, trace=as_path(workdir) / "profile" if profile else None)
             best_step = checkpoints.best_step
         return _score_best(setup, workdir, best_step)
 
@@ -199,7 +200,7 @@ def _telling_what_is_kept(checkpoints: Checkpoints) -> Iterator[None]:
         raise kind(f"{error}; {kept}.") from None
 
 
-def _score_best(setup: Setup, workdir: str | Path, best_step: int | None) -> Score:
+def _score_best(setup: Setup, workdir: str | AnyPath, best_step: int | None) -> Score:
     """Scores the best checkpoint on the final split, and draws the curves."""
     config = setup.config
     _, params = load(workdir)
@@ -207,7 +208,7 @@ def _score_best(setup: Setup, workdir: str | Path, best_step: int | None) -> Sco
     score = score_images(setup, params, split, _some(setup.data.examples(split), config.test_images))
     if is_main():
         title = f"{config.model.layer} on {config.data.source}: {score}"
-        save_curves(Path(workdir) / "curves.png", read_metrics(workdir), best_step=best_step, title=title)
+        save_curves(as_path(workdir) / "curves.png", read_metrics(workdir), best_step=best_step, title=title)
     return score
 
 

@@ -82,6 +82,7 @@ def run_processes(count, devices, workdir, last_step, *overrides):
         return arrays["losses"].tolist(), params, float(arrays["nats"])
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_where_eight_devices_stopped_and_back(one_device, tmp_path):
     """A checkpoint of one layout is restored in another, on other numbers of processes and devices, and then once more."""
     run(make_setup("--config.mesh.fsdp=8"), tmp_path, 2)

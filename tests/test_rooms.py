@@ -7,8 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [  # the lowest first; rooms of one floor do not import one another
-    ["errors", "baselines", "neighbours", "step_clock", "step_profile", "summary", "event_log"],
-    ["images", "model_config", "masks", "skew", "stopping", "progress", "metrics", "prnn_file", "tiles", "processes", "lock"],
+    ["errors", "baselines", "neighbours", "step_clock", "summary", "event_log"],
+    ["paths"],
+    ["images", "model_config", "masks", "skew", "stopping", "progress", "metrics", "prnn_file", "tiles"],
+    ["processes", "lock", "step_profile"],
     ["likelihood", "conv", "conditions", "context_network", "plots", "picture_formats", "fingerprint"],
     ["lstm", "pixel_cnn"],
     ["row_lstm", "diagonal_bilstm"],

@@ -11,6 +11,7 @@ from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.paths import AnyPath, in_data_dir, local_copy
 
 
 def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
@@ -49,7 +50,7 @@ def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
 
 def read_npy(argument: str, config: DataConfig, channels: int) -> Source:
     """An npy file of one array, [N, H, W, C] or [N, H, W]: the training images."""
-    path = _existing_file("npy", argument, config)
+    path = local_copy(_existing_file("npy", argument, config))  # which is mapped into memory
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -68,14 +69,14 @@ def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Intege
     return _as_images(path, "train", np.load(path, mmap_mode="r", allow_pickle=False)[numbers])
 
 
-def _existing_file(kind: str, argument: str, config: DataConfig) -> Path:
-    path = Path(config.data_dir or "") / argument
+def _existing_file(kind: str, argument: str, config: DataConfig) -> AnyPath:
+    path = in_data_dir(config.data_dir, argument)
     if not path.is_file():
         raise InputError(f"data.source '{kind}:PATH' must name a file; there is none at {str(path)!r}.")
     return path
 
 
-def _as_images(path: Path, split: str, images: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, "N H W C"]:
+def _as_images(path: AnyPath, split: str, images: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, "N H W C"]:
     images = images[..., None] if images.ndim == 3 else images
     if images.ndim != 4:
         raise InputError(f"{path}: {split} must have 4 axes, [N, H, W, C]; got shape {images.shape}.")

@@ -1,6 +1,7 @@
 """Data sets of TensorFlow Datasets, read without TensorFlow."""
 
 import contextlib
+import dataclasses
 import difflib
 import functools
 import importlib.util
@@ -17,6 +18,7 @@ from pixel_rnn_jax.data.image_files import MODES, check_same_size, decode, fit
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.paths import as_path, is_remote, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
 BINARY = ("binarized_mnist",)  # stored as 0 and 1; all others as 0 to 255
@@ -31,6 +33,10 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
     import tensorflow_datasets as tfds  # imported where it is used, since it takes a second
 
     builder = _builder(argument, config)
+    if is_remote(builder.data_path) and builder.data_path.exists():
+        local = local_copy(builder.data_path)  # read from there, each image would be a request
+        below = builder.data_path.relative_to(builder.data_dir_root)
+        builder = _builder(argument, dataclasses.replace(config, data_dir=str(local).removesuffix(f"/{below}")))
     if not builder.data_path.exists():
         _prepare(builder)
     if not builder.info.splits:
@@ -85,6 +91,7 @@ def _builder(name: str, config: DataConfig) -> Any:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.registered import DatasetNotFoundError
 
+    as_path(config.data_dir or "")  # that it can be reached
     try:
         return tfds.builder(name, data_dir=config.data_dir, file_format="array_record")
     except DatasetNotFoundError:

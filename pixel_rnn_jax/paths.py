@@ -1,0 +1,144 @@
+"""Where files lie: in a local folder, or in Google Cloud Storage (gs://BUCKET/PATH), which has no folders and no appending."""
+
+import importlib.util
+import os
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from etils import epath
+
+from pixel_rnn_jax.errors import InputError
+
+AnyPath = Path | epath.Path
+# epath would give gs:// to TensorFlow where that is installed; importing it takes many seconds.
+os.environ.setdefault("EPATH_USE_TF", "false")
+
+
+def is_remote(path: str | os.PathLike) -> bool:
+    """Whether a path is one of Google Cloud Storage."""
+    return os.fspath(path).startswith("gs://")
+
+
+def as_path(path: str | os.PathLike) -> AnyPath:
+    """The path as an object with the methods of `pathlib.Path`; it is one, if the path is local.
+
+    Raises:
+      InputError: if it is neither local nor at gs://, or gcsfs is not installed.
+    """
+    scheme, found, _ = os.fspath(path).partition("://")
+    if not found:
+        return Path(path)
+    if scheme != "gs":
+        raise InputError(f"{path} must be a local path or gs://BUCKET/PATH; got {scheme}://.")
+    if importlib.util.find_spec("gcsfs") is None:
+        raise InputError(f"{path} is in Google Cloud Storage, which needs gcsfs: pip install 'pixel_rnn_jax[gcs]'.")
+    import fsspec  # imported where it is used
+
+    # gcsfs would not see what tensorstore, or another process, has written to a folder that it has listed before.
+    fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
+    return epath.Path(path)
+
+
+def absolute(path: str | os.PathLike) -> AnyPath:
+    """Like `as_path`, from the root on; epath's own `resolve` takes gs:// for the name of a folder."""
+    return as_path(path) if is_remote(path) else Path(path).resolve()
+
+
+def is_folder(path: AnyPath) -> bool:
+    """Whether there is a folder; of gs://, whether there is anything below that name.
+
+    Raises:
+      InputError: if that cannot be found out; epath's own `is_dir` and `exists` take every failure for a no.
+    """
+    if not is_remote(path):
+        return path.is_dir()
+    try:
+        return next(path.iterdir(), None) is not None
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except Exception as error:  # whatever gcsfs, aiohttp and google.auth raise about network, names and rights
+        raise InputError(f"{path} cannot be reached ({' '.join(str(error).split())[:200]}).") from None
+
+
+def in_data_dir(data_dir: str | None, path: str) -> AnyPath:
+    """A path of a configuration: relative to its data directory, unless it is absolute."""
+    return as_path(path) if is_remote(path) else as_path(data_dir or "") / path
+
+
+def local_copy(path: AnyPath) -> Path:
+    """A local file or folder of the same content; of one at gs://, a copy in the cache directory.
+
+    Only files that are missing there, or are of another size or time, are copied: each under a temporary name first, so that
+    processes can share the cache. It is $PIXEL_RNN_JAX_CACHE, else ~/.cache/pixel_rnn_jax.
+
+    Args:
+      path: of a file, or of a folder with all that is below it.
+
+    Raises:
+      InputError: if there is nothing.
+    """
+    if not is_remote(path):
+        return Path(path)
+    import fsspec
+
+    remote = fsspec.filesystem("gs")
+    root = Path(os.environ.get("PIXEL_RNN_JAX_CACHE") or Path.home() / ".cache" / "pixel_rnn_jax")
+    found = remote.find(str(path), detail=True, refresh=True)
+    if not found:
+        raise InputError(f"{path} must be a file or a folder with files; there is nothing.")
+    for name, info in found.items():  # BUCKET/PATH
+        copy = root / name
+        if name.endswith("/") or (copy.exists() and _same(copy.stat(), info)):
+            continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        new = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}")
+        try:
+            remote.get_file(name, str(new))
+            os.utime(new, (info["mtime"].timestamp(),) * 2)
+            new.replace(copy)
+        finally:
+            new.unlink(missing_ok=True)
+    return root / str(path).removeprefix("gs://")
+
+
+def _same(copy: os.stat_result, info: dict) -> bool:
+    return copy.st_size == info["size"] and abs(copy.st_mtime - info["mtime"].timestamp()) < 1e-3
+
+
+class WritableFolder:
+    """A folder with files that grow.
+
+    At gs:// a file can only be written whole: there, they grow in a temporary folder, and are uploaded now and then.
+
+    Args:
+      path: of the folder.
+
+    Attributes:
+      local: where to write.
+    """
+
+    def __init__(self, path: AnyPath):
+        self._remote = path if is_remote(path) else None
+        self._temporary = tempfile.TemporaryDirectory() if is_remote(path) else None
+        self.local = Path(self._temporary.name) if self._temporary else path
+        self._uploaded: dict[Path, int] = {}
+        self._time = time.monotonic()
+
+    def upload(self, *, not_within: float = 0.0) -> None:
+        """Uploads what has grown, if it is at gs://; unless so many seconds have not passed since the last time."""
+        if self._remote is None or time.monotonic() - self._time < not_within:
+            return
+        for file in (path for path in sorted(self.local.rglob("*")) if path.is_file()):
+            content = file.read_bytes()
+            if self._uploaded.get(file) != len(content):
+                (self._remote / file.relative_to(self.local)).write_bytes(content)
+                self._uploaded[file] = len(content)
+        self._time = time.monotonic()
+
+    def close(self) -> None:
+        """Uploads all, and removes the temporary folder."""
+        self.upload()
+        if self._temporary is not None:
+            self._temporary.cleanup()
