@@ -10,6 +10,7 @@
     baselines   scores that need no training
     ablation    the paper's Tables 2 and 3
     benchmark   how fast it is here
+    costs       memory and arithmetic of a configuration
 
 pixel-rnn COMMAND --help tells the flags of each.
 """
@@ -30,6 +31,7 @@ COMMANDS = (
     "baselines",
     "ablation",
     "benchmark",
+    "costs",
 )
 
 

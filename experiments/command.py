@@ -21,7 +21,7 @@ from pixel_rnn_jax.data import BINARIZATIONS, DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.model_config import ModelConfig
-from pixel_rnn_jax.processes import connect
+from pixel_rnn_jax.processes import connect, is_main
 from pixel_rnn_jax.stopping import Interrupted, ends_at_sigterm
 
 SHIPPED = Path(__file__).parent
@@ -92,6 +92,12 @@ def join_processes(args: argparse.Namespace) -> None:
     explicit = (args.coordinator, args.num_processes, args.process)
     if args.distributed or any(value is not None for value in explicit):
         connect(*explicit)
+
+
+def say(*words: str) -> None:
+    """Prints a line, once: of several processes, one speaks."""
+    if is_main():
+        print(*words)
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import evaluate, log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.multi_scale import log_prob_by_size
+from pixel_rnn_jax.processes import is_main
 from pixel_rnn_jax.sharding import check_batch_size, make_mesh
 
 
@@ -28,8 +29,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch_size", type=int, help="images at a time; that of the training, if not given")
     parser.add_argument("--classify", action="store_true", help="also classify the images, by a class-conditional model")
     command.add_data_dir_flag(parser)
+    command.add_process_flags(parser)
     command.add_json_flag(parser)
     args = parser.parse_args(argv)
+    command.join_processes(args)
     model, params, run = load_run(args.workdir)
     if args.classify and not model.config.num_classes:
         raise InputError("--classify needs a class-conditional model; this one has num_classes=0.")
@@ -43,14 +46,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     if model.config.sizes:
         more["nats_by_size"] = by_size(model, params, examples, **options)
     score = evaluate(model, params, args.split, *examples, **options)
-    command.report(score, dataset.config, args.json, **more)
+    if is_main():
+        command.report(score, dataset.config, args.json, **more)
 
 
 def by_size(model: nn.Module, params: Any, examples: Examples, **options: Any) -> dict[int, float]:
     """The mean nats that each size costs, given the smaller ones; printed, and returned by size."""
     nats = -log_probs(model, params, *examples, **options, function=log_prob_by_size).mean(0, dtype=np.float64)
     terms = dict(zip(model.config.sizes, nats.tolist(), strict=True))
-    print("nats by size, each given the one before:", ", ".join(f"{size}: {value:.2f}" for size, value in terms.items()))
+    command.say("nats by size, each given the one before:", ", ".join(f"{size}: {value:.2f}" for size, value in terms.items()))
     return terms
 
 
@@ -70,8 +74,8 @@ def classified(model: nn.Module, params: Any, dataset: Dataset, examples: Exampl
     accuracy = float(np.mean(joint.classes == conditions.labels))
     nats = -float(joint.marginal.mean())
     bits = bits_per_dim(-nats, images.shape[1:])
-    print(f"class by Bayes' rule: {accuracy:.2%} of {len(images)} images right")
-    print(f"without the class, by the sum over all classes: {nats:.2f} nats {bits:.4f} bits/dim")
+    command.say(f"class by Bayes' rule: {accuracy:.2%} of {len(images)} images right")
+    command.say(f"without the class, by the sum over all classes: {nats:.2f} nats {bits:.4f} bits/dim")
     return {"accuracy": accuracy, "marginal_nats": nats, "marginal_bits_per_dim": bits}
 
 

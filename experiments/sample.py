@@ -24,6 +24,7 @@ from pixel_rnn_jax.generate import generate
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import pixel_order
 from pixel_rnn_jax.plots import save_animation, save_sheet, to_rgb
+from pixel_rnn_jax.processes import is_main
 from pixel_rnn_jax.sharding import make_mesh
 
 NUM, NUM_GIVEN = 100, 8
@@ -73,13 +74,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=command.output_file(".npz"),
         help="also write the images to this file, as the array `images`, and what they were given as `labels`, `context`",
     )
+    command.add_process_flags(parser)
     parser.set_defaults(binarization=None)  # that of the training
     args = parser.parse_args(argv)
+    command.join_processes(args)
     model, params, run = load_run(args.workdir)
     config = model.config
     plan = (plan_from_images if config.context_channels else plan_freely)(args, config, run)
     check_conditions(config, plan.conditions, (plan.num, *plan.size))
-    print(f"drawing {plan.num} images of {plan.size[0]}x{plan.size[1]} pixels", file=sys.stderr)
+    if is_main():
+        print(f"drawing {plan.num} images of {plan.size[0]}x{plan.size[1]} pixels", file=sys.stderr)
     known = np.zeros(plan.size, bool)
     images = generate(
         model,
@@ -92,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch_size=args.batch_size,
         mesh=make_mesh(),
     ).images
+    if not is_main():
+        return
     if args.npz:
         command.write_arrays(args.npz, images=images, **inputs.present(plan.conditions))
     rgb, known, columns = lay_out(images, plan, config)

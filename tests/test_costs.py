@@ -1,13 +1,15 @@
 """Operations, against the products in the program that JAX traces."""
 
+import json
 import math
 
 import jax
 import jax.numpy as jnp
 import pytest
-from conftest import LAYERS, make_model
+from conftest import LAYERS, make_model, run_in_process
 from jax.extend.core import jaxprs_in_params
 
+from experiments import costs
 from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.costs import forward_flops, training_flops
 from pixel_rnn_jax.likelihood import log_prob
@@ -88,3 +90,14 @@ def test_training_step(layer, fields):
 def test_training_step_where_a_few_gradients_are_not_needed(fields):
     config, traced = count_traced("row_lstm", fields, gradient=True)
     assert traced < training_flops(config, HEIGHT, WIDTH).total < 1.03 * traced
+
+
+def test_the_command_tells_what_a_configuration_costs(tmp_path, capsys):
+    flags = ["--config=digits_rowlstm", "--size=8,8", "--config.model.depth=1", "--config.model.features=4"]
+    assert run_in_process(costs.main, *flags, f"--json={tmp_path}/costs.json") == 0
+    told = json.loads((tmp_path / "costs.json").read_text())
+    assert f"{told['parameters']:,} parameters" in capsys.readouterr().out
+    assert told["state_mib"] == pytest.approx((4 * told["parameters"] * 4 + 8) / 2**20, abs=1e-4), "Adam: four of each"
+    assert told["training_gflop"] < 3 * told["forward_gflop"]
+    # An image's logits alone are 8 x 8 x 17 numbers of four bytes.
+    assert 8 * 8 * 17 * 4 / 2**20 < told["image_mib"] < 1

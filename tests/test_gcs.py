@@ -24,7 +24,11 @@ from pixel_rnn_jax.train import train
 
 ROOT = Path(__file__).parent.parent
 # Not by `importorskip`: gcsfs looks at its environment when it is imported, which must be after `gcs` below.
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("gcsfs") is None, reason="needs the extra gcs")
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("gcsfs") is None, reason="needs the extra gcs"),
+    # Where one array is damaged, Orbax's threads that read the others complain when all is over.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="session", autouse=True)
