@@ -9,6 +9,7 @@ the training steps, validates and saves: with a checkpoint every third step it i
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -53,18 +54,16 @@ def wait_for_step(process: subprocess.Popen, metrics: Path) -> None:
         time.sleep(0.01)
 
 
-def kill_at_random(process: subprocess.Popen, workdir: Path, rng: random.Random) -> bool | None:
-    """Kills the training, unless it ends before; returns whether it was saving just then."""
+def kill_at_random(process: subprocess.Popen, workdir: Path, rng: random.Random) -> bool:
+    """Kills the training, unless it ends before; returns whether it was killed."""
     if rng.random() < 0.25:
         time.sleep(rng.uniform(0, 15))
     else:
         wait_for_step(process, workdir / "metrics.jsonl")
         time.sleep(rng.uniform(0, 2))
-    if process.poll() is not None:
-        return None
     process.kill()
     process.communicate()
-    return any((workdir / "checkpoints").glob("*tmp*"))
+    return process.returncode == -signal.SIGKILL
 
 
 def compare(workdir: Path, alone: Path) -> list[str]:
@@ -94,23 +93,20 @@ def main() -> None:
 
     began = time.monotonic()
     alone_output, _ = start(alone, cache).communicate()
-    kills, saving, before_any_step, lives = 0, 0, 0, 0
+    kills, half_written = 0, 0
     while True:
         process = start(killed, cache)
-        lives += 1
-        rows = size(killed / "metrics.jsonl")
-        during_save = kill_at_random(process, killed, rng) if kills < args.kills else None
-        if during_save is None:
+        if kills == args.kills or not kill_at_random(process, killed, rng):
             output, _ = process.communicate()
             break
-        kills, saving = kills + 1, saving + during_save
-        before_any_step += size(killed / "metrics.jsonl") == rows
+        kills += 1
+        half_written += any((killed / "checkpoints").glob("*tmp*"))
     differences = compare(killed, alone)
     if output.splitlines()[-1:] != alone_output.splitlines()[-1:] or process.returncode:
         differences.append("score")
     minutes = (time.monotonic() - began) / 60
-    print(f"{kills} kills in {minutes:.0f} minutes: {saving} during a save, {before_any_step} before a step was reported")
-    print(f"{lives} starts; the last ended with status {process.returncode}: {output.splitlines()[-1]}")
+    print(f"{kills} kills in {minutes:.0f} minutes, {half_written} of which left a half-written checkpoint behind")
+    print(f"the last start ended with status {process.returncode}: {output.splitlines()[-1]}")
     print(f"left alone: {alone_output.splitlines()[-1]}")
     print(f"different: {', '.join(differences) or 'nothing'}")
     sys.exit(bool(differences) or kills < args.kills)

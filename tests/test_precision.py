@@ -48,13 +48,9 @@ def test_products_are_bfloat16_and_what_is_summed_up_is_float32(layer):
     assert len(others) <= (0 if layer == "pixel_cnn" else len(products) / 4)
     if layer != "pixel_cnn":
         h = model.config.features
-        scans = [equation for equation in equations(program) if equation.primitive.name == "scan"]
-        carried = [
-            value.aval
-            for equation in scans
-            for value in equation.invars[equation.params["num_consts"] :][: equation.params["num_carry"]]
-        ]
-        states = [aval for aval in carried if aval.ndim == 3 and aval.shape[-1] == h]
+        # What goes in a step at a time has an axis more.
+        inputs = [value.aval for scan in equations(program) if scan.primitive.name == "scan" for value in scan.invars]
+        states = [aval for aval in inputs if aval.ndim == 3 and aval.shape[-1] == h]
         assert len(states) >= 4
         assert {aval.dtype.name for aval in states} == {"float32"}
 
