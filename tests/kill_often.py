@@ -54,16 +54,14 @@ def wait_for_step(process: subprocess.Popen, metrics: Path) -> None:
         time.sleep(0.01)
 
 
-def kill_at_random(process: subprocess.Popen, workdir: Path, rng: random.Random) -> bool:
-    """Kills the training, unless it ends before; returns whether it was killed."""
+def kill_at_random(process: subprocess.Popen, workdir: Path, rng: random.Random) -> None:
+    """Kills the training, unless it ends before."""
     if rng.random() < 0.25:
         time.sleep(rng.uniform(0, 15))
     else:
         wait_for_step(process, workdir / "metrics.jsonl")
         time.sleep(rng.uniform(0, 2))
     process.kill()
-    process.communicate()
-    return process.returncode == -signal.SIGKILL
 
 
 def compare(workdir: Path, alone: Path) -> list[str]:
@@ -96,8 +94,10 @@ def main() -> None:
     kills, half_written = 0, 0
     while True:
         process = start(killed, cache)
-        if kills == args.kills or not kill_at_random(process, killed, rng):
-            output, _ = process.communicate()
+        if kills < args.kills:
+            kill_at_random(process, killed, rng)
+        output, _ = process.communicate()
+        if process.returncode != -signal.SIGKILL:
             break
         kills += 1
         half_written += any((killed / "checkpoints").glob("*tmp*"))
