@@ -13,6 +13,7 @@ import pytest
 from conftest import measured, run_in_process, takes, tiny_config
 from etils import epath
 from fake_gcs import FORBIDDEN
+from PIL import Image
 
 from experiments import evaluate
 from pixel_rnn_jax.checkpoint import Checkpoints, load, load_run
@@ -151,6 +152,18 @@ def test_array_files(bucket, tmp_path, monkeypatch):
         np.testing.assert_array_equal(npy.images("train")[np.arange(54)][..., 0], arrays[:54])
     with pytest.raises(InputError, match=rf"none at '{bucket}/data/missing.npz'"):
         Dataset(DataConfig(source="npz:missing.npz", **fields), takes(16, 1))
+
+
+def test_a_folder_of_pictures(bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXEL_RNN_JAX_CACHE", str(tmp_path))
+    for number in range(5):
+        with epath.Path(f"{bucket}/data/pets/cat/{number}.png").open("wb") as file:
+            Image.fromarray(np.full((4, 4), number, np.uint8)).save(file, format="png")
+    pets = Dataset(DataConfig(source="folder:pets", data_dir=f"{bucket}/data"), takes(256, 1))
+    images = np.concatenate([np.asarray(pets.images(split)[:]) for split in ("train", "validation")])
+    assert sorted(images[:, 0, 0, 0]) == [0, 1, 2, 3, 4]
+    with pytest.raises(InputError, match=f"{bucket}/data/dogs must be a file or a folder with files"):
+        Dataset(DataConfig(source="folder:dogs", data_dir=f"{bucket}/data"), takes(256, 1))
 
 
 def test_only_what_changed_is_copied(bucket, tmp_path, monkeypatch):

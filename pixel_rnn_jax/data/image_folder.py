@@ -13,6 +13,7 @@ from pixel_rnn_jax.data.image_files import MODES, check_large_enough, check_same
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
 
@@ -26,7 +27,7 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
     Raises:
       InputError: if the folder is missing or without images, or a file cannot be used (unless `skip_bad`).
     """
-    folder = Path(config.data_dir or "") / argument
+    folder = local_copy(in_data_dir(config.data_dir, argument)) if argument else Path()
     if not argument or not folder.is_dir():
         raise InputError(
             f"data.source 'folder:PATH' must name a folder; got {argument!r} (looked at {str(folder.resolve())!r})."
