@@ -87,11 +87,11 @@ def add_process_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--process", type=int, help="number of this one, from 0")
 
 
-def join_processes(args: argparse.Namespace) -> None:
-    """Joins the other processes, if the flags say that there are any; before JAX is used."""
+def join_processes(args: argparse.Namespace, *, stop_together: bool = False) -> None:
+    """Joins the other processes, if the flags say that there are any; before JAX is used. See `processes.connect`."""
     explicit = (args.coordinator, args.num_processes, args.process)
     if args.distributed or any(value is not None for value in explicit):
-        connect(*explicit)
+        connect(*explicit, stop_together=stop_together)
 
 
 def say(*words: str) -> None:

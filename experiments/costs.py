@@ -1,7 +1,8 @@
 """What a configuration costs, before any data is there:  python -m experiments.costs --config=cifar_rowlstm --size=32,32
 
 Counts parameters, bytes and floating-point operations, and asks XLA how much memory a training step takes on this kind of
-device: what each image of the batch adds, and the rest. The step is compiled, twice, and not run.
+device: what each image of the batch adds, and the rest; on one device, without gradient accumulation. The step is compiled,
+for two batch sizes, and not run.
 """
 
 import functools
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{costs['forward_gflop']:.4g} GFLOP for an image's likelihood, {costs['training_gflop']:.4g} in a training step")
     print(
         f"a training step on one {costs['platform']} takes {costs['image_mib']:.4g} MiB for each image, and"
-        f" {costs['fixed_mib']:.4g} MiB beside it (state included); compiled in {costs['compile_seconds']:.0f} s"
+        f" {costs['fixed_mib']:.4g} MiB beside it (state included); it compiles in {costs['compile_seconds']:.0f} s"
     )
     if args.json:
         command.write_json(args.json, costs)

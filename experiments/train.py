@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     config = command.read_config(args.config, overrides)
-    command.join_processes(args)
+    command.join_processes(args, stop_together=True)
     score = train(
         config,
         args.workdir,

@@ -138,7 +138,11 @@ create() {
   local tries=0
   until create_once; do
     echo "$output" >&2
-    no_capacity || exit 1
+    if ! no_capacity; then
+      ((had)) || exit 1 # a mistake in the flags, or a missing permission
+      again "$name could not be created"
+      continue
+    fi
     ((++tries <= option[max_retries])) || fail "still no capacity for $name after ${option[max_retries]} retries"
     say "no capacity: trying again in ${option[retry_wait]} s ($tries of ${option[max_retries]})"
     sleep "${option[retry_wait]}"
@@ -254,9 +258,12 @@ ensure_tpu() { # until there is one that can be used
     fi
     seen=1
     case $state in
-      READY | ACTIVE) return ;;
-      NONE) create && retries=0 && state=READY && return ;;
-      PREEMPTED | TERMINATED | SUSPENDED | FAILED) say "$name is $state" && delete ;;
+      READY | ACTIVE) had=1 && return ;;
+      NONE) create && had=1 && retries=0 && state=READY && return ;;
+      PREEMPTED | TERMINATED | SUSPENDED | FAILED)
+        say "$name is $state"
+        delete || again "$name could not be deleted"
+        ;;
       STOPPED | HIDDEN) fail "$name is $state: start it, or delete it" ;;
       *) again "$name is $state" ;;
     esac
@@ -270,7 +277,6 @@ set_up() { # fails if the TPU is lost meanwhile
 }
 
 run() {
-  retries=0 seen=0
   local answers=(none 0) # of a dry run
   trap 'say "the training goes on: the same command follows it, the command stop stops it, delete deletes the TPU"; exit 130' INT
   ensure_tpu
@@ -285,6 +291,7 @@ run() {
     case $progress in
       none) set_up && log || true ;;
       running) # the connection broke, or others than worker 0 still run
+        retries=0
         sleep "$((option[retry_wait] < 5 ? option[retry_wait] : 5))"
         on 0 bash "$worker" follow 0 || true
         ;;
@@ -369,6 +376,9 @@ where=("--zone=${option[zone]}")
 [[ -z ${option[project]} ]] || where+=("--project=${option[project]}")
 where+=(--quiet) # no questions
 state=
+retries=0
+seen=0 # whether gcloud has told the state of the TPU
+had=0  # whether the TPU has been there
 case $command_name in
   queue) switch[queued]=1 && create ;;
   *) "$command_name" ;;

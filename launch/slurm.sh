@@ -71,7 +71,8 @@ train() {
   trap : TERM
   export PYTHONUNBUFFERED=1
   execute srun "${flags[@]}" "$python" -m experiments.train "${training[@]}" --distributed || code=$?
-  if ((code == 75)); then requeue; fi
+  # 143 is that of a process to which SIGTERM came before it had begun to listen.
+  if ((code == 75 || code == 143)); then requeue; fi
   exit "$code"
 }
 

@@ -13,11 +13,10 @@ folder cannot be renamed, a file commit_success.txt says so. The latest few and 
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import math
-import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -32,11 +31,13 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
 from pixel_rnn_jax.paths import AnyPath, absolute, as_path, is_folder, is_remote
-from pixel_rnn_jax.processes import is_main, meet
+from pixel_rnn_jax.processes import on_main
 
 FOLDER = "checkpoints"
 ASIDE = "damaged_checkpoints"
 LATEST = 3
+# What TensorStore says of a storage that it cannot reach, which is no damage.
+PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "UNAUTHENTICATED", "ABORTED")
 
 
 @dataclasses.dataclass
@@ -67,6 +68,27 @@ class Record:
         return 0 < patience <= self.stale
 
 
+@dataclasses.dataclass
+class LatestAndBest(preservation_policy.PreservationPolicy):
+    """Which checkpoints Orbax keeps: the latest few, and the best on validation.
+
+    Attributes:
+      best_step: step of the best; 0: there is none.
+    """
+
+    best_step: int = 0
+
+    def should_preserve(
+        self,
+        checkpoints: Sequence[Any],
+        *,
+        context: Any,
+    ) -> Sequence[bool]:
+        """Tells for each checkpoint, from the earliest on, whether it is kept."""
+        latest = checkpoints[-LATEST:]
+        return [checkpoint in latest or checkpoint.step == self.best_step for checkpoint in checkpoints]
+
+
 class DamagedCheckpoint(InputError):
     """A checkpoint that cannot be read."""
 
@@ -79,34 +101,20 @@ class Checkpoints:
     Args:
       workdir: the work directory.
       read_only: never write or delete anything.
-      fall_back: set checkpoints aside that have no readable score.
 
     Raises:
       InputError: if the directory cannot be used.
     """
 
-    def __init__(self, workdir: str | AnyPath, *, read_only: bool = False, fall_back: bool = False):
+    def __init__(self, workdir: str | AnyPath, *, read_only: bool = False):
         self.directory = absolute(workdir) / FOLDER
         if not is_folder(self.directory) and read_only:
             raise InputError(f"{workdir} must be the work directory of a training run; it holds no {FOLDER}/.")
         if self.directory.exists() and not self.directory.is_dir():
             raise InputError(f"{self.directory} must be a folder of checkpoints; it is a file.")
-        for step in self._steps_without_score():
-            damage = f"the checkpoint {self.path(step)} is damaged (its score cannot be read)."
-            if not fall_back:
-                raise DamagedCheckpoint(f"{damage} With --fall_back, training goes on without it.")
-            self.set_aside(step, damage)
+        self._kept = LatestAndBest()
         options = ocp.CheckpointManagerOptions(
-            create=not read_only,
-            best_fn=_validation_nats,
-            best_mode="min",
-            preservation_policy=preservation_policy.AnyPreservationPolicy(
-                [
-                    preservation_policy.LatestN(LATEST),
-                    preservation_policy.BestN(get_metric_fn=_validation_nats, reverse=True, n=1),
-                ]
-            ),
-            cleanup_tmp_directories=not read_only,
+            create=not read_only, preservation_policy=self._kept, cleanup_tmp_directories=not read_only
         )
         try:
             self._manager = ocp.CheckpointManager(self.directory, options=options)
@@ -120,16 +128,6 @@ class Checkpoints:
         with self._writing() if error is None else contextlib.suppress(Exception):  # of two errors, the first one counts
             self._manager.close()
 
-    def _steps_without_score(self) -> list[int]:
-        """Steps of complete checkpoints of which Orbax, which reads all scores at once, would not say the name."""
-        steps = []
-        for file in self.directory.glob("*/metrics/metrics"):
-            try:
-                float(json.loads(file.read_text())["validation_nats"])
-            except (ValueError, KeyError, TypeError):
-                steps.append(int(file.parts[-3]))
-        return steps
-
     @property
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint, or None."""
@@ -137,28 +135,27 @@ class Checkpoints:
 
     @property
     def best_step(self) -> int | None:
-        """Step of the checkpoint with the best validation score, or None."""
-        return self._manager.best_step()
-
-    def reload(self) -> None:
-        """Looks anew at what there is."""
-        self._manager.reload()
+        """Step of the checkpoint with the best validation score, or None; by the record of the newest."""
+        latest = self.latest_step
+        return None if latest is None else self.restore_run(latest)["record"]["best_step"] or None
 
     def steps_before(self, step: int) -> list[int]:
         """Steps of the earlier checkpoints."""
         return sorted(earlier for earlier in self._manager.all_steps() if earlier < step)
 
-    def set_aside(self, step: int, why: str) -> None:
-        """Moves a checkpoint out of the way, and says so."""
-        aside = self.directory.parent / ASIDE / str(step)
-        meet(f"checkpoint {step} is to be moved")
-        if is_main():
-            aside.parent.mkdir(exist_ok=True)
-            if aside.exists():
-                aside.rmtree() if is_remote(aside) else shutil.rmtree(aside)
+    def set_aside(self, step: int) -> AnyPath:
+        """Moves a checkpoint out of the way, in the main process, and returns where it is then."""
+        folder = self.directory.parent / ASIDE
+        numbered = (folder / f"{step}_{number}" for number in itertools.count(1))
+        aside = next(path for path in numbered if not is_folder(path))  # earlier ones of this step stay
+
+        def move() -> None:
+            folder.mkdir(exist_ok=True)
             self.path(step).rename(aside)
-            print(f"{why} It is now {aside}.", file=sys.stderr)
-        meet(f"checkpoint {step} is moved")
+
+        on_main(move)
+        self._manager.reload()
+        return aside
 
     def path(self, step: int) -> AnyPath:
         """Where the checkpoint of a step lies."""
@@ -183,7 +180,7 @@ class Checkpoints:
             last = "there is no complete one" if step is None else f"the last complete one is {self.path(step)}"
             raise InputError(f"a checkpoint cannot be written to {self.directory} ({_one_line(error)}); {last}.") from error
 
-    def save(self, step: int, *, ema: Any, state: Any, run: dict[str, Any], best_nats: float | None) -> None:
+    def save(self, step: int, *, ema: Any, state: Any, run: dict[str, Any], best_step: int) -> None:
         """Saves a checkpoint in the background.
 
         Args:
@@ -191,18 +188,24 @@ class Checkpoints:
           ema: averaged parameters.
           state: everything else that training needs: a tree of arrays.
           run: what goes on from here and is not an array: configuration, image shape, record. JSON.
-          best_nats: validation score of this step, if it is the best so far.
+          best_step: step of the best checkpoint so far, which is kept: this one or an earlier one; 0: there is none.
         """
+        self._kept.best_step = best_step
         args = ocp.args.Composite(
             ema=ocp.args.StandardSave(ema), state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
         )
         with self._writing():
-            self._manager.save(step, args=args, metrics={"validation_nats": math.inf if best_nats is None else best_nats})
+            self._manager.save(step, args=args)
 
     def restore_run(self, step: int) -> dict[str, Any]:
         """Reads a checkpoint's JSON: configuration, image shape, record."""
         run = self._restore(step, run=ocp.args.JsonRestore())["run"]
-        if not isinstance(run, dict) or not {"config", "image_shape", "record"} <= run.keys():
+        try:
+            valid = {"model", "optimizer"} <= run["config"].keys() and "image_shape" in run
+            Record(**run["record"])
+        except (TypeError, KeyError, AttributeError):
+            valid = False
+        if not valid:
             raise DamagedCheckpoint(
                 f"the checkpoint {self.path(step)} is damaged (run/ must hold configuration, image shape and record)."
             )
@@ -218,32 +221,38 @@ class Checkpoints:
         Raises:
           InputError: if the checkpoint is damaged or holds other shapes.
         """
-        for item in like if not is_remote(self.directory) else ():
-            self._read_through(step, item)
+        # One process looks for damage: another one, that saw none, would wait for it in the restoring.
+        on_main(lambda: [self._read_through(step, item) for item in like], raises=(DamagedCheckpoint, InputError))
         return self._restore(step, **{name: ocp.args.StandardRestore(tree) for name, tree in like.items()})
 
     def _read_through(self, step: int, item: str) -> None:
         # Orbax reads all arrays at the same time; when one is damaged, the others' threads print a traceback each, long after
-        # the error reached us. So damage is looked for first, one array after the other.
+        # the error reached us. So damage is looked for first, one array after the other; where that costs no network.
+        if is_remote(self.directory):
+            return
         database = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{self.path(step) / item}/"}}
-        try:
+        with self._reading(step):
             keys = tensorstore.KvStore.open(database).result().list().result()
             names = [key.decode().removesuffix(".zarray") for key in keys if key.endswith(b".zarray")]
             for name in names:
                 array = {"driver": "zarr", "kvstore": {**database, "path": name}, "fill_missing_data_reads": False}
                 tensorstore.open(array, open=True, read=True).result().read().result()
-        except ValueError as error:
-            raise DamagedCheckpoint(f"the checkpoint {self.path(step)} is damaged ({_one_line(error)}).") from None
-        if not names:
-            raise DamagedCheckpoint(f"the checkpoint {self.path(step)} is damaged ({item} holds no arrays).")
+            if not names:
+                raise ValueError(f"{item} holds no arrays")
 
     def _restore(self, step: int, **items: Any) -> dict[str, Any]:
-        try:
+        with self._reading(step):
             return dict(self._manager.restore(step, args=ocp.args.Composite(**items)))
-        except Exception as error:  # whatever Orbax, TensorStore and json raise about files that are not what they should be
-            raise DamagedCheckpoint(
-                f"the checkpoint {self.path(step)} is damaged or belongs to another model ({_one_line(error)})."
-            ) from error
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """Turns what Orbax, TensorStore and json raise about files that are not what they should be into one error."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+            if any(reason in str(error) for reason in PASSING):
+                raise InputError(f"the checkpoint {self.path(step)} cannot be read now ({_one_line(error)}).") from error
+            raise DamagedCheckpoint(f"the checkpoint {self.path(step)} is damaged ({_one_line(error)}).") from error
 
 
 def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
@@ -312,10 +321,6 @@ def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -
         elif was != now:
             changes.append(f"{prefix}{name}: {json.dumps(was)} -> {json.dumps(now)}")
     return changes
-
-
-def _validation_nats(metrics: dict[str, float]) -> float:
-    return metrics["validation_nats"]
 
 
 def _one_line(error: BaseException) -> str:

@@ -11,7 +11,9 @@ FILE = "lock"
 
 
 class WorkdirLock:
-    """Holds a work directory, as a context; the operating system lets go of it when the process dies, however it dies.
+    """Holds a work directory until it is closed; the operating system lets go of it when the process dies, however it dies.
+
+    A context manager that closes it.
 
     Args:
       workdir: the work directory; made, if it does not exist.
@@ -21,14 +23,10 @@ class WorkdirLock:
     """
 
     def __init__(self, workdir: str | Path):
-        self._path = Path(workdir) / FILE
-        self._descriptor = -1
-
-    def __enter__(self) -> "WorkdirLock":
-        workdir = self._path.parent
+        workdir = Path(workdir)
         try:
             workdir.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(workdir / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
@@ -38,6 +36,8 @@ class WorkdirLock:
             raise InputError(f"{workdir} is in use by {holder}; only one run at a time can work on a directory.") from None
         except OSError as error:
             raise InputError(f"{workdir} must be a folder that can be written to; got {error.strerror}.") from None
+
+    def __enter__(self) -> "WorkdirLock":
         return self
 
     def __exit__(self, *exception) -> None:

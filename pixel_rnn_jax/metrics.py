@@ -80,10 +80,11 @@ class StepReport:
     """Reports the metrics of training steps, one step late, so that the device always has the next step at hand.
 
     Args:
-      log: gets the metrics of every `log_every`-th step.
+      log: gets the metrics of every `log_every`-th step, and of the last.
       bar: shows the progress.
       clock: counts the steps and their time.
       log_every: in steps.
+      last_step: number of the last one.
       learning_rate: the schedule, a function of the number of finished steps.
     """
 
@@ -94,10 +95,11 @@ class StepReport:
         clock: StepClock,
         *,
         log_every: int,
+        last_step: int,
         learning_rate: Callable[[int], ArrayLike],
     ):
         self._log, self._bar, self._clock = log, bar, clock
-        self._log_every, self._learning_rate = log_every, learning_rate
+        self._log_every, self._last_step, self._learning_rate = log_every, last_step, learning_rate
         self._pending: tuple[int, Mapping[str, ArrayLike]] | None = None
 
     def add(self, step: int, metrics: Mapping[str, ArrayLike]) -> None:
@@ -119,7 +121,7 @@ class StepReport:
         self._clock.count()
         if not all(map(math.isfinite, values.values())):
             raise FloatingPointError(f"step {step} gave {', '.join(f'{name} = {value}' for name, value in values.items())}")
-        if step % self._log_every == 0:
+        if step % self._log_every == 0 or step == self._last_step:
             values["learning_rate"] = float(self._learning_rate(step - 1))
             speed = {f"speed_{name}": value for name, value in self._clock.lap().items()}
             self._log.write(step, **{f"train_{name}": value for name, value in values.items()}, **speed)

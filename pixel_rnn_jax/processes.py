@@ -1,14 +1,26 @@
 """Several processes that work as one, by `jax.distributed`: started, told apart, and brought to the same point."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from pixel_rnn_jax.errors import InputError
 
+T = TypeVar("T")
+LONGEST = 1000  # bytes of an error that is told to all processes
 HEARTBEAT_SECONDS = 20  # a process that is silent for so long is taken for dead, and ends the others
 
 
-def connect(coordinator: str | None = None, num_processes: int | None = None, process: int | None = None) -> None:
+def connect(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process: int | None = None,
+    *,
+    stop_together: bool = False,
+) -> None:
     """Joins the other processes; before JAX is used for anything else.
 
     Args:
@@ -16,6 +28,8 @@ def connect(coordinator: str | None = None, num_processes: int | None = None, pr
         Cloud TPUs, under SLURM and under Open MPI.
       num_processes: how many there are.
       process: which of them this one is.
+      stop_together: hand SIGTERM over to JAX, which lets all processes agree on a step to stop at, see `StopSignals`; else
+        each process keeps to its own.
 
     Raises:
       InputError: if only some of the three are given, or nothing is and JAX finds no cluster, or the others are not there.
@@ -31,6 +45,7 @@ def connect(coordinator: str | None = None, num_processes: int | None = None, pr
             raise InputError(f"coordinator must be HOST:PORT; got {coordinator!r}.")
         if not 0 <= process < num_processes:
             raise InputError(f"process must be in [0, num_processes); got {process} of {num_processes}.")
+    jax.config.update("jax_enable_preemption_service", stop_together)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -51,7 +66,25 @@ def is_main() -> bool:
     return jax.process_index() == 0
 
 
-def meet(name: str) -> None:
-    """Waits until all processes are here."""
+def on_main(function: Callable[[], T], *, raises: tuple[type[Exception], ...] = (InputError, OSError)) -> T | None:
+    """Calls a function in the main process, while the others wait; returns its result there, and None in the others.
+
+    Args:
+      function: what to call.
+      raises: the errors that it may raise. All processes then raise the same one, so that none is left waiting.
+    """
+    result, error = None, None
+    if is_main():
+        try:
+            result = function()
+        except raises as raised:
+            error = raised
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+        kind = next((number for number, kind in enumerate(raises, 1) if isinstance(error, kind)), 0)
+        told = bytes([kind]) + str(error).encode()[:LONGEST].ljust(LONGEST)
+        kind, *message = multihost_utils.broadcast_one_to_all(np.frombuffer(told, np.uint8)).tolist()
+        if kind and error is None:
+            error = raises[kind - 1](bytes(message).decode(errors="replace").strip())
+    if error is not None:
+        raise error
+    return result

@@ -1,9 +1,11 @@
 """The state that a training starts with: a new one, or that of a checkpoint."""
 
+import sys
 from typing import Any
 
 from pixel_rnn_jax.checkpoint import Checkpoints, DamagedCheckpoint, Record, abstract_params, changed_fields, restore_model
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.processes import is_main
 from pixel_rnn_jax.setup import Setup
 from pixel_rnn_jax.train_step import TrainState
 
@@ -31,8 +33,9 @@ def start_or_resume(
                 raise
             if not fall_back:
                 raise DamagedCheckpoint(f"{error} With --fall_back, training goes on from step {earlier[-1]}.") from None
-            checkpoints.set_aside(step, str(error))
-            checkpoints.reload()
+            aside = checkpoints.set_aside(step)
+            if is_main():
+                print(f"{error} It is now {aside}; going on from step {earlier[-1]}.", file=sys.stderr)
     return setup.init(), Record()
 
 

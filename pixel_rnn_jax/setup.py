@@ -18,8 +18,8 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
 from pixel_rnn_jax.optimizer import make_optimizer
-from pixel_rnn_jax.sharding import batch_sharding, check_batch_size, make_mesh, replicate, state_sharding
-from pixel_rnn_jax.train_step import TrainState, init_state
+from pixel_rnn_jax.sharding import batch_sharding, check_batch_size, make_mesh, replicate, replicated, state_sharding
+from pixel_rnn_jax.train_step import TrainState, init_state, train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,3 +97,20 @@ def _check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None
     if config.sizes and shape[0] != config.sizes[-1]:
         raise InputError(f"model.sizes must end with {shape[0]}, the height of the images; got {config.sizes}.")
     check_conditions(config, blank_conditions(config, (1, *shape[:2])), (1, *shape[:2]))
+
+
+def compile_step(setup: Setup) -> jax.stages.Compiled:
+    """The training step for the devices of a mesh, (state, batch, key) -> (state, metrics); it takes the state's memory."""
+    config = setup.config
+    step = functools.partial(
+        train_step,
+        model=setup.model,
+        optimizer=setup.optimizer,
+        ema_decay=config.optimizer.ema_decay,
+        parts=config.gradient_accumulation,
+        mesh=setup.mesh,
+    )
+    state, batch, whole = setup.abstract_state, setup.abstract_batch, replicated(setup.mesh)
+    of_state, of_batch = (jax.tree.map(lambda leaf: leaf.sharding, tree) for tree in (state, batch))
+    step = jax.jit(step, in_shardings=(of_state, of_batch, whole), out_shardings=(of_state, whole), donate_argnums=0)
+    return step.lower(state, batch, setup.step_key).compile()

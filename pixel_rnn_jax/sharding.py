@@ -6,6 +6,7 @@ the shardings of what goes in and out, and adds the collectives.
 """
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,6 +35,9 @@ def make_mesh(data: int = -1, fsdp: int = 1, *, devices: Sequence[jax.Device] | 
     # Process by process: so a process's share of a batch is one slice of it, and pieces along "fsdp" have short ways.
     devices = sorted(devices or jax.devices(), key=lambda device: (device.process_index, device.id))
     count = len(devices)
+    of_processes = Counter(device.process_index for device in devices)
+    if len(set(of_processes.values())) > 1:
+        raise InputError(f"all processes must have as many devices; got {dict(of_processes)}.")
     if count % fsdp:
         raise InputError(f"mesh.fsdp must be a divisor of {count}, the number of devices; got {fsdp}.")
     if data not in (-1, count // fsdp):
@@ -83,8 +87,8 @@ def check_batch_size(batch_size: int, mesh: Mesh, *, parts: int = 1) -> None:
     if batch_size < 1 or batch_size % divisor:
         below = batch_size // divisor * divisor
         near = " or ".join(str(size) for size in (below, below + divisor) if size > 0)
-        of = f"{mesh.size} devices" if parts == 1 else f"{divisor}, {mesh.size} devices times {parts} parts"
-        raise InputError(f"batch_size (={batch_size}) must be a multiple of the {of}: {near}.")
+        of = f"the {mesh.size} devices" if parts == 1 else f"{divisor} ({mesh.size} devices times {parts} parts)"
+        raise InputError(f"batch_size (={batch_size}) must be a multiple of {of}: {near}.")
 
 
 def process_share(batch_size: int) -> slice:

@@ -10,10 +10,12 @@ class StepClock:
 
     Args:
       images_per_step: the batch, of all processes together.
+      compile_seconds: how long the step's compilation took; told with the first lap.
     """
 
-    def __init__(self, images_per_step: int):
+    def __init__(self, images_per_step: int, compile_seconds: float):
         self._images_per_step = images_per_step
+        self._once = {"compile_seconds": compile_seconds}
         self._restart()
 
     def count(self) -> None:
@@ -38,14 +40,17 @@ class StepClock:
         """Ends a lap of at least one step.
 
         Returns:
-          images_per_second; step_seconds, of one step; and data_wait, the share of the time in which data was waited for.
+          images_per_second; step_seconds, of one step; data_wait, the share of the time in which data was waited for; and,
+          once, compile_seconds.
         """
         seconds = time.perf_counter() - self._start
         lap = {
             "images_per_second": self._steps * self._images_per_step / seconds,
             "step_seconds": seconds / self._steps,
             "data_wait": self._waiting / seconds,
+            **self._once,
         }
+        self._once = {}
         self._restart()
         return lap
 

@@ -9,8 +9,10 @@ import jax
 from jax.experimental import multihost_utils
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
     """Work was stopped by a signal, and what it had done is saved.
+
+    No `Exception`, as `KeyboardInterrupt` is none: it may come at any place, and is not for those who handle errors there.
 
     Attributes:
       signal: the signal's number.
@@ -62,8 +64,12 @@ class StopSignals:
             return self._received
         return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, kind, error, traceback) -> None:
         self._restore()
+        if jax.process_count() > 1 and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # Python's again, no longer JAX's
+        if self._received is not None and error is None:
+            signal.raise_signal(self._received)  # it came too late for `at`, or nobody asked
 
     def _note(self, number: int, frame: object) -> None:
         self._received = number

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import math
 import signal
 import sys
@@ -10,7 +9,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from pixel_rnn_jax.checkpoint import Checkpoints, Record, load
@@ -23,33 +21,16 @@ from pixel_rnn_jax.metrics import MetricsLog, NoLog, StepReport, read_metrics
 from pixel_rnn_jax.optimizer import learning_rate_schedule
 from pixel_rnn_jax.paths import AnyPath, as_path, is_remote
 from pixel_rnn_jax.plots import save_curves
-from pixel_rnn_jax.processes import is_main, meet
+from pixel_rnn_jax.processes import is_main, on_main
 from pixel_rnn_jax.progress import note, progress_bar
 from pixel_rnn_jax.resume import start_or_resume, without_ema
-from pixel_rnn_jax.setup import Setup, prepare
-from pixel_rnn_jax.sharding import process_share, replicated, shard_batch
+from pixel_rnn_jax.setup import Setup, compile_step, prepare
+from pixel_rnn_jax.sharding import process_share, shard_batch
 from pixel_rnn_jax.step_clock import StepClock
 from pixel_rnn_jax.step_profile import StepProfile
 from pixel_rnn_jax.stopping import Interrupted, StopSignals
 from pixel_rnn_jax.summary import parameter_table
-from pixel_rnn_jax.train_step import TrainState, train_step
-
-
-def compile_step(setup: Setup) -> jax.stages.Compiled:
-    """The training step for the devices of a mesh, (state, batch, key) -> (state, metrics); it takes the state's memory."""
-    config = setup.config
-    step = functools.partial(
-        train_step,
-        model=setup.model,
-        optimizer=setup.optimizer,
-        ema_decay=config.optimizer.ema_decay,
-        parts=config.gradient_accumulation,
-        mesh=setup.mesh,
-    )
-    state, batch, whole = setup.abstract_state, setup.abstract_batch, replicated(setup.mesh)
-    of_state, of_batch = (jax.tree.map(lambda leaf: leaf.sharding, tree) for tree in (state, batch))
-    step = jax.jit(step, in_shardings=(of_state, of_batch, whole), out_shardings=(of_state, whole), donate_argnums=0)
-    return step.lower(state, batch, setup.step_key).compile()
+from pixel_rnn_jax.train_step import TrainState
 
 
 def fit(
@@ -83,20 +64,24 @@ def fit(
     batches = setup.data.train_batches(  # one for each step: the step is the position in the data
         batch_size=config.batch_size, seed=config.seed, first_batch=first - 1, share=process_share(config.batch_size)
     )
-    update = _timed_compilation(setup, log, first - 1)
-    clock = StepClock(config.batch_size)
+    begin = time.perf_counter()
+    update = compile_step(setup)
+    clock = StepClock(config.batch_size, compile_seconds=time.perf_counter() - begin)
     bar = progress_bar(config.num_steps, done=first - 1, unit="step")
-    with contextlib.closing(batches), StopSignals() as signals, StepProfile(trace, first) as profile, bar:
+    with contextlib.closing(batches), StopSignals() as signals, StepProfile(trace, first, config.num_steps) as profile, bar:
         learning_rate = learning_rate_schedule(config.optimizer, config.num_steps)
-        report = StepReport(log, bar, clock, log_every=config.log_every, learning_rate=learning_rate)
+        report = StepReport(
+            log, bar, clock, log_every=config.log_every, last_step=config.num_steps, learning_rate=learning_rate
+        )
         for step in range(first, config.num_steps + 1):
-            profile.before(step)
+            with clock.stopped():
+                profile.before(step)
             with clock.waiting():
-                batch = next(batches)
-            state, metrics = update(state, shard_batch(batch, setup.mesh), setup.step_key)
+                batch = shard_batch(next(batches), setup.mesh)
+            state, metrics = update(state, batch, setup.step_key)
             report.add(step, metrics)
 
-            score, improved = None, False
+            improved = False
             if step % config.eval_every == 0 or step == config.num_steps:
                 report.finish()
                 with clock.stopped():
@@ -112,27 +97,19 @@ def fit(
             stopping = step == config.num_steps or exhausted or interruption is not None
             if stopping or improved or step % config.checkpoint_every == 0:
                 report.finish()
-                log.save()
                 run = describe_run(setup, record)
                 with clock.stopped():
-                    checkpoints.save(
-                        step, ema=state.ema, state=without_ema(state), run=run, best_nats=score.nats if improved else None
-                    )
-            if interruption is not None:
+                    log.save()
+                    checkpoints.save(step, ema=state.ema, state=without_ema(state), run=run, best_step=record.best_step)
+            if stopping:
                 checkpoints.wait()
+            if interruption is not None:
                 name = signal.Signals(interruption).name
                 raise Interrupted(
                     f"stopped by {name}; saved as {checkpoints.path(step)}, the same command goes on.", interruption
                 )
             if exhausted:
                 return
-
-
-def _timed_compilation(setup: Setup, log: MetricsLog | NoLog, step: int) -> jax.stages.Compiled:
-    start = time.perf_counter()
-    update = compile_step(setup)
-    log.write(step, speed_compile_seconds=time.perf_counter() - start)
-    return update
 
 
 def describe_run(setup: Setup, record: Record) -> dict[str, Any]:
@@ -175,13 +152,20 @@ def train(
         print(parameter_table(setup.abstract_state.params, setup.abstract_state), file=sys.stderr)
         flops = training_flops(setup.model.config, *setup.data.image_shape[:2]).total
         print(f"{flops / 1e9:.3g} GFLOP for each image of a training step", file=sys.stderr)
-    with WorkdirLock(workdir) if is_main() and not is_remote(workdir) else contextlib.nullcontext():
-        meet("the work directory is locked")
-        with Checkpoints(workdir, fall_back=fall_back) as checkpoints:
+    lock = None if is_remote(workdir) else on_main(lambda: WorkdirLock(workdir))
+    with lock or contextlib.nullcontext():
+        with Checkpoints(workdir) as checkpoints:
             state, record = start_or_resume(setup, checkpoints, allow_config_change=allow_config_change, fall_back=fall_back)
-            log = MetricsLog(workdir, int(state.step)) if is_main() else NoLog()
+            log = on_main(lambda: MetricsLog(workdir, int(state.step))) or NoLog()
             with log, _telling_what_is_kept(checkpoints):
-                fit(setup, state, record, checkpoints, log, trace=as_path(workdir) / "profile" if profile else None)
+                fit(
+                    setup,
+                    state,
+                    record,
+                    checkpoints,
+                    log,
+                    trace=as_path(workdir) / "profile" if profile and is_main() else None,
+                )
             best_step = checkpoints.best_step
         return _score_best(setup, workdir, best_step)
 

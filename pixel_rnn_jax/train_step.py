@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.data import Batch
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
-from pixel_rnn_jax.sharding import batch_sharding, replicated
+from pixel_rnn_jax.sharding import batch_sharding, replicated, state_sharding
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -77,6 +77,8 @@ def train_step(
         gradient, metrics = _gradient(params, batch, key, model)
     else:
         gradient, metrics = _gradient_by_parts(params, _cut(batch, parts, mesh), key, model)
+    if mesh is not None:  # Of the sum over all devices, each needs the pieces only that it updates.
+        gradient = jax.lax.with_sharding_constraint(gradient, state_sharding(gradient, mesh))
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))

@@ -15,9 +15,9 @@ from experiments import command
 from pixel_rnn_jax.checkpoint import Checkpoints, Record
 from pixel_rnn_jax.processes import connect, is_main
 from pixel_rnn_jax.resume import start_or_resume, without_ema
-from pixel_rnn_jax.setup import prepare
+from pixel_rnn_jax.setup import compile_step, prepare
 from pixel_rnn_jax.sharding import fetch, make_mesh, process_share, replicate, shard_batch
-from pixel_rnn_jax.train import compile_step, describe_run, score_images
+from pixel_rnn_jax.train import describe_run, score_images
 
 TINY = {
     "batch_size": 16,
@@ -58,7 +58,7 @@ def run(setup, workdir, last_step):
             state, metrics = update(state, shard_batch(next(batches), setup.mesh), setup.step_key)
             losses.append(float(metrics["bits_per_dim"]))
         score = score_images(setup, state.ema, "validation", setup.data.examples("validation"))
-        checkpoints.save(last_step, ema=state.ema, state=without_ema(state), run=describe_run(setup, Record()), best_nats=None)
+        checkpoints.save(last_step, ema=state.ema, state=without_ema(state), run=describe_run(setup, Record()), best_step=0)
     return losses, fetch(state), score.nats
 
 

@@ -73,9 +73,7 @@ def test_there_must_be_a_run(tmp_path):
     assert not any((tmp_path / "checkpoints").iterdir())
 
 
-@pytest.mark.parametrize(
-    "victim", ["ema", "ema/**/d/*", "ema/manifest.ocdbt", "ema/_METADATA", "run", "run/metadata", "metrics/metrics", ""]
-)
+@pytest.mark.parametrize("victim", ["ema", "ema/**/d/*", "ema/manifest.ocdbt", "ema/_METADATA", "run", "run/metadata", ""])
 def test_a_damaged_checkpoint_is_named(tiny_run, tmp_path, victim):
     workdir, _ = tiny_run
     shutil.copytree(workdir, tmp_path / "run")

@@ -19,7 +19,7 @@ from experiments import evaluate
 from pixel_rnn_jax.checkpoint import Checkpoints, load, load_run
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.metrics import read_metrics
+from pixel_rnn_jax.metrics import MetricsLog, read_metrics
 from pixel_rnn_jax.paths import as_path, local_copy
 from pixel_rnn_jax.train import train
 
@@ -118,6 +118,14 @@ def test_damaged_arrays_are_told(bucket):
         piece.unlink()
     with pytest.raises(InputError, match=f"{workdir}/checkpoints/{step} is damaged"):
         load(workdir)
+
+
+def test_rows_are_there_when_a_checkpoint_is_saved(bucket):
+    """And not only in the end: a killed run has none."""
+    with MetricsLog(bucket + "/run", 0) as log:
+        log.write(1, train_nats=2.0)
+        log.save()
+        assert read_metrics(bucket + "/run") == [{"step": 1, "train_nats": 2.0}]
 
 
 @pytest.mark.slow

@@ -35,11 +35,11 @@ wait_for() { until [[ -e $1 ]]; do sleep 0.02; done; }
 GCLOUD = r"""
 note gcloud "$@"
 now=$(cat "$FAKE/state" 2>/dev/null || echo NONE)
-# What fails, once: part of the command, what gcloud says, and the new state of the TPU.
+# What fails, once: part of the command, what gcloud says, the new state of the TPU, and after how many calls.
 mapfile -t rules < <(plan fail)
 for i in "${!rules[@]}"; do
-  IFS=$'\x1f' read -r at says state <<<"${rules[i]}"
-  if [[ -n $at && "$*" == *"$at"* ]]; then
+  IFS=$'\x1f' read -r at says state after <<<"${rules[i]}"
+  if [[ -n $at && "$*" == *"$at"* ]] && (($(wc -l <"$FAKE/gcloud") > after)); then
     unset "rules[i]"
     printf '%s\n' "${rules[@]}" >"$FAKE/plan/fail"
     [[ -z $state ]] || echo "$state" >"$FAKE/state"
@@ -252,8 +252,8 @@ def run_tpu(tpu, *flags, command="run"):
     return finish(start_tpu(tpu, *flags, command=command))
 
 
-def fail(at, says, state="", times=1):
-    return ["\x1f".join((at, says, state))] * times
+def fail(at, says, state="", times=1, after=0):
+    return ["\x1f".join((at, says, state, str(after)))] * times
 
 
 def short(argv):
@@ -378,6 +378,18 @@ def test_preemption_while_installing(tpu):
     assert result.returncode == 0, result.stderr
     first = ["describe", "create", *SET_UP[:4], "describe", "status"]
     assert steps(tpu) == [*first, "describe", "delete", "describe", "create", *SET_UP, "delete"]
+
+
+def test_what_failed_once_is_tried_again_where_the_tpu_has_been(tpu):
+    """After a preemption, days later perhaps, gcloud's own troubles must not end the training."""
+    preempted = fail("worker.sh install", "ssh failed", "PREEMPTED")
+    trouble = [fail(f" {verb} ", "503 Service Unavailable", after=3) for verb in ("delete", "create")]
+    tpu.plan(fail=[*preempted, *trouble[0], *trouble[1]])
+    result = run_tpu(tpu)
+    assert result.returncode == 0, result.stderr
+    first = ["describe", "create", *SET_UP[:4], "describe", "status"]
+    deleted = ["describe", "delete", "describe", "delete", "describe"]
+    assert steps(tpu) == [*first, *deleted, "create", "create", *SET_UP, "delete"]
 
 
 def test_interrupted_training_is_started_again_on_the_same_tpu(tpu):
@@ -613,13 +625,19 @@ def test_slurm_dry_run(slurm):
 
 @pytest.mark.parametrize(
     ("status", "state", "requeued"),
-    [(75, "RUNNING", True), (75, "COMPLETING", False), (1, "RUNNING", False), (0, "RUNNING", False)],
+    [
+        (75, "RUNNING", True),
+        (143, "RUNNING", True),
+        (75, "COMPLETING", False),
+        (1, "RUNNING", False),
+        (0, "RUNNING", False),
+    ],
 )
 def test_slurm_requeues_what_saved(slurm, status, state, requeued):
     slurm.plan(srun=[status], state=[state])
     result = finish(start_job(slurm, *TRAINING))
     assert result.returncode == status
-    assert called(slurm) == ["srun", *(["squeue"] if status == 75 else []), *(["scontrol"] if requeued else [])]
+    assert called(slurm) == ["srun", *(["squeue"] if status in (75, 143) else []), *(["scontrol"] if requeued else [])]
     if requeued:
         assert slurm.noted("slurm")[-1] == ["scontrol", "requeue", "7"]
 

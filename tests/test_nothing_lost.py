@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from conftest import measured, run_in_process, tiny_config
 
@@ -27,29 +28,34 @@ from pixel_rnn_jax.train import train
 ROOT = Path(__file__).parent.parent
 
 
+TINY_RUN = [  # the flags of `tiny_run`
+    "--config=digits_rowlstm", "--config.batch_size=16", "--config.num_steps=6", "--config.eval_every=2",
+    "--config.checkpoint_every=3", "--config.log_every=1", "--config.model.depth=1", "--config.model.features=4",
+    "--config.model.head_features=4", "--config.optimizer.warmup=0.33",
+]  # fmt: skip
+
+
 def damage(path):
     """Overwrites a file with half of its bytes, inverted."""
     content = np.frombuffer(path.read_bytes(), np.uint8)
     path.write_bytes((~content[: len(content) // 2]).tobytes())
 
 
-@pytest.mark.parametrize("victim", ["state/d/*", "ema/**/d/*", "run/metadata", "metrics/metrics", "state/manifest.ocdbt"])
+@pytest.mark.parametrize("victim", ["state/d/*", "ema/**/d/*", "run/metadata", "state/manifest.ocdbt", "run"])
 def test_a_damaged_checkpoint_is_passed_over_on_request(tiny_run, tmp_path, capsys, victim):
     whole, score = tiny_run
     shutil.copytree(whole, tmp_path / "run")
     targets = list((tmp_path / "run" / "checkpoints" / "6").glob(victim))
     assert targets
     for target in targets:
-        damage(target)
+        damage(target) if target.is_file() else shutil.rmtree(target)
     before = sorted(path for path in (tmp_path / "run").rglob("*") if path.is_file())
-    with pytest.raises(
-        InputError, match=r"checkpoints/6 is damaged .* With --fall_back, training goes on (from step 4|without it)"
-    ):
+    with pytest.raises(InputError, match=r"checkpoints/6 is damaged .* With --fall_back, training goes on from step 4"):
         train(tiny_config(), tmp_path / "run")
     assert sorted(path for path in (tmp_path / "run").rglob("*") if path.is_file()) == before
     assert train(tiny_config(), tmp_path / "run", fall_back=True) == score
     assert "It is now" in capsys.readouterr().err
-    assert (tmp_path / "run" / "damaged_checkpoints" / "6").is_dir()
+    assert (tmp_path / "run" / "damaged_checkpoints" / "6_1").is_dir()
     assert measured(tmp_path / "run") == measured(whole)
     assert train(tiny_config(), tmp_path / "run") == score
 
@@ -60,6 +66,37 @@ def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(tiny_run, tmp_p
         damage(path)
     with pytest.raises(InputError, match=r"checkpoints/\d is damaged"):
         train(tiny_config(), tmp_path / "run", fall_back=True)
+
+
+def test_what_was_set_aside_stays(tiny_run, tmp_path):
+    """The same step may be damaged twice."""
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    for number in (1, 2):
+        (tmp_path / "run" / "checkpoints" / "6" / "run" / "metadata").write_text(str(number))
+        train(tiny_config(), tmp_path / "run", fall_back=True)
+    for number in (1, 2):
+        aside = tmp_path / "run" / "damaged_checkpoints" / f"6_{number}"
+        assert (aside / "run" / "metadata").read_text() == str(number)
+
+
+@pytest.mark.parametrize("moment", ["restore", "wait_until_finished"])
+def test_a_signal_is_no_damage(tiny_run, tmp_path, monkeypatch, moment):
+    """SIGTERM in Orbax's own code: the checkpoint that is being read, or written, is not taken for damaged."""
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "6")
+    original = getattr(ocp.CheckpointManager, moment)
+
+    def interrupted(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(ocp.CheckpointManager, moment, interrupted)
+    flags = [*TINY_RUN, "--fall_back", f"--workdir={tmp_path / 'run'}"]
+    assert run_in_process(train_command.main, *flags) == 75
+    monkeypatch.undo()
+    assert not (tmp_path / "run" / "damaged_checkpoints").exists()
+    assert run_in_process(train_command.main, *flags) == 0
+    assert measured(tmp_path / "run") == measured(tiny_run[0])
 
 
 def test_another_mesh_is_no_other_configuration(tiny_run, tmp_path):
@@ -135,22 +172,30 @@ def test_sigterm_has_an_exit_status_of_its_own(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_full_disk_costs_one_line_and_no_checkpoint(tmp_path):
-    """No file may be larger than 24 KiB: the metrics soon are."""
-    command = [sys.executable, "-m", "experiments.train", *tiny_flags("--config.num_steps=400", "--config.log_every=1")]
+@pytest.mark.parametrize(
+    "kibibytes,every,message",
+    [
+        (24, 1, "File too large; the last good checkpoint is "),
+        (3, 1000, "a checkpoint cannot be written to "),
+    ],
+    ids=["metrics", "arrays"],
+)
+def test_a_full_disk_costs_one_line_and_no_checkpoint(tmp_path, kibibytes, every, message):
+    """No file may be larger than so much: the metrics soon are, or, where few are written, the first checkpoint's arrays."""
+    command = [sys.executable, "-m", "experiments.train", *tiny_flags("--config.num_steps=400", f"--config.log_every={every}")]
     command.append(f"--workdir={tmp_path}")
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (24 * 1024, 24 * 1024))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kibibytes * 1024,) * 2)
 
     full = subprocess.run(command, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True)
     assert full.returncode == 1
     (line,) = [line for line in full.stderr.splitlines() if line.startswith("error")]
-    assert "File too large; the last good checkpoint is " in line
+    assert message in line
     assert "Traceback" not in full.stderr
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    assert [row["step"] for row in measured(tmp_path) if "train_nats" in row] == list(range(1, 401))
+    assert [row["step"] for row in measured(tmp_path) if "train_nats" in row] == (list(range(1, 401)) if every == 1 else [400])
 
 
 @pytest.mark.parametrize(
@@ -197,6 +242,21 @@ def wait_for_checkpoint(workdir, least):
     while not any(path.name.isdecimal() and int(path.name) >= least for path in (workdir / "checkpoints").glob("*")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_mistake_ends_all_processes_alike(tiny_run, tmp_path):
+    """What one process finds out alone, it tells the others: none waits for it."""
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    with WorkdirLock(tmp_path / "run"):
+        refused = Processes(2, tmp_path / "run", tmp_path, *TINY_RUN)
+        assert refused.wait(60) == [1, 1]
+    for number in range(2):
+        (line,) = [line for line in refused.output(number).splitlines() if line.startswith("error")]
+        assert f"run is in use by process {os.getpid()} on" in line
+    damage(tmp_path / "run" / "checkpoints" / "6" / "state" / "manifest.ocdbt")
+    assert Processes(2, tmp_path / "run", tmp_path, *TINY_RUN).wait(60) == [1, 1]
+    assert Processes(2, tmp_path / "run", tmp_path, *TINY_RUN, "--fall_back").wait(120) == [0, 0]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import pytest
 from conftest import make_model, measured, tiny_config
 
 import pixel_rnn_jax as prnn
+from pixel_rnn_jax import setup as setup_room
 from pixel_rnn_jax import train as train_module
 from pixel_rnn_jax.checkpoint import Checkpoints, abstract_params, changed_fields
 from pixel_rnn_jax.conditions import UNCONDITIONAL
@@ -120,17 +121,23 @@ def test_the_run_leaves_what_is_documented(tiny_run):
     rows = read_metrics(workdir)
     assert [row["step"] for row in rows if "train_nats" in row] == [1, 2, 3, 4, 5, 6]
     assert [row["step"] for row in rows if "validation_nats" in row] == [2, 4, 6]
+    assert rows[0]["train_learning_rate"] == 0
     assert rows[0]["speed_compile_seconds"] > 0
-    assert rows[1]["train_learning_rate"] == 0
-    assert rows[1]["speed_images_per_second"] == pytest.approx(16 / rows[1]["speed_step_seconds"])
-    assert 0 <= rows[1]["speed_data_wait"] <= 1
+    assert rows[0]["speed_images_per_second"] > 0
+    assert sum("speed_compile_seconds" in row for row in rows) == 1
     assert (workdir / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert list((workdir / "tensorboard").glob("events.out.tfevents.*"))
 
 
+def test_a_trace_of_some_steps_is_left_on_request(tmp_path):
+    train(tiny_config("--config.num_steps=4"), tmp_path, profile=True)
+    (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
+    assert trace.stat().st_size > 1000
+
+
 def test_a_finished_run_is_only_scored_again(tiny_run, monkeypatch):
     workdir, score = tiny_run
-    monkeypatch.setattr(train_module, "train_step", never)
+    monkeypatch.setattr(setup_room, "train_step", never)
     assert train(tiny_config(), workdir) == score
 
 
@@ -186,7 +193,7 @@ def test_patience_stops_and_survives_a_restart(tmp_path, monkeypatch):
         assert checkpoints.latest_step == 5
         assert checkpoints.best_step == 2
         assert checkpoints.restore_run(5)["record"] == {"best_nats": 4.0, "best_step": 2, "stale": 3}
-    monkeypatch.setattr(train_module, "train_step", never)
+    monkeypatch.setattr(setup_room, "train_step", never)
     train(config, tmp_path)
 
 
@@ -212,7 +219,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, poison):
         state, metrics = original(state, batch, key, **parts)
         return state, {**metrics, "nats": jnp.where(state.step == 5, float(poison), metrics["nats"])}
 
-    monkeypatch.setattr(train_module, "train_step", poisoned)
+    monkeypatch.setattr(setup_room, "train_step", poisoned)
     with pytest.raises(FloatingPointError, match=rf"step 5 gave .*nats = {poison}.*last good checkpoint is .*/checkpoints/4"):
         train(tiny_config(), tmp_path)
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
