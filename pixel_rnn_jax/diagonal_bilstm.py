@@ -10,9 +10,10 @@ from jaxtyping import Array, Float
 
 from pixel_rnn_jax.conditions import Context
 from pixel_rnn_jax.conv import MaskedConv
-from pixel_rnn_jax.lstm import LSTM, Recurrence, State, initial_state, lstm_cell, lstm_step
+from pixel_rnn_jax.lstm import LSTM, Recurrence, State, initial_state, lstm_cell
 from pixel_rnn_jax.neighbours import Neighbours
 from pixel_rnn_jax.skew import skew, unskew
+from pixel_rnn_jax.sweep import sweep
 
 
 class DiagonalCell(NamedTuple):
@@ -76,7 +77,7 @@ class DiagonalBiLSTM(nn.Module):
         """
         left, above = neighbours.left, neighbours.above
         hidden = [above.left.hidden, left.left.hidden]
-        state = lstm_cell(self.left.recurrence, hidden, left.left.cell, self.left.input_gates(x, context))
+        state = lstm_cell(self.left.recurrence.state_to_state, hidden, left.left.cell, self.left.input_gates(x, context))
         return self.up(state.hidden + above.shifted), DiagonalCell(x, state, above.right, above.shifted)
 
     def outside(self, batch: int) -> DiagonalCell:
@@ -101,7 +102,7 @@ class DiagonalBiLSTM(nn.Module):
 
         def step(state, pixel):
             gates, above = pixel
-            state = lstm_cell(recurrence, [above, state.hidden], state.cell, gates)
+            state = lstm_cell(recurrence.state_to_state, [above, state.hidden], state.cell, gates)
             return state, state.hidden
 
         x = jnp.moveaxis(row.x[:, :, 0], 0, 2)  # [B, 1, W, 2h]
@@ -126,18 +127,10 @@ def sweep_diagonals(
     Returns:
       The hidden states of each.
     """
-    batch, height, width, _ = gates[0].shape
-    rows = jnp.arange(height)[:, None, None]
-    outside = tuple(initial_state(recurrence, height, batch) for recurrence in recurrences)
-
-    def step(states, column):
-        index, column_gates = column
-        states = tuple(map(lstm_step, recurrences, states, column_gates))
-        # Cells to the left of the image keep the initial state, which is what its first column reads. Those to its right
-        # are read by one another only.
-        states = jax.tree.map(lambda new, initial: jnp.where(index >= rows, new, initial), states, outside)
-        return states, tuple(state.hidden.astype(gates[0].dtype) for state in states)
-
+    _, height, width, _ = gates[0].shape
+    # Cells to the left of the image keep the initial state, which is what its first column reads. Those to its right are read
+    # by one another only.
+    inside = jnp.arange(width + height - 1)[:, None] >= jnp.arange(height)
     columns = tuple(jnp.transpose(skew(g), (2, 1, 0, 3)) for g in gates)  # [W+H-1, H, B, 4h]
-    _, hidden = jax.lax.scan(step, outside, (jnp.arange(width + height - 1), columns))
+    hidden = sweep(recurrences, columns, inside[:, :, None, None])
     return tuple(unskew(jnp.transpose(h, (2, 1, 0, 3))) for h in hidden)  # [B, H, W, h]

@@ -97,26 +97,32 @@ def initial_state(recurrence: Recurrence, *pixels: int) -> State:
     )
 
 
-def lstm_step(recurrence: Recurrence, state: State, input_gates: Float[Array, "N B gates"]) -> State:
-    """One step of a sweep, for all pixels of a line at once.
+def line_neighbours(
+    outside: Float[Array, "1 B h"], hidden: Float[Array, "*lines N B h"], taps: int
+) -> list[Float[Array, "*lines N B h"]]:
+    """For each tap of K_ss, the hidden states that a line of pixels reads in the line before.
 
     Args:
-      recurrence: K_ss, and h_0, which is what taps outside the line read.
-      state: h_{i-1} and c_{i-1}, of the line before.
-      input_gates: K_is ⊛ x_i, with the bias.
-
-    Returns:
-      h_i and c_i.
+      outside: h_0, which is what taps outside the line read.
+      hidden: of the line before; or of many lines.
+      taps: their number.
     """
-    taps, h, _ = recurrence.state_to_state.shape
-    length, batch, _ = state.hidden.shape
-    outside = jnp.broadcast_to(recurrence.initial_hidden, (1, batch, h))
-    line = jnp.concatenate([outside, state.hidden] + [outside] * (taps - 2))
-    return lstm_cell(recurrence, [line[tap : tap + length] for tap in range(taps)], state.cell, input_gates)
+    length = hidden.shape[-3]
+    edge = jnp.broadcast_to(outside, (*hidden.shape[:-3], *outside.shape)).astype(hidden.dtype)
+    line = jnp.concatenate([edge, hidden] + [edge] * (taps - 2), -3)
+    return [line[..., tap : tap + length, :, :] for tap in range(taps)]
+
+
+def recurrent_gates(
+    state_to_state: Float32[Array, "taps h gates"], neighbours: list[Float[Array, "*pixels h"]], dtype: DTypeLike
+) -> Float32[Array, "*pixels gates"]:
+    """K_ss ⊛ h, by a product of this type that is summed up in float32."""
+    kernel = state_to_state.reshape(-1, state_to_state.shape[-1]).astype(dtype)
+    return jnp.matmul(jnp.concatenate(neighbours, -1).astype(dtype), kernel, preferred_element_type=jnp.float32)
 
 
 def lstm_cell(
-    recurrence: Recurrence,
+    state_to_state: Float32[Array, "taps h gates"],
     neighbours: list[Float32[Array, "*pixels h"]],
     cell: Float32[Array, "*pixels h"],
     input_gates: Float[Array, "*pixels gates"],
@@ -130,7 +136,7 @@ def lstm_cell(
     σ is the sigmoid for o, f and i, and tanh for g.
 
     Args:
-      recurrence: K_ss.
+      state_to_state: K_ss.
       neighbours: for each tap of K_ss, the hidden states that it reads.
       cell: c_{i-1}.
       input_gates: K_is ⊛ x_i, with the bias. Their type is that in which K_ss ⊛ h_{i-1} is computed; sums and states are
@@ -139,11 +145,7 @@ def lstm_cell(
     Returns:
       h_i and c_i.
     """
-    taps, h, _ = recurrence.state_to_state.shape
-    # Converted here and not before the sweep, so that the gradient of K_ss is summed over all steps in float32.
-    kernel = recurrence.state_to_state.reshape(taps * h, 4 * h).astype(input_gates.dtype)
-    hidden = jnp.concatenate(neighbours, -1).astype(input_gates.dtype)
-    gates = input_gates + jnp.matmul(hidden, kernel, preferred_element_type=jnp.float32)
+    gates = input_gates + recurrent_gates(state_to_state, neighbours, input_gates.dtype)
     o, f, i, g = jnp.split(gates, 4, -1)
     cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
     return State(jax.nn.sigmoid(o) * jnp.tanh(cell), cell)

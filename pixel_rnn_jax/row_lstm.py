@@ -3,15 +3,15 @@
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pixel_rnn_jax.conditions import Context
 from pixel_rnn_jax.conv import MaskedConv
-from pixel_rnn_jax.lstm import LSTM, State, initial_state, lstm_cell, lstm_step
+from pixel_rnn_jax.lstm import LSTM, State, initial_state, lstm_cell
 from pixel_rnn_jax.neighbours import Neighbours
+from pixel_rnn_jax.sweep import sweep
 
 
 class RowLSTMCell(NamedTuple):
@@ -49,15 +49,9 @@ class RowLSTM(nn.Module):
         self, x: Float[Array, "B H W 2*{self.features}"], context: Context | None, train: bool
     ) -> Float[Array, "B H W 2*{self.features}"]:
         """Returns the layer's output, before the residual addition (Figure 5, right)."""
-        batch, _, width, _ = x.shape
-        gates, recurrence = self.lstm.input_gates(x, context), self.lstm.recurrence
-
-        def step(state, row):
-            state = lstm_step(recurrence, state, row)
-            return state, state.hidden.astype(self.dtype)
-
-        rows = jnp.transpose(gates, (1, 2, 0, 3))  # [H, W, B, 4h]
-        _, hidden = jax.lax.scan(step, initial_state(recurrence, width, batch), rows)
+        _, height, width, _ = x.shape
+        rows = jnp.transpose(self.lstm.input_gates(x, context), (1, 2, 0, 3))  # [H, W, B, 4h]
+        (hidden,) = sweep((self.lstm.recurrence,), (rows,), jnp.ones((height, width, 1, 1), bool))
         hidden = jnp.transpose(hidden, (2, 0, 1, 3))  # [B, H, W, h]
         return self.up(self.drop(hidden, deterministic=not train))
 
@@ -69,7 +63,7 @@ class RowLSTM(nn.Module):
         window = jnp.concatenate([left.x, x, jnp.zeros_like(x)], 2)  # nothing reads the pixel to the right
         gates = self.lstm.input_gates(window, context, pad=False)
         hidden = [cell.state.hidden for cell in above]
-        state = lstm_cell(self.lstm.recurrence, hidden, neighbours.above.state.cell, gates)
+        state = lstm_cell(self.lstm.recurrence.state_to_state, hidden, neighbours.above.state.cell, gates)
         return self.up(state.hidden), RowLSTMCell(x, state)
 
     def outside(self, batch: int) -> RowLSTMCell:

@@ -13,6 +13,7 @@ FLOORS = [  # the lowest first; rooms of one floor do not import one another
     ["processes", "lock", "step_profile"],
     ["likelihood", "conv", "conditions", "context_network", "plots", "picture_formats", "fingerprint"],
     ["lstm", "pixel_cnn"],
+    ["sweep"],
     ["row_lstm", "diagonal_bilstm"],
     ["model"],
     ["multi_scale"],
