@@ -11,7 +11,7 @@ from pixel_rnn_jax.errors import InputError
 
 T = TypeVar("T")
 LONGEST = 1000  # bytes of an error that is told to all processes
-HEARTBEAT_SECONDS = 20  # a process that is silent for so long is taken for dead, and ends the others
+HEARTBEAT_SECONDS = 30  # a process that is silent for so long is taken for dead, and ends the others
 
 
 def connect(
