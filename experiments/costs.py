@@ -71,7 +71,7 @@ def measure(config: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
         "training_gflop": training_flops(model.config, *size).total / 1e9,
         "platform": jax.devices()[0].device_kind,
         "image_mib": of_image / 2**20,
-        "fixed_mib": (of_state + temporary[0] - BATCHES[0] * of_image) / 2**20,
+        "fixed_mib": (of_state + max(temporary[0] - BATCHES[0] * of_image, 0)) / 2**20,
         "compile_seconds": seconds,
     }
 
