@@ -281,6 +281,7 @@ def test_processes_stop_together_die_together_and_go_on(tmp_path):
         wait_for_checkpoint(workdir, least)
         together.processes[victim].kill()
         assert together.processes[1 - victim].wait(timeout=60) not in (0, 75)
+        together.wait()
 
     together = Processes(2, workdir, tmp_path, *flags)
     assert together.wait() == [0, 0], together.output(0)
