@@ -80,7 +80,7 @@ def test_forward_pass(layer, fields):
 
 
 @pytest.mark.parametrize("fields", [*UNCONDITIONAL[1:], {"remat": True}, {"remat": True, "residual": False}], ids=name)
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", [*(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS[:2]), LAYERS[2]])
 def test_training_step(layer, fields):
     config, traced = count_traced(layer, fields, gradient=True)
     assert training_flops(config, HEIGHT, WIDTH).total == traced

@@ -92,6 +92,7 @@ def test_evaluate_in_a_process_of_its_own(remote_run):
     assert done.stdout.endswith(f"{score}\n")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_not_finished_does_not_count(remote_run, bucket):
     workdir, score = bucket + "/run", remote_run[1]
     train(tiny_config(), workdir)

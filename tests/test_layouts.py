@@ -22,6 +22,7 @@ LAYOUTS = {
     "two parts": ["--config.gradient_accumulation=2"],
     "two parts, fsdp=4": ["--config.gradient_accumulation=2", "--config.mesh.fsdp=4"],
 }
+SLOW = ("fsdp=8", "two parts")  # the others are both of these and more
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,10 @@ def assert_same(result, expected):
     np.testing.assert_allclose(nats, expected_nats, rtol=1e-5)
 
 
-@pytest.mark.parametrize("overrides", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize(
+    "overrides",
+    [pytest.param(flags, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, flags in LAYOUTS.items()],
+)
 def test_all_layouts_take_the_same_steps(overrides, one_device, tmp_path):
     losses, state, nats = run(make_setup(*overrides), tmp_path, 5)
     assert_same((losses, jax.tree.leaves(state.params), nats), one_device)

@@ -41,7 +41,14 @@ def damage(path):
     path.write_bytes((~content[: len(content) // 2]).tobytes())
 
 
-@pytest.mark.parametrize("victim", ["state/d/*", "ema/**/d/*", "run/metadata", "state/manifest.ocdbt", "run"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "state/d/*",
+        "run/metadata",
+        *(pytest.param(path, marks=pytest.mark.slow) for path in ("ema/**/d/*", "state/manifest.ocdbt", "run")),
+    ],
+)
 def test_a_damaged_checkpoint_is_passed_over_on_request(tiny_run, tmp_path, capsys, victim):
     whole, score = tiny_run
     shutil.copytree(whole, tmp_path / "run")
@@ -68,6 +75,7 @@ def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(tiny_run, tmp_p
         train(tiny_config(), tmp_path / "run", fall_back=True)
 
 
+@pytest.mark.slow
 def test_what_was_set_aside_stays(tiny_run, tmp_path):
     """The same step may be damaged twice."""
     shutil.copytree(tiny_run[0], tmp_path / "run")
@@ -84,10 +92,12 @@ def test_a_signal_is_no_damage(tiny_run, tmp_path, monkeypatch, moment):
     """SIGTERM in Orbax's own code: the checkpoint that is being read, or written, is not taken for damaged."""
     shutil.copytree(tiny_run[0], tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "6")
-    original = getattr(ocp.CheckpointManager, moment)
+    original, calls = getattr(ocp.CheckpointManager, moment), []
 
     def interrupted(*args, **kwargs):
-        os.kill(os.getpid(), signal.SIGTERM)
+        calls.append(args)
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
         return original(*args, **kwargs)
 
     monkeypatch.setattr(ocp.CheckpointManager, moment, interrupted)

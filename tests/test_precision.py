@@ -68,7 +68,7 @@ def test_bfloat16_comes_near_float32(layer):
     assert 0 < np.max(np.abs(difference)) < 0.02 * IMAGES[0].size
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", [*(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS[:2]), LAYERS[2]])
 def test_bfloat16_draws_from_what_it_scores(layer):
     """One visit per pixel gives the log-probabilities of the whole pass, as far as bfloat16 goes."""
     model, params = make(layer, "bfloat16")
