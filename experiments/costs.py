@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import command
@@ -21,7 +20,7 @@ from pixel_rnn_jax.costs import forward_flops, training_flops
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
 from pixel_rnn_jax.optimizer import make_optimizer
-from pixel_rnn_jax.train_step import init_state, train_step
+from pixel_rnn_jax.train_step import blank_batch, init_state, train_step
 
 BATCHES = (8, 16)
 
@@ -55,9 +54,7 @@ def measure(config: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
     step = jax.jit(step, donate_argnums=0)
     temporary = []
     for batch_size in BATCHES:
-        conditions = blank_conditions(model.config, (batch_size, *size))
-        images = np.zeros((batch_size, *size, model.config.channels), np.uint8)
-        batch = {"image": images, "conditions": conditions, "mask": np.ones(batch_size, bool)}
+        batch = blank_batch(model.config, (batch_size, *size))
         begin = time.perf_counter()
         compiled = step.lower(state, batch, jax.random.key(0)).compile()
         seconds = time.perf_counter() - begin

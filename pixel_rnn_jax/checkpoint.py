@@ -78,12 +78,7 @@ class LatestAndBest(preservation_policy.PreservationPolicy):
 
     best_step: int = 0
 
-    def should_preserve(
-        self,
-        checkpoints: Sequence[Any],
-        *,
-        context: Any,
-    ) -> Sequence[bool]:
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
         """Tells for each checkpoint, from the earliest on, whether it is kept."""
         latest = checkpoints[-LATEST:]
         return [checkpoint in latest or checkpoint.step == self.best_step for checkpoint in checkpoints]
@@ -108,7 +103,7 @@ class Checkpoints:
 
     def __init__(self, workdir: str | AnyPath, *, read_only: bool = False):
         self.directory = absolute(workdir) / FOLDER
-        if not is_folder(self.directory) and read_only:
+        if not is_folder(self.directory) and read_only:  # looked at in any case: at gs://, it tells what cannot be reached
             raise InputError(f"{workdir} must be the work directory of a training run; it holds no {FOLDER}/.")
         if self.directory.exists() and not self.directory.is_dir():
             raise InputError(f"{self.directory} must be a folder of checkpoints; it is a file.")
@@ -135,9 +130,12 @@ class Checkpoints:
 
     @property
     def best_step(self) -> int | None:
-        """Step of the checkpoint with the best validation score, or None; by the record of the newest."""
+        """Step of the checkpoint with the best validation score, or None.
+
+        By the record of the newest, and not by what is there: if the best was lost, another must not silently stand for it.
+        """
         latest = self.latest_step
-        return None if latest is None else self.restore_run(latest)["record"]["best_step"] or None
+        return None if latest is None else Record(**self.restore_run(latest)["record"]).best_step or None
 
     def steps_before(self, step: int) -> list[int]:
         """Steps of the earlier checkpoints."""
@@ -280,8 +278,7 @@ def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
         latest = checkpoints.latest_step
         if latest is None:
             raise InputError(f"{path} must be the work directory of a training run; it holds no complete checkpoint.")
-        # Not what Orbax holds for the best: if that one was lost, another must not silently stand for it.
-        step = checkpoints.restore_run(latest)["record"].get("best_step") or latest
+        step = checkpoints.best_step or latest
         run = checkpoints.restore_run(step)
         model = restore_model(run)
         params = checkpoints.restore_arrays(step, ema=abstract_params(model))["ema"]

@@ -7,7 +7,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
@@ -19,7 +18,7 @@ from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
 from pixel_rnn_jax.optimizer import make_optimizer
 from pixel_rnn_jax.sharding import batch_sharding, check_batch_size, make_mesh, replicate, replicated, state_sharding
-from pixel_rnn_jax.train_step import TrainState, init_state, train_step
+from pixel_rnn_jax.train_step import TrainState, blank_batch, init_state, train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +48,7 @@ class Setup:
     @property
     def abstract_batch(self) -> Batch:
         """Shapes, types and shardings of a training batch."""
-        shape = (self.config.batch_size, *self.data.image_shape)
-        conditions = blank_conditions(self.model.config, shape[:3])
-        batch = {"image": np.zeros(shape, np.uint8), "conditions": conditions, "mask": np.ones(shape[0], bool)}
+        batch = blank_batch(self.model.config, (self.config.batch_size, *self.data.image_shape[:2]))
         return jax.tree.map(lambda array: _abstract(array, batch_sharding(self.mesh)), batch)
 
     @property

@@ -1,4 +1,4 @@
-"""The sweep of LSTMs over an image, line by line, that the Row LSTM and the Diagonal BiLSTM share.
+"""The sweep of LSTMs over an image, line by line, that the Row LSTM (§3.2) and the Diagonal BiLSTM (§3.3) share.
 
 The gates of a line are K_is ⊛ x_i + K_ss ⊛ h_{i-1}, so their derivative is that of the input-to-state map, plus
 dK_ss ⊛ h_{i-1}, plus what comes from the line before. The second term needs no sequence: it is one product for all lines

@@ -6,6 +6,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float
 from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.data import Batch
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
+from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.sharding import batch_sharding, replicated, state_sharding
 
 
@@ -39,6 +41,17 @@ def init_state(
     images = jnp.zeros((1, *image_shape), jnp.uint8)
     params = model.init(key, images, **blank_conditions(model.config, images.shape[:3])._asdict())["params"]
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+
+def blank_batch(config: ModelConfig, shape: tuple[int, int, int]) -> Batch:
+    """A batch of the right shapes, for what depends on shapes only.
+
+    Args:
+      config: of the model.
+      shape: number, height and width of the images.
+    """
+    images = np.zeros((*shape, config.channels), np.uint8)
+    return {"image": images, "conditions": blank_conditions(config, shape), "mask": np.ones(shape[0], bool)}
 
 
 def train_step(

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import chex
 import jax
@@ -14,6 +15,7 @@ import pytest
 from layouts import make_setup, run
 
 from pixel_rnn_jax.setup import compile_step
+from pixel_rnn_jax.sharding import make_mesh
 
 LAYOUTS = {
     "data=8": ["--config.mesh.data=8"],
@@ -48,6 +50,12 @@ def test_all_layouts_take_the_same_steps(overrides, one_device, tmp_path):
     losses, state, nats = run(make_setup(*overrides), tmp_path, 5)
     assert_same((losses, jax.tree.leaves(state.params), nats), one_device)
     assert max(losses) - min(losses) > 0.1, "the steps change something"
+
+
+def test_processes_must_have_as_many_devices():
+    devices = [mock.Mock(spec=jax.Device, process_index=process, id=i) for i, process in enumerate([0, 0, 1])]
+    with pytest.raises(ValueError, match="all processes must have as many devices; got {0: 2, 1: 1}"):
+        make_mesh(devices=devices)
 
 
 def test_state_is_cut_along_fsdp():

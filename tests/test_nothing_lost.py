@@ -87,6 +87,18 @@ def test_what_was_set_aside_stays(tiny_run, tmp_path):
         assert (aside / "run" / "metadata").read_text() == str(number)
 
 
+def test_a_storage_that_cannot_be_reached_is_no_damage(tiny_run, tmp_path, monkeypatch):
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+
+    def unreachable(*args, **kwargs):
+        raise ValueError("UNAVAILABLE: connection refused")
+
+    monkeypatch.setattr(ocp.CheckpointManager, "restore", unreachable)
+    with pytest.raises(InputError, match="checkpoints/6 cannot be read now .UNAVAILABLE"):
+        train(tiny_config(), tmp_path / "run", fall_back=True)
+    assert not (tmp_path / "run" / "damaged_checkpoints").exists()
+
+
 @pytest.mark.parametrize("moment", ["restore", "wait_until_finished"])
 def test_a_signal_is_no_damage(tiny_run, tmp_path, monkeypatch, moment):
     """SIGTERM in Orbax's own code: the checkpoint that is being read, or written, is not taken for damaged."""
