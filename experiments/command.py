@@ -212,10 +212,21 @@ def output_file(*endings: str) -> Callable[[str], Path]:
 
 def json_file(path: str) -> Path:
     """An argparse type: a file that can be written, in a folder that exists or can be made."""
-    folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
-    if Path(path).is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+    if Path(path).is_dir() or not _can_be_written(Path(path).absolute().parent):
         raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that can be written to")
     return Path(path)
+
+
+def output_folder(path: str) -> Path:
+    """An argparse type: a folder that can be written to, and that exists or can be made."""
+    if not _can_be_written(Path(path).absolute()):
+        raise argparse.ArgumentTypeError(f"{path!r} must be a folder that can be written to")
+    return Path(path)
+
+
+def _can_be_written(folder: Path) -> bool:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def report(score: Score, data: DataConfig, path: Path | None, **more: Any) -> None:

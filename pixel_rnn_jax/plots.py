@@ -171,3 +171,29 @@ def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)
+
+
+def save_scaling(path: str | Path, sweeps: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, title: str) -> None:
+    """Draws how times grow, on logarithmic axes.
+
+    Args:
+      path: of the PNG file.
+      sweeps: by the name of what grows and the name of a line, its points (value, seconds).
+      title: above the plots.
+    """
+    rows = -(-len(sweeps) // 2)
+    figure = Figure(figsize=(10, 3.5 * rows + 0.5), layout="constrained")
+    all_axes = figure.subplots(rows, 2, squeeze=False).flat
+    for axes, (name, lines) in zip(all_axes, sweeps.items(), strict=False):
+        for label, points in lines.items():
+            axes.plot(*np.array(points).reshape(-1, 2).T, marker="o", markersize=4, label=label)
+        values = sorted({value for points in lines.values() for value, _ in points})
+        axes.set(xscale="log", yscale="log", xlabel=name, ylabel="seconds")
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend()
+    for axes in list(all_axes):
+        axes.set_axis_off()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)

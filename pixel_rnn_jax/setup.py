@@ -22,14 +22,14 @@ from pixel_rnn_jax.train_step import TrainState, blank_batch, init_state, train_
 
 
 @dataclasses.dataclass(frozen=True)
-class Setup:
-    """Everything that a configuration stands for, made and checked before the first step."""
+class StepSetup:
+    """What the training step of a configuration needs, for images of a shape [H, W, C]."""
 
     config: ConfigDict
     model: nn.Module
     optimizer: optax.GradientTransformation
     mesh: Mesh
-    data: Dataset
+    image_shape: tuple[int, int, int]
     init_key: jax.Array
     step_key: jax.Array
 
@@ -48,12 +48,19 @@ class Setup:
     @property
     def abstract_batch(self) -> Batch:
         """Shapes, types and shardings of a training batch."""
-        batch = blank_batch(self.model.config, (self.config.batch_size, *self.data.image_shape[:2]))
+        batch = blank_batch(self.model.config, (self.config.batch_size, *self.image_shape[:2]))
         return jax.tree.map(lambda array: _abstract(array, batch_sharding(self.mesh)), batch)
 
     @property
     def _init(self) -> Callable[[jax.Array], TrainState]:
-        return functools.partial(init_state, model=self.model, optimizer=self.optimizer, image_shape=self.data.image_shape)
+        return functools.partial(init_state, model=self.model, optimizer=self.optimizer, image_shape=self.image_shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup(StepSetup):
+    """Everything that a configuration stands for, made and checked before the first step."""
+
+    data: Dataset
 
 
 def _abstract(array: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
@@ -66,6 +73,38 @@ def prepare(config: ConfigDict) -> Setup:
     Raises:
       InputError: if a field of the configuration cannot be used.
     """
+    model, optimizer, mesh = _parts(config)
+    data = Dataset(DataConfig(**config.data), model.config)
+    _check_image_shape(model.config, data.image_shape)
+    data.decode()
+    return Setup(config, model, optimizer, mesh, data.image_shape, *_keys(config, mesh), data)
+
+
+def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepSetup:
+    """Makes what the training step needs, without any data.
+
+    Args:
+      config: of which the data is ignored.
+      image_shape: [H, W, C].
+
+    Raises:
+      InputError: if a field of the configuration cannot be used, or not for such images.
+    """
+    model, optimizer, mesh = _parts(config)
+    _check_image_shape(model.config, image_shape)
+    return StepSetup(config, model, optimizer, mesh, image_shape, *_keys(config, mesh))
+
+
+def _parts(config: ConfigDict) -> tuple[nn.Module, optax.GradientTransformation, Mesh]:
+    _check_fields(config)
+    model = make_model(ModelConfig(**config.model))
+    optimizer = make_optimizer(config.optimizer, config.num_steps)
+    mesh = make_mesh(**config.mesh)
+    check_batch_size(config.batch_size, mesh, parts=config.gradient_accumulation)
+    return model, optimizer, mesh
+
+
+def _check_fields(config: ConfigDict) -> None:
     for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every", "gradient_accumulation"):
         if config[name] < 1:
             raise InputError(f"{name} must be at least 1; got {config[name]}.")
@@ -78,15 +117,10 @@ def prepare(config: ConfigDict) -> Setup:
         raise InputError(f"patience must be at least 0 (never stop early); got {config.patience}.")
     if not 0 <= config.optimizer.ema_decay < 1:
         raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")
-    model = make_model(ModelConfig(**config.model))
-    optimizer = make_optimizer(config.optimizer, config.num_steps)
-    mesh = make_mesh(**config.mesh)
-    check_batch_size(config.batch_size, mesh, parts=config.gradient_accumulation)
-    data = Dataset(DataConfig(**config.data), model.config)
-    _check_image_shape(model.config, data.image_shape)
-    data.decode()
-    keys = replicate(tuple(jax.random.split(jax.random.key(config.seed))), mesh)
-    return Setup(config, model, optimizer, mesh, data, *keys)
+
+
+def _keys(config: ConfigDict, mesh: Mesh) -> tuple[jax.Array, ...]:
+    return replicate(tuple(jax.random.split(jax.random.key(config.seed))), mesh)
 
 
 def _check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:
@@ -96,8 +130,13 @@ def _check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None
     check_conditions(config, blank_conditions(config, (1, *shape[:2])), (1, *shape[:2]))
 
 
-def compile_step(setup: Setup) -> jax.stages.Compiled:
+def compile_step(setup: StepSetup) -> jax.stages.Compiled:
     """The training step for the devices of a mesh, (state, batch, key) -> (state, metrics); it takes the state's memory."""
+    return lower_step(setup).compile()
+
+
+def lower_step(setup: StepSetup) -> jax.stages.Lowered:
+    """The same before XLA compiles it."""
     config = setup.config
     step = functools.partial(
         train_step,
@@ -110,4 +149,4 @@ def compile_step(setup: Setup) -> jax.stages.Compiled:
     state, batch, whole = setup.abstract_state, setup.abstract_batch, replicated(setup.mesh)
     of_state, of_batch = (jax.tree.map(lambda leaf: leaf.sharding, tree) for tree in (state, batch))
     step = jax.jit(step, in_shardings=(of_state, of_batch, whole), out_shardings=(of_state, whole), donate_argnums=0)
-    return step.lower(state, batch, setup.step_key).compile()
+    return step.lower(state, batch, setup.step_key)

@@ -21,7 +21,6 @@ import pixel_rnn_jax as prnn
 from experiments import (
     ablation,
     baselines,
-    benchmark,
     command,
     complete,
     compress,
@@ -183,20 +182,6 @@ def test_score_writes_each_image_and_compares_sets(tiny_run, tmp_path, capsys):
     assert f"with probability {area:.4f} (AUROC)" in capsys.readouterr().out
     with Image.open(tmp_path / "h.png") as histogram:
         assert histogram.width > 500
-
-
-def test_benchmark_measures_generation(tiny_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "CIFAR", {"depth": 1, "features": 4, "head_features": 4, "levels": 5, "channels": 3})
-    monkeypatch.setattr(benchmark, "SIZES", [])
-    monkeypatch.setattr(benchmark, "CIFAR_SIZE", (3, 3))
-    assert run_in_process(benchmark.main, "generate", "--num=3", f"--workdir={tiny_run[0]}", f"--json={tmp_path}/b.json") == 0
-    record = json.loads((tmp_path / "b.json").read_text())
-    (row,) = record["drawing"]
-    assert row["shape"] == [3, 3, 3]
-    assert 0 < row["seconds"] < row["first_call_seconds"]
-    assert row["naive_seconds"] == 27 * row["forward_pass_seconds"]
-    assert record["compression"][0]["num"] == 3
-    assert "negative log-likelihood" in capsys.readouterr().out
 
 
 def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):

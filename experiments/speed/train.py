@@ -1,0 +1,216 @@
+"""The speed of training:  python -m experiments.benchmark train --sweeps --out=speed
+
+Measures the training step of each kind of layer on random images of MNIST's and CIFAR-10's sizes; the latter on a CPU with a
+small model, else with the paper's, and with the largest batch that fits in memory. Or the step of a configuration:
+--config=imagenet64_rowlstm --size=64,64 --config.model.remat=True
+
+Told are the times of compilation, of a step, and of likelihood and sampler for as many images; memory; and the operations of
+the step, counted from the model's shapes, beside the rate of matrix products on this machine. --sweeps adds how the time grows
+with batch, image, depth and h.
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments import command
+from experiments.speed import report
+from experiments.speed.machine import describe_machine, product_rate
+from experiments.speed.step import Case, make_case, measure
+from pixel_rnn_jax.errors import check_integer
+from pixel_rnn_jax.model_config import DTYPES, LAYERS
+
+
+class Sizes(NamedTuple):
+    """Sizes at which each kind of layer is measured.
+
+    Attributes:
+      name: for the tables.
+      config: a shipped configuration, whose layer is exchanged.
+      size: height and width of the images.
+      batch_sizes: of these, the first that fits in memory.
+      fields: of the model, where they are not the configuration's.
+      sampler: whether to measure the sampler's speed too.
+    """
+
+    name: str
+    config: str
+    size: tuple[int, int]
+    batch_sizes: tuple[int, ...]
+    fields: dict[str, int]
+    sampler: bool
+
+
+MNIST = Sizes("MNIST", "mnist_diagonal_bilstm", (28, 28), (64,), {}, True)
+CIFAR = Sizes("CIFAR-10", "cifar_rowlstm", (32, 32), (512, 256, 128, 64, 32, 16), {}, False)
+SMALL_CIFAR = Sizes(
+    "CIFAR-10, small", "cifar_rowlstm", (32, 32), (16,), {"depth": 4, "features": 32, "head_features": 64}, False
+)
+
+# Each starts from MNIST's sizes, which are among the values.
+SWEEPS = {
+    "batch_size": (8, 16, 32, 64, 128),
+    "side": (8, 12, 18, 28, 42),
+    "depth": (1, 2, 4, 7, 12),
+    "features": (8, 16, 32, 64),
+}
+# Where so few images would leave the device idle.
+ACCELERATOR_SWEEPS = SWEEPS | {"batch_size": (16, 64, 256, 1024), "features": (16, 32, 64, 128, 256)}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of this measurement."""
+    parser.add_argument(
+        "--config", help="measure this configuration, a file or a shipped one; --config.FIELD=VALUE changes a field"
+    )
+    parser.add_argument("--size", type=command.image_size, metavar="H,W", help="height and width of its images")
+    parser.add_argument("--sampler", action="store_true", help="measure the sampler with it, which may take long")
+    parser.add_argument(
+        "--layers", type=_layers, metavar="LAYER,...", help="kinds of layers, without --config; all, if not given"
+    )
+    parser.add_argument(
+        "--sweeps", action="store_true", help="also from MNIST's sizes upwards and downwards, without --config"
+    )
+    parser.add_argument(
+        "--dtype", choices=DTYPES, help="if not given, the configuration's; without one, float32 on a CPU, else bfloat16"
+    )
+    parser.add_argument("--batch_size", type=command.positive, help="images in a step, if not the configuration's")
+    parser.add_argument("--repeats", type=command.positive, default=5, help="steps of which the median counts")
+    parser.add_argument(
+        "--out", type=command.output_folder, metavar="DIR", help="also write train.json, train.md and sweeps.png"
+    )
+
+
+def _layers(text: str) -> tuple[str, ...]:
+    unknown = set(text.split(",")) - set(LAYERS)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))!r} must be of {', '.join(LAYERS)}")
+    return tuple(layer for layer in LAYERS if layer in text.split(","))
+
+
+def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """Measures, prints and writes.
+
+    Args:
+      args: the flags.
+      overrides: fields of the configuration.
+      parser: for errors.
+    """
+    _check_flags(args, overrides, parser)
+    groups = _groups(args, overrides)
+    model = groups[0][0].setup.model.config
+    rate = functools.partial(product_rate, model.dtype, model.precision, args.repeats)
+    _progress("matrix products")
+    record = {
+        "machine": describe_machine() | {"dtype": model.dtype},
+        "product_gflop_per_second": {"before": rate() / 1e9},
+        "entries": [],
+        "sweeps": [],
+    }
+    report.begin(record)
+    for group in groups:
+        for case in group:  # of those that differ in the batch, the first that fits
+            record["entries"].append(_entry(case, args.repeats))
+            report.show_entry(record)
+            if "error" not in record["entries"][-1]:
+                break
+    report.write(args.out, record)
+    if args.sweeps:
+        for sweep in _sweeps(args):
+            record["sweeps"].append(sweep)
+            report.show_sweep(sweep)
+            report.write(args.out, record)
+    _progress("matrix products")
+    record["product_gflop_per_second"]["after"] = rate() / 1e9
+    report.end(record)
+    report.write(args.out, record)
+
+
+def _check_flags(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    if args.config is None:
+        if overrides:
+            parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+        if args.size or args.sampler:
+            parser.error("--size and --sampler go with --config")
+    elif args.size is None:
+        parser.error("--config needs --size, the height and width of the images")
+    elif args.sweeps or args.layers:
+        parser.error("--sweeps and --layers go without --config")
+    for side in args.size or ():
+        check_integer("each of --size", side, 1)
+
+
+def _groups(args: argparse.Namespace, overrides: Sequence[str]) -> list[list[Case]]:
+    """What is to be measured; all checked. A group holds one step at several batch sizes."""
+    if args.config is not None:
+        config = command.read_config(args.config, overrides)
+        config.model.dtype = args.dtype or config.model.dtype
+        config.batch_size = args.batch_size or config.batch_size
+        return [[make_case(args.config, config, args.size, sampler=args.sampler)]]
+    return [
+        [
+            make_case(sizes.name, _config(args, sizes, layer, batch_size), sizes.size, sampler=sizes.sampler)
+            for batch_size in _batch_sizes(args, sizes)
+        ]
+        for sizes in (MNIST, SMALL_CIFAR if _on_cpu() else CIFAR)
+        for layer in args.layers or LAYERS
+    ]
+
+
+def _config(args: argparse.Namespace, sizes: Sizes, layer: str, batch_size: int, **fields: int) -> ConfigDict:
+    config = command.read_config(sizes.config, [])
+    dtype = args.dtype or ("float32" if _on_cpu() else "bfloat16")
+    config.model.update(layer=layer, dtype=dtype, **sizes.fields | fields)
+    config.batch_size = batch_size
+    return config
+
+
+def _batch_sizes(args: argparse.Namespace, sizes: Sizes) -> tuple[int, ...]:
+    return (args.batch_size,) if args.batch_size else tuple(map(_for_all_devices, sizes.batch_sizes))
+
+
+def _for_all_devices(batch_size: int) -> int:
+    """The next multiple of the number of devices."""
+    return -(-batch_size // jax.device_count()) * jax.device_count()
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _sweeps(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Measures how the time of a step grows, from MNIST's sizes; yields a sweep for each axis and layer.
+
+    Yields:
+      "axis", "layer", "values" on the axis and the "entries" for them.
+    """
+
+    @functools.cache  # the sweeps cross
+    def entry(layer: str, batch_size: int, side: int, **fields: int) -> dict[str, Any]:
+        config = _config(args, MNIST, layer, batch_size, **fields)
+        return _entry(make_case(MNIST.name, config, (side, side), likelihood=False), args.repeats)
+
+    start = {"batch_size": _batch_sizes(args, MNIST)[0], "side": MNIST.size[0]}
+    start |= {name: _config(args, MNIST, LAYERS[0], 1).model[name] for name in ("depth", "features")}
+    for axis, values in (SWEEPS if _on_cpu() else ACCELERATOR_SWEEPS).items():
+        if axis == "batch_size":
+            values = tuple(dict.fromkeys(map(_for_all_devices, values)))
+        for layer in args.layers or LAYERS:
+            entries = [entry(layer, **start | {axis: value}) for value in values]
+            yield {"axis": axis, "layer": layer, "values": values, "entries": entries}
+
+
+def _entry(case: Case, repeats: int) -> dict[str, Any]:
+    model = case.setup.model.config
+    images = f"{case.setup.config.batch_size} images of {'x'.join(map(str, case.setup.image_shape))}"
+    _progress(f"{case.name}, {model.layer}: {images}, {model.depth} layers, h = {model.features}")
+    return measure(case, repeats)
+
+
+def _progress(text: str) -> None:
+    print(f"measuring {text}", file=sys.stderr)
