@@ -4,25 +4,48 @@ import json
 import os
 
 import jax
-import numpy as np
 import pytest
-from conftest import run_in_process
+from conftest import LAYERS, run_in_process
 from PIL import Image
 
 from experiments import benchmark
-from experiments.speed import generate, machine, report, step, train
+from experiments.speed import machine, report, step, train
 
 TINY = {"depth": 1, "features": 4, "head_features": 4}
 SIZES = train.Sizes("tiny", "mnist_diagonal_bilstm", (3, 3), (8,), TINY, True)
+ERROR = "does not fit in memory"
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    """Little to compute, and few programs to compile: most are the same."""
+    """Little to compute."""
     monkeypatch.setattr(machine, "PRODUCT_SIZES", {"cpu": 16})
     monkeypatch.setattr(train, "MNIST", SIZES)
-    monkeypatch.setattr(train, "SMALL_CIFAR", SIZES._replace(name="other", sampler=False))
-    monkeypatch.setattr(train, "SWEEPS", {"batch_size": (3, 16), "depth": (1,)})
+    monkeypatch.setattr(train, "SMALL_CIFAR", SIZES._replace(name="other", batch_sizes=(16, 8), sampler=False))
+    monkeypatch.setattr(train, "SWEEPS", {"batch_size": (3, 16, 32), "side": (3, 6), "depth": (1, 2, 3), "features": (4,)})
+
+
+@pytest.fixture
+def nothing_run(monkeypatch):
+    """Steps of which nothing is compiled: each takes as many seconds as it has layers times pixels."""
+
+    def pretend(case, repeats):
+        height, width, _ = case.setup.image_shape
+        batch_size, layer = case.setup.config.batch_size, case.setup.model.config.layer
+        if (batch_size, layer) == (16, "pixel_cnn") or layer == "row_lstm":
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes.")
+        seconds = 0.5 * case.setup.model.config.depth * batch_size * height * width
+        figures = {
+            "parameters": 7,
+            "compile_seconds": 3.0,
+            "planned_mib": 2.5,
+            "peak_mib": 1.5,
+            "gflop": 8.0,
+            "xla_gflop": None,
+        }
+        return figures | {"step_seconds": seconds, "images_per_second": batch_size / seconds}
+
+    monkeypatch.setattr(step, "_measure", pretend)
 
 
 def rows_of(markdown):
@@ -33,93 +56,84 @@ def rows_of(markdown):
 def check_entry(entry, rate):
     assert entry["images_per_second"] == entry["batch_size"] / entry["step_seconds"]
     assert entry["share"] == entry["gflop"] / entry["step_seconds"] / rate > 0
-    assert entry["planned_mib"] > 4 * 4 * entry["parameters"] / 2**20, "parameters, gradient, average and RMSProp's squares"
+    assert entry["likelihood"]["images_per_second"] == entry["batch_size"] / entry["likelihood"]["seconds"]
+    assert entry["planned_mib"] > 3 * 4 * entry["parameters"] / 2**20, "they, their average and the squares of RMSProp"
     assert entry["peak_mib"] is None, "a CPU does not tell"
     assert 0 < entry["step_seconds"] < entry["compile_seconds"]
 
 
-def test_training_is_measured(tmp_path, capsys):
-    assert (
-        run_in_process(benchmark.main, "train", "--layers=pixel_cnn", "--sweeps", "--repeats=2", f"--out={tmp_path}/a/b") == 0
-    )
+def test_a_step_is_measured(tmp_path, capsys):
+    fields = [f"--config.model.{name}={value}" for name, value in TINY.items()]
+    flags = ["--config=mnist_pixelcnn", "--size=3,3", *fields, "--batch_size=8", "--sampler", "--repeats=2"]
+    assert run_in_process(benchmark.main, "train", *flags, f"--out={tmp_path}/a/b") == 0
     out = tmp_path / "a" / "b"
     record = json.loads((out / "train.json").read_text())
-    rate = max(record["product_gflop_per_second"].values())
-    assert record["product_gflop_per_second"].keys() == {"before", "after"}
+    rates = record["product_gflop_per_second"]
+    (entry,) = record["entries"]
+    check_entry(entry, max(rates["before"], rates["after"]))
+    assert (entry["name"], entry["layer"], entry["dtype"]) == ("mnist_pixelcnn", "pixel_cnn", "float32")
+    assert (entry["image_shape"], entry["batch_size"], entry["levels"]) == ([3, 3, 1], 8, 2)
+    assert entry["sampler"]["images_per_second"] == 8 / entry["sampler"]["seconds"]
+    assert 0.5 * entry["gflop"] < entry["xla_gflop"] < 5 * entry["gflop"], "gates count for much at h = 4"
     assert record["machine"] == machine.describe_machine() | {"dtype": "float32"}
-
-    first, second = record["entries"]
-    assert (first["name"], second["name"]) == ("tiny", "other")
-    assert "sampler" in first and "sampler" not in second
-    for entry in record["entries"]:
-        check_entry(entry, rate)
-        assert (entry["image_shape"], entry["batch_size"]) == ([3, 3, 1], 8)
-        assert entry["likelihood"]["images_per_second"] == entry["batch_size"] / entry["likelihood"]["seconds"]
-        assert 0.5 * entry["gflop"] < entry["xla_gflop"] < 5 * entry["gflop"], "gates count for much at h = 4"
-
-    by_batch, by_depth = record["sweeps"]
-    assert (by_batch["axis"], by_batch["layer"], by_batch["values"]) == ("batch_size", "pixel_cnn", [8, 16])
-    assert by_depth["values"] == [entry["depth"] for entry in by_depth["entries"]] == [1]
-    assert by_batch["entries"][0]["gflop"] == by_batch["entries"][1]["gflop"] / 2 == first["gflop"]
-    assert by_batch["entries"][0]["step_seconds"] == by_depth["entries"][0]["step_seconds"], "the same point, measured once"
-    small, large = (entry["step_seconds"] for entry in by_batch["entries"])
-    assert by_batch["exponent"] == pytest.approx(np.log2(large / small))
-    assert by_depth["exponent"] is None, "of one point"
+    assert not record["sweeps"] and not (out / "sweeps.png").exists()
 
     markdown = (out / "train.md").read_text()
     assert record["machine"]["device_kind"] in markdown.splitlines()[0]
-    rows = rows_of(markdown)
-    assert [row[0] for row in rows if row[0] in ("tiny", "other", "8", "16", "1")] == ["tiny", "other", "8", "16", "1"]
-    assert rows[2][4] == report.number(first["step_seconds"])
-    assert f"{first['share']:.1%}" in rows[2]
-    assert [row[1] for row in rows if row[0] == "**exponent**"] == [f"{by_batch['exponent']:.2f}", ""]
-    assert "(sweeps.png)" in markdown
-    with Image.open(out / "sweeps.png") as picture:
-        assert picture.width > 800 and len(picture.getcolors(10**6)) > 100
-
-    printed, told = capsys.readouterr()
-    assert [row[:2] for row in rows_of(printed)[2:]] == [["tiny", "pixel_cnn"], ["other", "pixel_cnn"]]
-    assert "measuring tiny, pixel_cnn: 8 images of 3x3x1, 1 layers, h = 4" in told
+    (head, _, row), (_, _, printed) = rows_of(markdown), rows_of(capsys.readouterr().out)
+    assert row[:10] == printed[:10]
+    told = dict(zip(head, row, strict=True))
+    assert told["step s"] == report.number(entry["step_seconds"])
+    assert told["share"] == f"{entry['share']:.1%}"
+    assert told["sampler images/s"] == report.number(entry["sampler"]["images_per_second"])
 
 
-def test_a_configuration_is_measured(tmp_path):
+@pytest.mark.slow
+def test_a_step_of_a_conditional_model_is_measured(tmp_path):
     fields = [f"--config.model.{name}={value}" for name, value in TINY.items()]
-    flags = ["--config=digits_class_conditional", "--config.model.layer=pixel_cnn", *fields, "--size=3,2", "--batch_size=8"]
-    assert run_in_process(benchmark.main, "train", *flags, "--dtype=bfloat16", "--repeats=1", f"--out={tmp_path}") == 0
+    flags = ["--config=digits_class_conditional", *fields, "--size=3,2", "--batch_size=8", "--dtype=bfloat16"]
+    assert run_in_process(benchmark.main, "train", *flags, "--sampler", "--repeats=1", f"--out={tmp_path}") == 0
     record = json.loads((tmp_path / "train.json").read_text())
-    (entry,) = record["entries"]
-    check_entry(entry, max(record["product_gflop_per_second"].values()))
-    assert (entry["name"], entry["layer"], entry["dtype"]) == ("digits_class_conditional", "pixel_cnn", "bfloat16")
-    assert (entry["image_shape"], entry["batch_size"], entry["levels"]) == ([3, 2, 1], 8, 17)
-    assert not record["sweeps"] and not (tmp_path / "sweeps.png").exists()
+    check_entry(record["entries"][0], max(record["product_gflop_per_second"].values()))
+    assert record["entries"][0]["dtype"] == record["machine"]["dtype"] == "bfloat16"
+    assert record["entries"][0]["xla_gflop"] is None, "XLA counts the body of a loop once"
 
 
-def test_what_does_not_fit_in_memory_is_told(tmp_path, monkeypatch, capsys):
-    def lower(setup):
-        if setup.config.batch_size == 16 or setup.model.config.layer == "row_lstm":
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes.")
-        return lower_step(setup)
-
-    lower_step = step.lower_step
-    monkeypatch.setattr(step, "lower_step", lower)
-    monkeypatch.setattr(train, "SMALL_CIFAR", SIZES._replace(name="other", batch_sizes=(16, 8)))
-    monkeypatch.setattr(train, "SWEEPS", {"batch_size": (8, 16)})
-    flags = ["--layers=row_lstm,pixel_cnn", "--sweeps", "--repeats=1", f"--out={tmp_path}"]
-    assert run_in_process(benchmark.main, "train", *flags) == 0
+def test_all_kinds_of_layers_and_sweeps(nothing_run, tmp_path, capsys):
+    assert run_in_process(benchmark.main, "train", "--sweeps", f"--out={tmp_path}") == 0
     record = json.loads((tmp_path / "train.json").read_text())
     told = [(entry["name"], entry["layer"], entry["batch_size"], entry.get("error")) for entry in record["entries"]]
-    error = "does not fit in memory"
     assert told == [
         ("tiny", "pixel_cnn", 8, None),
-        ("tiny", "row_lstm", 8, error),
-        ("other", "pixel_cnn", 16, error),
+        ("tiny", "row_lstm", 8, ERROR),
+        ("tiny", "diagonal_bilstm", 8, None),
+        ("other", "pixel_cnn", 16, ERROR),
         ("other", "pixel_cnn", 8, None),  # the next smaller batch
-        ("other", "row_lstm", 16, error),
-        ("other", "row_lstm", 8, error),
+        ("other", "row_lstm", 16, ERROR),
+        ("other", "row_lstm", 8, ERROR),
+        ("other", "diagonal_bilstm", 16, None),
     ]
-    assert [sweep["exponent"] for sweep in record["sweeps"]] == [None, None]
-    assert capsys.readouterr().out.count(error) == 4 + 1 + 2
-    assert ["16", error, error] in rows_of((tmp_path / "train.md").read_text())
+    sweeps = {(sweep["axis"], sweep["layer"]): sweep for sweep in record["sweeps"]}
+    assert list(sweeps) == [(axis, layer) for axis in ("batch_size", "side", "depth", "features") for layer in LAYERS]
+    assert sweeps["batch_size", "pixel_cnn"]["values"] == [8, 16, 32], "each a multiple of the devices"
+    assert [entry["batch_size"] for entry in sweeps["batch_size", "row_lstm"]["entries"]] == [8, 16, 32]
+    assert [entry["image_shape"] for entry in sweeps["side", "row_lstm"]["entries"]] == [[3, 3, 1], [6, 6, 1]]
+    assert [entry["depth"] for entry in sweeps["depth", "row_lstm"]["entries"]] == [1, 2, 3]
+    exponents = {axis: sweeps[axis, "diagonal_bilstm"]["exponent"] for axis in ("batch_size", "side", "depth", "features")}
+    assert exponents == {"batch_size": pytest.approx(1), "side": pytest.approx(2), "depth": pytest.approx(1), "features": None}
+    assert sweeps["batch_size", "pixel_cnn"]["exponent"] == pytest.approx(1), "of the two that fit"
+    assert sweeps["batch_size", "row_lstm"]["exponent"] is None
+    printed, progress = capsys.readouterr()
+    assert printed.count(ERROR) == 4 + 1 + 3 + 2 + 3 + 1
+    assert progress.count("measuring tiny, diagonal_bilstm: 8 images of 3x3x1, 1 layers, h = 4") == 2, (
+        "its table and all sweeps"
+    )
+
+    rows = rows_of((tmp_path / "train.md").read_text())
+    assert ["16", ERROR, ERROR, "72"] in rows
+    assert ["**exponent**", "2.00", "", "2.00"] in rows
+    with Image.open(tmp_path / "sweeps.png") as picture:
+        assert picture.width > 800 and len(picture.getcolors(10**6)) > 100
 
 
 def test_a_step_that_needs_more_than_the_computer_has_is_not_run(monkeypatch):
@@ -174,17 +188,3 @@ def test_mistakes_cost_one_line(flags, message, capsys, monkeypatch):
     code = run_in_process(benchmark.main, *flags)
     errors = capsys.readouterr().err.splitlines()[-1] if code == 2 else code
     assert message in errors and "\n" not in errors
-
-
-def test_benchmark_measures_generation(tiny_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generate, "CIFAR", {"depth": 1, "features": 4, "head_features": 4, "levels": 5, "channels": 3})
-    monkeypatch.setattr(generate, "SIZES", [])
-    monkeypatch.setattr(generate, "CIFAR_SIZE", (3, 3))
-    assert run_in_process(benchmark.main, "generate", "--num=3", f"--workdir={tiny_run[0]}", f"--json={tmp_path}/b.json") == 0
-    record = json.loads((tmp_path / "b.json").read_text())
-    (row,) = record["drawing"]
-    assert row["shape"] == [3, 3, 3]
-    assert 0 < row["seconds"] < row["first_call_seconds"]
-    assert row["naive_seconds"] == 27 * row["forward_pass_seconds"]
-    assert record["compression"][0]["num"] == 3
-    assert "negative log-likelihood" in capsys.readouterr().out

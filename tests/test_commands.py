@@ -21,6 +21,7 @@ import pixel_rnn_jax as prnn
 from experiments import (
     ablation,
     baselines,
+    benchmark,
     command,
     complete,
     compress,
@@ -31,6 +32,7 @@ from experiments import (
     train,
 )
 from experiments.__main__ import main as pixel_rnn
+from experiments.speed import generate as speed_of_drawing
 from pixel_rnn_jax import train as train_module
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.images import to_picture
@@ -182,6 +184,20 @@ def test_score_writes_each_image_and_compares_sets(tiny_run, tmp_path, capsys):
     assert f"with probability {area:.4f} (AUROC)" in capsys.readouterr().out
     with Image.open(tmp_path / "h.png") as histogram:
         assert histogram.width > 500
+
+
+def test_benchmark_measures_generation(tiny_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(speed_of_drawing, "CIFAR", {"depth": 1, "features": 4, "head_features": 4, "levels": 5, "channels": 3})
+    monkeypatch.setattr(speed_of_drawing, "SIZES", [])
+    monkeypatch.setattr(speed_of_drawing, "CIFAR_SIZE", (3, 3))
+    assert run_in_process(benchmark.main, "generate", "--num=3", f"--workdir={tiny_run[0]}", f"--json={tmp_path}/b.json") == 0
+    record = json.loads((tmp_path / "b.json").read_text())
+    (row,) = record["drawing"]
+    assert row["shape"] == [3, 3, 3]
+    assert 0 < row["seconds"] < row["first_call_seconds"]
+    assert row["naive_seconds"] == 27 * row["forward_pass_seconds"]
+    assert record["compression"][0]["num"] == 3
+    assert "negative log-likelihood" in capsys.readouterr().out
 
 
 def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):

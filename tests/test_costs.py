@@ -1,4 +1,4 @@
-"""Operations, against the products in the program that JAX traces."""
+"""Operations, against the products in the program that JAX traces, and against XLA's count of all operations."""
 
 import json
 import math
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from conftest import LAYERS, make_model, run_in_process
-from jax.extend.core import jaxprs_in_params
+from jax.extend.core import jaxpr_as_fun, jaxprs_in_params
 
 from experiments import costs
 from pixel_rnn_jax.conditions import blank_conditions
@@ -69,6 +69,34 @@ def terms_of_convolution(equation):
 
 
 PRODUCTS = {"dot_general": terms_of_matrix_product, "conv_general_dilated": terms_of_convolution}
+
+
+def count_by_xla(function, *arguments):
+    """XLA's count of a program that it does not compile: of all operations, and of a loop's body once."""
+    return jax.jit(function).lower(*arguments).cost_analysis()["flops"]
+
+
+def test_xla_counts_the_body_of_a_loop_once():
+    def products(matrix, length):
+        return jax.lax.scan(lambda product, _: (product @ matrix, None), matrix, length=length)[0]
+
+    counts = [count_by_xla(lambda matrix, length=length: products(matrix, length), jnp.ones((8, 8))) for length in (1, 10)]
+    assert counts == [pytest.approx(2 * 8**3, rel=0.01)] * 2
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_xla_counts_as_much_where_loops_are_unrolled(layer):
+    """But for gates and loss, whose share is small at a larger h."""
+    model, params = make_model(layer, depth=1, features=64, head_features=64)
+    images = jnp.zeros((2, 3, 4, 1), jnp.uint8)
+    gradient = jax.value_and_grad(lambda params: log_prob(model, params, images).sum())
+    with jax.disable_jit():  # in which JAX runs the loops itself: what is traced has none
+        unrolled = jax.make_jaxpr(gradient)(params)
+    by_xla = count_by_xla(jaxpr_as_fun(unrolled), *jax.tree.leaves(params))
+    counted = 2 * training_flops(model.config, 3, 4).total
+    assert counted < by_xla < 1.03 * counted
+    if layer != "pixel_cnn":
+        assert count_by_xla(gradient, params) < 0.9 * counted, "with its loops"
 
 
 @pytest.mark.parametrize("fields", UNCONDITIONAL + CONDITIONAL, ids=name)

@@ -19,8 +19,8 @@ AXES = {
     "features": "hidden features h",
 }
 NOTES = """
-GFLOP: operations of the step, counted from the model's shapes (matrix products and convolutions); by XLA: its own count of steps
-without loops only, with gates and optimiser. Share: GFLOP / step s, of the larger rate of matrix products. MiB: what XLA plans
+GFLOP: operations of the step, counted from the model's shapes (matrix products and convolutions). By XLA: its own count, with
+gates and optimiser, of steps without loops. Share: GFLOP / step s, of the larger rate of matrix products. MiB: what XLA plans
 for each device, and in brackets the most that the device had in use, if no earlier step needed more. Times are medians, those
 of steps and likelihood on all devices together, the sampler's on one."""
 SWEEP_NOTES = """

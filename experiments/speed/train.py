@@ -117,9 +117,9 @@ def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.Arg
         for case in group:  # of those that differ in the batch, the first that fits
             record["entries"].append(_entry(case, args.repeats))
             report.show_entry(record)
+            report.write(args.out, record)
             if "error" not in record["entries"][-1]:
                 break
-    report.write(args.out, record)
     if args.sweeps:
         for sweep in _sweeps(args):
             record["sweeps"].append(sweep)
