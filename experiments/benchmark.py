@@ -12,31 +12,32 @@ from collections.abc import Sequence
 from experiments import command
 from experiments.speed import generate, train
 
+MEASUREMENTS = {"train": train, "generate": generate}
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures what the first argument names."""
     parser = command.make_parser("benchmark", __doc__, workdir=False)
     measurements = parser.add_subparsers(dest="what", required=True)
-    of_train = _add(measurements, "train", train.__doc__)
-    train.add_flags(of_train)
-    generate.add_flags(_add(measurements, "generate", generate.__doc__))
+    parsers = {
+        name: measurements.add_parser(
+            name,
+            help=module.__doc__.partition(":")[0],
+            description=module.__doc__,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            allow_abbrev=False,
+        )
+        for name, module in MEASUREMENTS.items()
+    }
+    for name, module in MEASUREMENTS.items():
+        module.add_flags(parsers[name])
     args, overrides = parser.parse_known_args(argv)
+    if overrides and getattr(args, "config", None) is None:
+        parsers[args.what].error(f"unrecognized arguments: {' '.join(overrides)}")
     if args.what == "train":
-        train.run(args, overrides, of_train)
-    elif overrides:
-        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+        train.run(args, overrides, parsers["train"])
     else:
         generate.run(args)
-
-
-def _add(measurements: argparse._SubParsersAction, name: str, description: str) -> argparse.ArgumentParser:
-    return measurements.add_parser(
-        name,
-        help=description.partition(":")[0],
-        description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
 
 
 if __name__ == "__main__":

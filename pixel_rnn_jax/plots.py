@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from PIL import Image
 
 from pixel_rnn_jax.images import to_picture
@@ -190,6 +191,8 @@ def save_scaling(path: str | Path, sweeps: Mapping[str, Mapping[str, Sequence[tu
         values = sorted({value for points in lines.values() for value, _ in points})
         axes.set(xscale="log", yscale="log", xlabel=name, ylabel="seconds")
         axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.legend()

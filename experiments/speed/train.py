@@ -101,10 +101,12 @@ def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.Arg
       overrides: fields of the configuration.
       parser: for errors.
     """
-    _check_flags(args, overrides, parser)
+    _check_flags(args, parser)
     groups = _groups(args, overrides)
     model = groups[0][0].setup.model.config
     rate = functools.partial(product_rate, model.dtype, model.precision, args.repeats)
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)  # now, and not after minutes of work
     _progress("matrix products")
     record = {
         "machine": describe_machine() | {"dtype": model.dtype},
@@ -131,15 +133,12 @@ def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.Arg
     report.write(args.out, record)
 
 
-def _check_flags(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.ArgumentParser) -> None:
-    if args.config is None:
-        if overrides:
-            parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-        if args.size or args.sampler:
-            parser.error("--size and --sampler go with --config")
-    elif args.size is None:
+def _check_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    if args.config is None and (args.size or args.sampler):
+        parser.error("--size and --sampler go with --config")
+    if args.config is not None and args.size is None:
         parser.error("--config needs --size, the height and width of the images")
-    elif args.sweeps or args.layers:
+    if args.config is not None and (args.sweeps or args.layers):
         parser.error("--sweeps and --layers go without --config")
     for side in args.size or ():
         check_integer("each of --size", side, 1)
