@@ -9,7 +9,7 @@ def get_config() -> ConfigDict:
         {
             "seed": 0,
             "batch_size": 64,  # of all devices together
-            "gradient_accumulation": 1,  # parts of a batch, one after the other, where memory is short
+            "gradient_accumulation": 0,  # parts of a batch, one after the other; 0: as many as are fast
             "num_steps": 1000,
             "eval_every": 100,  # steps between validations
             "checkpoint_every": 100,  # steps between checkpoints; the best on validation is saved besides

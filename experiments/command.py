@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -25,6 +26,7 @@ from pixel_rnn_jax.processes import connect, is_main
 from pixel_rnn_jax.stopping import Interrupted, ends_at_sigterm
 
 SHIPPED = Path(__file__).parent
+IMAGES_OF_A_CORE = 4  # at least, before another core is worth its while
 PREEMPTED = 75  # exit status after SIGTERM: what had been done is kept, and the same command goes on; sysexits.h's "try again"
 
 
@@ -92,6 +94,19 @@ def join_processes(args: argparse.Namespace, *, stop_together: bool = False) -> 
     explicit = (args.coordinator, args.num_processes, args.process)
     if args.distributed or any(value is not None for value in explicit):
         connect(*explicit, stop_together=stop_together)
+
+
+def share_among_cores(batch_size: int) -> None:
+    """Makes CPU devices of as many cores as can have equal shares of a batch; before JAX is used.
+
+    Cores gain more by images of their own than by sharing each of the small products of a sweep. What the user has decided
+    about CPU devices stays.
+    """
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "") or jax.config.jax_num_cpu_devices != -1:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shares = range(1, min(cores, batch_size // IMAGES_OF_A_CORE) + 1)
+    jax.config.update("jax_num_cpu_devices", max((count for count in shares if batch_size % count == 0), default=1))
 
 
 def say(*words: str) -> None:

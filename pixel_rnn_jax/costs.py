@@ -1,7 +1,7 @@
 """What an image costs, from a model's configuration: floating-point operations.
 
 Counted are the matrix products and convolutions as the code does them, two operations for each multiply-add. So products with
-weights that a mask holds at zero are counted, and the Diagonal BiLSTM's cells of the skewed map that lie outside the image.
+weights that a mask holds at zero are counted; not so the cells of the Diagonal BiLSTM's skewed map that lie outside the image.
 Gates, activations, loss and optimiser are not counted; their share shrinks as 1/h.
 """
 
@@ -82,14 +82,13 @@ def _one_size(config: ModelConfig, height: int, width: int) -> FLOPs:
 
 def _layer(config: ModelConfig, height: int, width: int) -> int:
     pixels, h = height * width, config.features
-    diagonals = width + height - 1
-    # Labels alone are the same at all pixels of an image.
+    # Labels alone are the same at all pixels of an image; its diagonals are given a whole map of them.
     context = (pixels if config.context_channels else 1, _context_width(config))
     of_layer = {
         "pixel_cnn": _masked_conv(pixels, 2 * h, h) + _product(*context, h) + _masked_conv(pixels, h, h, (3, 3)),
         "row_lstm": _masked_conv(pixels, 2 * h, 4 * h, (1, 3)) + _product(*context, 4 * h) + _product(pixels, 3 * h, 4 * h),
         "diagonal_bilstm": 2
-        * (_masked_conv(pixels, 2 * h, 4 * h) + _product(*context, 4 * h) + _product(height * diagonals, 2 * h, 4 * h)),
+        * (_masked_conv(pixels, 2 * h, 4 * h) + _product(pixels, context[1], 4 * h) + _product(pixels, 2 * h, 4 * h)),
     }
     return of_layer[config.layer] + _masked_conv(pixels, h, 2 * h)
 

@@ -1,7 +1,6 @@
 """The LSTM step (equation 3 of the paper), shared by the Row LSTM and the Diagonal BiLSTM.
 
-Both layers sweep over the image and hold the states of one row, or of one diagonal, at a time. That line of states lies along
-the leading axis, [N, B, h]: to read a neighbour is to shift the leading axis, and each step is one matrix product.
+Both layers sweep over the image and hold the states of one row, or of one diagonal, at a time.
 """
 
 from typing import NamedTuple
@@ -9,15 +8,15 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from pixel_rnn_jax.conditions import Context
 from pixel_rnn_jax.conv import MaskedConv
 
 
 class State(NamedTuple):
-    """Hidden state h and cell state c of pixels: of a line, [N, B, h], or of one, [B, 1, 1, h]."""
+    """Hidden state h and cell state c of pixels: of a line, [B*N, h], or of one, [B, 1, 1, h]."""
 
     hidden: Float32[Array, "*pixels h"]
     cell: Float32[Array, "*pixels h"]
@@ -68,7 +67,7 @@ class LSTM(nn.Module):
         )
 
     def input_gates(
-        self, x: Float[Array, "B rows columns in"], context: Context | None, *, pad: bool = True
+        self, x: Float[Array, "B rows columns in"], context: Float[Array, "#B #H #W context"] | None, *, pad: bool = True
     ) -> Float[Array, "B H W 4*{self.features}"]:
         """The part of the gates that does not depend on the state: K_is ⊛ x, and an unmasked 1x1 convolution of the context.
 
@@ -76,7 +75,7 @@ class LSTM(nn.Module):
         image into a map that is added to the input-to-state map of the corresponding layer" (§3.6).
 
         Args:
-          x: the layer's input; with a margin of its own, unless `pad`.
+          x: the layer's input; with a margin of its own, unless `pad`. Any rows will do, such as the columns of a skewed map.
           context: see `Context`; None in a model without one.
           pad: whether to add the margin.
         """
@@ -97,36 +96,22 @@ def initial_state(recurrence: Recurrence, *pixels: int) -> State:
     )
 
 
-def line_neighbours(
-    outside: Float[Array, "1 B h"], hidden: Float[Array, "*lines N B h"], taps: int
-) -> list[Float[Array, "*lines N B h"]]:
-    """For each tap of K_ss, the hidden states that a line of pixels reads in the line before.
+def activate(gates: Float32[Array, "*pixels gates"]) -> Float32[Array, "*pixels gates"]:
+    """[o, f, i, g]: the sigmoid of the first three gates, and tanh of the last.
 
-    Args:
-      outside: h_0, which is what taps outside the line read.
-      hidden: of the line before; or of many lines.
-      taps: their number.
+    σ(x) = (1 + tanh(x / 2)) / 2, so that one loop over all gates will do.
     """
-    length = hidden.shape[-3]
-    edge = jnp.broadcast_to(outside, (*hidden.shape[:-3], *outside.shape)).astype(hidden.dtype)
-    line = jnp.concatenate([edge, hidden] + [edge] * (taps - 2), -3)
-    return [line[..., tap : tap + length, :, :] for tap in range(taps)]
-
-
-def recurrent_gates(
-    state_to_state: Float32[Array, "taps h gates"], neighbours: list[Float[Array, "*pixels h"]], dtype: DTypeLike
-) -> Float32[Array, "*pixels gates"]:
-    """K_ss ⊛ h, by a product of this type that is summed up in float32."""
-    kernel = state_to_state.reshape(-1, state_to_state.shape[-1]).astype(dtype)
-    return jnp.matmul(jnp.concatenate(neighbours, -1).astype(dtype), kernel, preferred_element_type=jnp.float32)
+    h = gates.shape[-1] // 4
+    half = np.repeat(np.float32([0.5, 0.5, 0.5, 1]), h)
+    return half * jnp.tanh(half * gates) + (1 - half)
 
 
 def lstm_cell(
     state_to_state: Float32[Array, "taps h gates"],
-    neighbours: list[Float32[Array, "*pixels h"]],
+    neighbours: Float[Array, "*pixels inner"],
     cell: Float32[Array, "*pixels h"],
     input_gates: Float[Array, "*pixels gates"],
-) -> State:
+) -> tuple[State, Float32[Array, "*pixels gates"]]:
     """Equation 3, for any pixels that do not depend on one another.
 
         [o, f, i, g] = σ(K_ss ⊛ h_{i-1} + K_is ⊛ x_i)
@@ -137,15 +122,43 @@ def lstm_cell(
 
     Args:
       state_to_state: K_ss.
-      neighbours: for each tap of K_ss, the hidden states that it reads.
+      neighbours: the hidden states that the taps of K_ss read, side by side. K_ss ⊛ h_{i-1} is a product of this type that is
+        summed up in float32.
       cell: c_{i-1}.
-      input_gates: K_is ⊛ x_i, with the bias. Their type is that in which K_ss ⊛ h_{i-1} is computed; sums and states are
-        float32.
+      input_gates: K_is ⊛ x_i, with the bias.
 
     Returns:
-      h_i and c_i.
+      h_i and c_i; and [o, f, i, g].
     """
-    gates = input_gates + recurrent_gates(state_to_state, neighbours, input_gates.dtype)
-    o, f, i, g = jnp.split(gates, 4, -1)
-    cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return State(jax.nn.sigmoid(o) * jnp.tanh(cell), cell)
+    kernel = state_to_state.reshape(-1, state_to_state.shape[-1]).astype(neighbours.dtype)
+    activations = activate(input_gates + jnp.matmul(neighbours, kernel, preferred_element_type=jnp.float32))
+    o, f, i, g = jnp.split(activations, 4, -1)
+    cell = f * cell + i * g
+    return State(o * jnp.tanh(cell), cell), activations
+
+
+def lstm_cell_derivative(
+    activations: Float[Array, "*pixels gates"],
+    cell: Float32[Array, "*pixels h"],
+    d_state: State,
+) -> tuple[Float32[Array, "*pixels gates"], Float32[Array, "*pixels h"]]:
+    """The derivative of equation 3, backwards; σ' = σ (1 - σ), tanh' = 1 - tanh².
+
+    Args:
+      activations: [o, f, i, g].
+      cell: c_{i-1}.
+      d_state: the loss's derivatives by h_i, and by c_i without what goes through h_i.
+
+    Returns:
+      Those by K_ss ⊛ h_{i-1} + K_is ⊛ x_i, and by c_{i-1}.
+    """
+    o, f, i, g = jnp.split(activations.astype(jnp.float32), 4, -1)
+    tanh_cell = jnp.tanh(f * cell + i * g)
+    d_cell = d_state.cell + d_state.hidden * o * (1 - tanh_cell**2)
+    d_gates = [
+        d_state.hidden * tanh_cell * o * (1 - o),
+        d_cell * cell * f * (1 - f),
+        d_cell * g * i * (1 - i),
+        d_cell * i * (1 - g**2),
+    ]
+    return jnp.concatenate(d_gates, -1), d_cell * f

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from pixel_rnn_jax.conditions import Context
 from pixel_rnn_jax.conv import MaskedConv
@@ -50,9 +51,10 @@ class RowLSTM(nn.Module):
     ) -> Float[Array, "B H W 2*{self.features}"]:
         """Returns the layer's output, before the residual addition (Figure 5, right)."""
         _, height, width, _ = x.shape
-        rows = jnp.transpose(self.lstm.input_gates(x, context), (1, 2, 0, 3))  # [H, W, B, 4h]
-        (hidden,) = sweep((self.lstm.recurrence,), (rows,), jnp.ones((height, width, 1, 1), bool))
-        hidden = jnp.transpose(hidden, (2, 0, 1, 3))  # [B, H, W, h]
+        rows = jnp.swapaxes(x, 0, 1)  # [H, B, W, 2h]
+        gates = self.lstm.input_gates(rows, None if context is None else jnp.swapaxes(context, 0, 1))
+        (hidden,) = sweep((self.lstm.recurrence,), (gates,), jnp.asarray(outside_rows(height, width)))
+        hidden = jnp.swapaxes(hidden, 0, 1)  # [B, H, W, h]
         return self.up(self.drop(hidden, deterministic=not train))
 
     def visit(
@@ -62,8 +64,8 @@ class RowLSTM(nn.Module):
         left, *above = neighbours
         window = jnp.concatenate([left.x, x, jnp.zeros_like(x)], 2)  # nothing reads the pixel to the right
         gates = self.lstm.input_gates(window, context, pad=False)
-        hidden = [cell.state.hidden for cell in above]
-        state = lstm_cell(self.lstm.recurrence.state_to_state, hidden, neighbours.above.state.cell, gates)
+        hidden = jnp.concatenate([cell.state.hidden for cell in above], -1).astype(self.dtype)
+        state, _ = lstm_cell(self.lstm.recurrence.state_to_state, hidden, neighbours.above.state.cell, gates)
         return self.up(state.hidden), RowLSTMCell(x, state)
 
     def outside(self, batch: int) -> RowLSTMCell:
@@ -74,3 +76,10 @@ class RowLSTM(nn.Module):
     def finish_row(self, row: RowLSTMCell, above: RowLSTMCell, context: Context | None) -> RowLSTMCell:
         """What is left of a row when all its pixels have been visited: no more than before."""
         return row
+
+
+def outside_rows(height: int, width: int) -> Bool[np.ndarray, "{height} 3 {width} 1"]:
+    """Where a tap of K_ss reads what lies outside the image: above it, to its left, and to its right."""
+    row, tap, column = np.ogrid[:height, -1:2, :width]
+    outside = (row == 0) | (column + tap < 0) | (column + tap == width)
+    return outside[..., None]

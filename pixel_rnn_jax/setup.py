@@ -20,6 +20,8 @@ from pixel_rnn_jax.optimizer import make_optimizer
 from pixel_rnn_jax.sharding import batch_sharding, check_batch_size, make_mesh, replicate, replicated, state_sharding
 from pixel_rnn_jax.train_step import TrainState, blank_batch, init_state, train_step
 
+IMAGES_OF_A_PART = 16  # on a CPU
+
 
 @dataclasses.dataclass(frozen=True)
 class StepSetup:
@@ -50,6 +52,17 @@ class StepSetup:
         """Shapes, types and shardings of a training batch."""
         batch = blank_batch(self.model.config, (self.config.batch_size, *self.image_shape[:2]))
         return jax.tree.map(lambda array: _abstract(array, batch_sharding(self.mesh)), batch)
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts each device cuts its share of a batch: as `gradient_accumulation` says, or as is fast.
+
+        An accelerator wants all at once. A core wants what its caches hold, and memory that the next part uses again.
+        """
+        if self.config.gradient_accumulation or self.mesh.devices.flat[0].platform != "cpu":
+            return max(self.config.gradient_accumulation, 1)
+        share = self.config.batch_size // self.mesh.size
+        return next(parts for parts in range(1, share + 1) if share % parts == 0 and share // parts <= IMAGES_OF_A_PART)
 
     @property
     def _init(self) -> Callable[[jax.Array], TrainState]:
@@ -100,14 +113,18 @@ def _parts(config: ConfigDict) -> tuple[nn.Module, optax.GradientTransformation,
     model = make_model(ModelConfig(**config.model))
     optimizer = make_optimizer(config.optimizer, config.num_steps)
     mesh = make_mesh(**config.mesh)
-    check_batch_size(config.batch_size, mesh, parts=config.gradient_accumulation)
+    check_batch_size(config.batch_size, mesh, parts=max(config.gradient_accumulation, 1))
     return model, optimizer, mesh
 
 
 def _check_fields(config: ConfigDict) -> None:
-    for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every", "gradient_accumulation"):
+    for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every"):
         if config[name] < 1:
             raise InputError(f"{name} must be at least 1; got {config[name]}.")
+    if config.gradient_accumulation < 0:
+        raise InputError(
+            f"gradient_accumulation must be at least 0 (chosen by the device); got {config.gradient_accumulation}."
+        )
     if config.seed < 0:
         raise InputError(f"seed must be at least 0; got {config.seed}.")
     for name in ("eval_images", "test_images"):
@@ -143,7 +160,7 @@ def lower_step(setup: StepSetup) -> jax.stages.Lowered:
         model=setup.model,
         optimizer=setup.optimizer,
         ema_decay=config.optimizer.ema_decay,
-        parts=config.gradient_accumulation,
+        parts=setup.parts,
         mesh=setup.mesh,
     )
     state, batch, whole = setup.abstract_state, setup.abstract_batch, replicated(setup.mesh)

@@ -22,3 +22,27 @@ def unskew(x: Shaped[Array, "B H columns C"]) -> Shaped[Array, "B H columns+1-H 
     x = x.reshape(batch, height * columns, features)
     x = jnp.pad(x, ((0, 0), (0, height), (0, 0)))
     return x.reshape(batch, height, columns + 1, features)[:, :, : columns + 1 - height]
+
+
+def to_diagonals(x: Shaped[Array, "B H W C"], images: int = 1) -> Shaped[Array, "columns batch H C"]:
+    """The columns of skewed maps, one after the other.
+
+    Args:
+      x: the maps.
+      images: how many of them lie side by side, as one map of `images * W` columns, before they are skewed.
+
+    Returns:
+      `images * W + H - 1` columns of `B / images` maps.
+    """
+    batch, height, width, features = x.shape
+    x = jnp.swapaxes(x.reshape(batch // images, images, height, width, features), 1, 2)
+    x = skew(x.reshape(batch // images, height, images * width, features))
+    return jnp.transpose(x, (2, 0, 1, 3))
+
+
+def from_diagonals(x: Shaped[Array, "columns batch H C"], images: int = 1) -> Shaped[Array, "B H W C"]:
+    """The inverse of `to_diagonals`."""
+    x = unskew(jnp.transpose(x, (1, 2, 0, 3)))
+    batch, height, width, features = x.shape
+    x = jnp.swapaxes(x.reshape(batch, height, images, width // images, features), 1, 2)
+    return x.reshape(batch * images, height, width // images, features)

@@ -1,81 +1,190 @@
 """The sweep of LSTMs over an image, line by line, that the Row LSTM (§3.2) and the Diagonal BiLSTM (§3.3) share.
 
-The gates of a line are K_is ⊛ x_i + K_ss ⊛ h_{i-1}, so their derivative is that of the input-to-state map, plus
-dK_ss ⊛ h_{i-1}, plus what comes from the line before. The second term needs no sequence: it is one product for all lines
-together, outside of the loop, and so is K_ss's gradient. Over several devices that is one exchange instead of one a line.
+`scan_lines` is the sweep. `sweep` is the same with its derivative written out, since what JAX makes of the scan keeps and
+moves several times as much. In the loops, forwards and backwards, is only what a line needs of the one before: one product,
+and the gates. The gradient of K_ss is one product for all lines together, and one exchange over several devices.
+
+A line holds the pixels of all images, [B*N, ...]: so what is kept of it needs no other shape than what is multiplied.
 """
+
+import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Float32
 
-from pixel_rnn_jax.lstm import Recurrence, State, initial_state, line_neighbours, lstm_cell, recurrent_gates
+from pixel_rnn_jax.lstm import Recurrence, State, lstm_cell, lstm_cell_derivative
+
+OWN = 1  # the tap of K_ss that reads the same place in the line before; c_{i-1} comes from there, too
 
 
-@jax.custom_jvp
+class Trace(NamedTuple):
+    """What the sweep leaves at each pixel; all but c_{i-1} is of the type of the gates.
+
+    Attributes:
+      hidden: h_i.
+      neighbours: the hidden states that all taps of K_ss read there, side by side.
+      cell_before: c_{i-1}.
+      activations: [o, f, i, g].
+    """
+
+    hidden: Float[Array, "*lines pixels h"]
+    neighbours: Float[Array, "*lines pixels inner"]
+    cell_before: Float32[Array, "*lines pixels h"]
+    activations: Float[Array, "*lines pixels gates"]
+
+
 def sweep(
     recurrences: tuple[Recurrence, ...],
-    gates: tuple[Float[Array, "lines N B gates"], ...],
-    inside: Bool[Array, "lines N 1 1"],
-) -> tuple[Float[Array, "lines N B h"], ...]:
-    """Runs LSTMs over the lines of their maps, all of them in one scan.
+    gates: tuple[Float[Array, "lines B N gates"], ...],
+    outside: Bool[Array, "lines taps N 1"],
+) -> tuple[Float[Array, "lines B N h"], ...]:
+    """Runs LSTMs over the lines of their maps, all of them in one scan. Its derivative is one backwards, for `jax.grad`.
 
     Args:
       recurrences: the parameters of each LSTM.
       gates: K_is ⊛ x of each LSTM, with the bias.
-      inside: which pixels of the lines lie in the image; the others keep the initial state.
+      outside: where a tap of K_ss reads outside the image, and so the initial state. Taps beyond the ends of a line must.
 
     Returns:
       The hidden states of each, of the type of the gates.
     """
-    return _scan(tuple(recurrence.state_to_state for recurrence in recurrences), _initial(recurrences, gates), gates, inside)
+    # A derivative that is written out is traced later, when what surrounds the model here no longer holds.
+    return _sweep(jax.config.jax_default_matmul_precision, recurrences, gates, outside)
 
 
-@sweep.defjvp
-def _sweep_derivative(primals, tangents):
-    recurrences, gates, inside = primals
-    d_recurrences, d_gates, _ = tangents
-    kernels = tuple(recurrence.state_to_state for recurrence in recurrences)
-    outside = _initial(recurrences, gates)
-    d_outside = _initial(d_recurrences, gates)
-    hidden, derivative = jax.linearize(lambda outside, gates: _scan(kernels, outside, gates, inside), outside, gates)
-
-    def through_kernel(recurrence, outside, hidden, d_gates):
-        first = jnp.broadcast_to(outside.hidden, (1, *hidden.shape[1:])).astype(hidden.dtype)
-        before = jnp.concatenate([first, hidden[:-1]])
-        taps = len(recurrence.state_to_state)
-        through = recurrent_gates(recurrence.state_to_state, line_neighbours(outside.hidden, before, taps), hidden.dtype)
-        return d_gates + through.astype(d_gates.dtype)
-
-    return hidden, derivative(d_outside, tuple(map(through_kernel, d_recurrences, outside, hidden, d_gates)))
-
-
-def _initial(recurrences: tuple[Recurrence, ...], gates: tuple[Float[Array, "lines N B gates"], ...]) -> tuple[State, ...]:
-    # For each image, and not one for all: its gradient is then summed over the images after the scan.
-    return tuple(
-        initial_state(recurrence, 1, of_lstm.shape[2]) for recurrence, of_lstm in zip(recurrences, gates, strict=True)
-    )
-
-
-def _scan(
-    kernels: tuple[Float[Array, "taps h gates"], ...],
-    outside: tuple[State, ...],
-    gates: tuple[Float[Array, "lines N B gates"], ...],
-    inside: Bool[Array, "lines N 1 1"],
-) -> tuple[Float[Array, "lines N B h"], ...]:
-    first = tuple(
-        State(*(jnp.broadcast_to(state, (inside.shape[1], *state.shape[1:])) for state in of_lstm)) for of_lstm in outside
-    )
+def scan_lines(
+    recurrences: tuple[Recurrence, ...],
+    gates: tuple[Float[Array, "lines B N gates"], ...],
+    outside: Bool[Array, "lines taps N 1"],
+) -> tuple[Trace, ...]:
+    """The sweep; arguments as of `sweep`, and a `Trace` [lines, B*N, ...] of each LSTM."""
 
     def step(states, line):
-        line_gates, line_inside = line
-        neighbours = [
-            line_neighbours(of_lstm.hidden, state.hidden, len(kernel))
-            for kernel, of_lstm, state in zip(kernels, outside, states, strict=True)
-        ]
-        new = tuple(map(lstm_cell, kernels, neighbours, (state.cell for state in states), line_gates))
-        states = jax.tree.map(lambda new, initial: jnp.where(line_inside, new, initial), new, outside)
-        return states, tuple(state.hidden.astype(of_lstm.dtype) for state, of_lstm in zip(states, gates, strict=True))
+        *line_gates, line_outside = line
+        lines = zip(recurrences, states, line_gates, strict=True)
+        return tuple(zip(*(_line(*of_lstm, line_outside) for of_lstm in lines), strict=True))
 
-    _, hidden = jax.lax.scan(step, first, (gates, inside))
-    return hidden
+    flat = [_flatten(of_lstm) for of_lstm in gates]
+    zero = jnp.zeros((flat[0].shape[1], flat[0].shape[2] // 4))  # before the first line lies no pixel of an image
+    _, traces = jax.lax.scan(step, tuple(State(zero, zero) for _ in recurrences), (*flat, outside))
+    return traces
+
+
+def _line(
+    recurrence: Recurrence, state: State, gates: Float[Array, "pixels gates"], outside: Bool[Array, "taps N 1"]
+) -> tuple[State, Trace]:
+    neighbours = _read(state.hidden, recurrence.initial_hidden, outside).astype(gates.dtype)
+    cell_before = _where(outside[OWN], recurrence.initial_cell, state.cell)
+    state, activations = lstm_cell(recurrence.state_to_state, neighbours, cell_before, gates)
+    return state, Trace(state.hidden.astype(gates.dtype), neighbours, cell_before, activations.astype(gates.dtype))
+
+
+def _line_derivative(
+    recurrence: Recurrence,
+    carry: tuple[State, Float32[Array, "pixels h"]],
+    trace: Trace,
+    d_hidden: Float[Array, "pixels h"],
+    outside: Bool[Array, "taps N 1"],
+) -> tuple[tuple[State, Float32[Array, "pixels h"]], Float[Array, "pixels gates"]]:
+    """The derivative of `_line` backwards.
+
+    Args:
+      recurrence: the LSTM's parameters.
+      carry: the loss's derivatives by the line's states, without what goes through `d_hidden`; and those by c_0 so far.
+      trace: what the sweep left.
+      d_hidden: the loss's derivative by the h_i that the sweep returned.
+      outside: see `sweep`.
+
+    Returns:
+      The same for the line before, and the derivative by the line's gates.
+    """
+    d_state, d_initial_cell = carry
+    d_state = d_state._replace(hidden=d_state.hidden + d_hidden)
+    d_gates, d_cell = lstm_cell_derivative(trace.activations, trace.cell_before, d_state)
+    d_gates = d_gates.astype(trace.activations.dtype)
+    kernel = recurrence.state_to_state.reshape(-1, d_gates.shape[-1]).astype(d_gates.dtype)
+    d_neighbours = jnp.matmul(d_gates, kernel.T, preferred_element_type=jnp.float32)
+    d_before = State(_unread(d_neighbours, outside), _where(outside[OWN], 0, d_cell))
+    return (d_before, d_initial_cell + _where(~outside[OWN], 0, d_cell)), d_gates
+
+
+def _read(
+    hidden: Float32[Array, "pixels h"], initial: Float32[Array, " h"], outside: Bool[Array, "taps N 1"]
+) -> Float32[Array, "pixels inner"]:
+    """What the taps of K_ss read in the line before: tap k the hidden state of its pixel n - 1 + k."""
+    taps, size, _ = outside.shape
+    padded = jnp.pad(hidden.reshape(-1, size, hidden.shape[-1]), ((0, 0), (OWN, taps - 1 - OWN), (0, 0)))
+    read = [jnp.where(outside[tap], initial, padded[:, tap : tap + size]) for tap in range(taps)]
+    return jnp.concatenate(read, -1).reshape(len(hidden), -1)
+
+
+def _unread(d_neighbours: Float32[Array, "pixels inner"], outside: Bool[Array, "taps N 1"]) -> Float32[Array, "pixels h"]:
+    """The derivative of `_read` by the hidden states, backwards."""
+    taps, size, _ = outside.shape
+    d_taps = jnp.split(d_neighbours.reshape(-1, size, d_neighbours.shape[-1]), taps, -1)
+    inside = [jnp.where(outside[tap], 0, d_tap) for tap, d_tap in enumerate(d_taps)]
+    d_padded = sum(jnp.pad(d_tap, ((0, 0), (tap, taps - 1 - tap), (0, 0))) for tap, d_tap in enumerate(inside))
+    return d_padded[:, OWN : OWN + size].reshape(len(d_neighbours), -1)
+
+
+def _where(condition: Bool[Array, "N 1"], value: Float32[Array, " h"] | int, x: Float32[Array, "pixels h"]):
+    return jnp.where(condition, value, x.reshape(-1, len(condition), x.shape[-1])).reshape(x.shape)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _sweep(precision, recurrences, gates, outside):
+    return _sweep_forwards(precision, recurrences, gates, outside)[0]
+
+
+def _sweep_forwards(precision, recurrences, gates, outside):
+    with jax.default_matmul_precision(precision):
+        traces = scan_lines(recurrences, gates, outside)
+    hidden = tuple(trace.hidden.reshape(*of_lstm.shape[:-1], -1) for trace, of_lstm in zip(traces, gates, strict=True))
+    return hidden, (recurrences, traces, outside)
+
+
+def _sweep_backwards(precision, kept, d_hidden):
+    with jax.default_matmul_precision(precision):
+        return (*_derivative(*kept, d_hidden), None)
+
+
+def _derivative(recurrences, traces, outside, d_hidden):
+
+    def step(carries, line):
+        line_traces, line_d_hidden, line_outside = line
+        lines = zip(recurrences, carries, line_traces, line_d_hidden, strict=True)
+        return tuple(zip(*(_line_derivative(*of_lstm, line_outside) for of_lstm in lines), strict=True))
+
+    zero = jnp.zeros(traces[0].cell_before.shape[1:])
+    last = tuple((State(zero, zero), zero) for _ in recurrences)
+    flat = tuple(_flatten(d) for d in d_hidden)
+    carries, d_gates = jax.lax.scan(step, last, (traces, flat, outside), reverse=True)
+    d_gates = tuple(d.reshape(*d_hidden[0].shape[:-1], -1) for d in d_gates)
+    d_initial_cells = [jnp.sum(d_initial_cell, 0) for _, d_initial_cell in carries]
+    of_lstms = zip(recurrences, traces, d_gates, d_initial_cells, strict=True)
+    return tuple(_recurrence_derivative(*of_lstm, outside) for of_lstm in of_lstms), d_gates
+
+
+def _recurrence_derivative(
+    recurrence: Recurrence,
+    trace: Trace,
+    d_gates: Float[Array, "lines B N gates"],
+    d_initial_cell: Float32[Array, " h"],
+    outside: Bool[Array, "lines taps N 1"],
+) -> Recurrence:
+    kernel = recurrence.state_to_state
+    neighbours = trace.neighbours.reshape(-1, trace.neighbours.shape[-1])
+    d_kernel = jnp.matmul(neighbours.T, d_gates.reshape(len(neighbours), -1), preferred_element_type=jnp.float32)
+    # Where tap k reads h_0, its derivative is K_ss[k] times that by the gates: summed up first, that is one small product.
+    d_lines = jnp.sum(d_gates, 1, dtype=jnp.float32)[:, None]  # [lines, 1, N, gates]
+    d_outside = jnp.sum(jnp.where(outside, d_lines, 0), (0, 2))  # [taps, gates]
+    return Recurrence(d_kernel.reshape(kernel.shape), jnp.sum(kernel * d_outside[:, None], (0, 2)), d_initial_cell)
+
+
+def _flatten(maps: Float[Array, "lines B N features"]) -> Float[Array, "lines B*N features"]:
+    return maps.reshape(len(maps), -1, maps.shape[-1])
+
+
+_sweep.defvjp(_sweep_forwards, _sweep_backwards)

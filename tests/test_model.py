@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from unittest import mock
 
 import chex
 import jax
@@ -12,6 +13,7 @@ import twin
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
+from pixel_rnn_jax import diagonal_bilstm
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -226,3 +228,25 @@ def test_rematerialisation_needs_less_memory():
         return gradient.lower(params).compile().memory_analysis().temp_size_in_bytes
 
     assert memory(True) < 0.6 * memory(False)
+
+
+@pytest.mark.parametrize("height,width", [(3, 4), (4, 2)])
+def test_images_side_by_side_do_not_see_one_another(height, width, monkeypatch):
+    """The Diagonal BiLSTM's logits and gradients do not depend on how many images share a skewed map."""
+    model, params = make_model("diagonal_bilstm", channels=3, levels=4, num_classes=3)
+    images = np.random.default_rng(0).integers(0, 4, (4, height, width, 3)).astype(np.uint8)
+
+    def loss(params, images):
+        log_prob = prnn.log_prob(model, params, images, labels=np.array([0, 1, 2, 1]))
+        return jnp.sum(jnp.sin(log_prob)), log_prob
+
+    def with_images(count):
+        choice = mock.Mock(return_value=count)
+        monkeypatch.setattr(diagonal_bilstm, "side_by_side", choice)
+        result = jax.jit(jax.grad(loss, has_aux=True))(params, images)
+        choice.assert_called_with(4)
+        return result
+
+    alone, *others = map(with_images, (1, 2, 4))
+    for result in others:
+        chex.assert_trees_all_close(result, alone, rtol=1e-4, atol=1e-5)

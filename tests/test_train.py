@@ -268,7 +268,7 @@ def test_allowed_change_goes_on(tiny_run, tmp_path):
     "override,message",
     [
         ("batch_size=12", r"batch_size \(=12\) must be a multiple of the 8 devices"),
-        ("gradient_accumulation=0", "gradient_accumulation must be at least 1; got 0"),
+        ("gradient_accumulation=-1", "gradient_accumulation must be at least 0 .chosen by the device.; got -1"),
         ("gradient_accumulation=3", r"batch_size \(=16\) must be a multiple of 24 \(8 devices times 3 parts\): 24"),
         ("mesh.fsdp=3", "mesh.fsdp must be a divisor of 8, the number of devices; got 3"),
         ("mesh.fsdp=0", "mesh.fsdp must be an integer of at least 1; got 0"),

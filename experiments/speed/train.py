@@ -102,6 +102,7 @@ def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.Arg
       parser: for errors.
     """
     _check_flags(args, parser)
+    command.share_among_cores(_first_batch_size(args, overrides))
     groups = _groups(args, overrides)
     model = groups[0][0].setup.model.config
     rate = functools.partial(product_rate, model.dtype, model.precision, args.repeats)
@@ -142,6 +143,12 @@ def _check_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> N
         parser.error("--sweeps and --layers go without --config")
     for side in args.size or ():
         check_integer("each of --size", side, 1)
+
+
+def _first_batch_size(args: argparse.Namespace, overrides: Sequence[str]) -> int:
+    if args.batch_size or args.config is None:
+        return args.batch_size or MNIST.batch_sizes[0]
+    return command.read_config(args.config, overrides).batch_size
 
 
 def _groups(args: argparse.Namespace, overrides: Sequence[str]) -> list[list[Case]]:
