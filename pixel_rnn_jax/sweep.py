@@ -175,8 +175,7 @@ def _recurrence_derivative(
     outside: Bool[Array, "lines taps N 1"],
 ) -> Recurrence:
     kernel = recurrence.state_to_state
-    neighbours = trace.neighbours.reshape(-1, trace.neighbours.shape[-1])
-    d_kernel = jnp.matmul(neighbours.T, d_gates.reshape(len(neighbours), -1), preferred_element_type=jnp.float32)
+    d_kernel = jnp.einsum("lph,lpg->hg", trace.neighbours, _flatten(d_gates), preferred_element_type=jnp.float32)
     # Where tap k reads h_0, its derivative is K_ss[k] times that by the gates: summed up first, that is one small product.
     d_lines = jnp.sum(d_gates, 1, dtype=jnp.float32)[:, None]  # [lines, 1, N, gates]
     d_outside = jnp.sum(jnp.where(outside, d_lines, 0), (0, 2))  # [taps, gates]
