@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import chex
 import jax
@@ -480,3 +481,15 @@ def test_a_configuration_file_that_cannot_be_used_costs_one_line(tmp_path, text,
     error = run_in_process(train.main, f"--config={tmp_path}/mine.py", f"--workdir={tmp_path}/run")
     assert error.startswith("error: mine.py: ")
     assert message in error
+
+
+@pytest.mark.parametrize("cores,batch_size,devices", [(2, 64, 2), (6, 64, 4), (8, 12, 3), (64, 16, 4), (2, 3, 1), (1, 64, 1)])
+def test_a_batch_is_shared_among_cores(cores, batch_size, devices, monkeypatch):
+    update = mock.Mock()
+    monkeypatch.setattr(command.os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    monkeypatch.setattr(command.jax.config, "update", update)
+    command.share_among_cores(batch_size)
+    update.assert_not_called()  # the user has decided: XLA_FLAGS names a number of devices here
+    monkeypatch.delenv("XLA_FLAGS")
+    command.share_among_cores(batch_size)
+    update.assert_called_once_with("jax_num_cpu_devices", devices)

@@ -52,6 +52,12 @@ def test_all_layouts_take_the_same_steps(overrides, one_device, tmp_path):
     assert max(losses) - min(losses) > 0.1, "the steps change something"
 
 
+@pytest.mark.parametrize("devices,asked,parts", [(1, 0, 4), (8, 0, 1), (1, 2, 2), (8, 2, 2)])
+def test_a_core_takes_its_share_in_parts(devices, asked, parts):
+    setup = make_setup(f"--config.gradient_accumulation={asked}", "--config.batch_size=64", devices=jax.devices()[:devices])
+    assert setup.parts == parts
+
+
 def test_processes_must_have_as_many_devices():
     devices = [mock.Mock(spec=jax.Device, process_index=process, id=i) for i, process in enumerate([0, 0, 1])]
     with pytest.raises(ValueError, match="all processes must have as many devices; got {0: 2, 1: 1}"):

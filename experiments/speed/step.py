@@ -147,6 +147,6 @@ def _peak_bytes() -> int:
 
 def _xla_gflop(setup: StepSetup, lowered: jax.stages.Lowered) -> float | None:
     """XLA's count in units of 1e9, gates and optimiser included; None for programs with loops, whose body it counts once."""
-    if setup.model.config.layer != "pixel_cnn" or setup.config.gradient_accumulation > 1:
+    if setup.model.config.layer != "pixel_cnn" or setup.parts > 1:
         return None
     return (lowered.cost_analysis() or {}).get("flops", 0) / 1e9 or None
