@@ -127,13 +127,12 @@ class DiagonalBiLSTM(nn.Module):
 
 
 def side_by_side(batch: int) -> int:
-    """How many images of a batch lie side by side in the skewed map; all of one device.
+    """How many images of a batch lie side by side in the skewed map.
 
     Skewed, one image fills half of its cells, W / (W + H - 1); four fill 4W / (4W + H - 1), in four times as many columns.
     That pays where the time goes into the products, as on a CPU, and not where each step of a scan has its price.
     """
-    on_device = max(batch // jax.device_count(), 1)
-    return math.gcd(batch, on_device, SIDE_BY_SIDE) if jax.default_backend() == "cpu" else 1
+    return math.gcd(batch, SIDE_BY_SIDE) if jax.default_backend() == "cpu" else 1
 
 
 def outside_diagonals(height: int, width: int, images: int) -> Bool[np.ndarray, "columns 2 {height} 1"]:

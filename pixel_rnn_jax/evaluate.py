@@ -9,14 +9,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Float32, UInt8
 
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
 from pixel_rnn_jax.progress import progress_bar
-from pixel_rnn_jax.sharding import fetch, process_share, replicate, shard_batch
+from pixel_rnn_jax.sharding import batch_spec, fetch, on_shares, process_share, replicate, shard_batch
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ def log_probs(
     function: Callable[..., Float32[Array, "B ..."]] = log_prob,
 ) -> Float32[np.ndarray, "N ..."]:
     """The log-probability of each image of a set, in nats; or its terms, by `log_prob_by_size`; else as for `evaluate`."""
-    of_batch = functools.partial(_log_probs, function)
+    of_batch = functools.partial(score_batch, function)
     results = _by_batch(of_batch, model, params, images, conditions, batch_size, mesh, num_threads, "scoring")
     return np.concatenate(fetch(results))[: len(images)]
 
 
 def _by_batch(
-    function: Callable[[nn.Module, Any, Batch], Any],
+    function: Callable[[nn.Module, Mesh, Any, Batch], Any],
     model: nn.Module,
     params: Any,
     images: ImageSet,
@@ -106,7 +106,7 @@ def _by_batch(
             images, conditions, batch_size=batch_size, share=process_share(batch_size), num_threads=num_threads
         )
         for batch in batches:
-            results.append(function(model, params, shard_batch(batch, mesh)))
+            results.append(function(model, mesh, params, shard_batch(batch, mesh)))
             jax.block_until_ready(results[-2:][0])  # the device has the next batch at hand, but not all of them
             bar.update(min(batch_size, len(images) - bar.n))
     return results
@@ -131,13 +131,19 @@ def score(
     return Score(split, len(log_probs), nats, bits_per_dim(-nats, image_shape))
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def _sum_of_nats(model: nn.Module, params: Any, batch: Batch) -> Float32[Array, ""]:
-    return -jnp.sum(jnp.where(batch["mask"], log_prob(model, params, batch["image"], *batch["conditions"]), 0))
+@functools.partial(jax.jit, static_argnames=("model", "mesh"))
+def _sum_of_nats(model: nn.Module, mesh: Mesh, params: Any, batch: Batch) -> Float32[Array, ""]:
+    return -jnp.sum(jnp.where(batch["mask"], score_batch(log_prob, model, mesh, params, batch), 0))
 
 
-@functools.partial(jax.jit, static_argnames=("function", "model"))
-def _log_probs(
-    function: Callable[..., Float32[Array, "B ..."]], model: nn.Module, params: Any, batch: Batch
+@functools.partial(jax.jit, static_argnames=("function", "model", "mesh"))
+def score_batch(
+    function: Callable[..., Float32[Array, "B ..."]], model: nn.Module, mesh: Mesh, params: Any, batch: Batch
 ) -> Float32[Array, "B ..."]:
-    return function(model, params, batch["image"], *batch["conditions"])
+    """`log_prob`, or a function like it, of a batch that is sharded over the devices of a mesh: each scores its share."""
+
+    def of_share(params, batch):
+        return function(model, params, batch["image"], *batch["conditions"])
+
+    of_batch = on_shares(of_share, mesh, in_specs=(PartitionSpec(), batch_spec()), out_specs=batch_spec())
+    return of_batch(params, batch)

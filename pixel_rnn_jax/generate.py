@@ -17,7 +17,7 @@ from pixel_rnn_jax.incremental import Memory
 from pixel_rnn_jax.multi_scale import Stage, stages
 from pixel_rnn_jax.progress import progress_bar
 from pixel_rnn_jax.sampling import Rows, begin_stage, check_completion, draw_row
-from pixel_rnn_jax.sharding import batch_sharding, batch_spec, fetch, replicate
+from pixel_rnn_jax.sharding import batch_sharding, batch_spec, fetch, on_shares, replicate
 
 
 class Generated(NamedTuple):
@@ -101,19 +101,19 @@ def _compiled(stage: Stage, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..
     memory = Memory(canvas=third, context=third, above=third, row=third, left=second, here=second)
     rows = Rows(images=fourth, known=third, uniform=fourth)
 
-    # JAX's check of what varies over devices would ask for annotations in the loops.
-    shard = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
     return (
         jax.jit(
-            shard(
+            on_shares(
                 functools.partial(begin_stage, stage),
+                mesh,
                 in_specs=(whole, whole, first, first, first, first),
                 out_specs=(memory, rows),
             )
         ),
         jax.jit(
-            shard(
+            on_shares(
                 functools.partial(draw_row, stage.network),
+                mesh,
                 in_specs=(whole, memory, rows, whole, whole),
                 out_specs=(memory, third),
             ),

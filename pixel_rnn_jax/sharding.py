@@ -1,8 +1,9 @@
 """How batches and training states lie on devices: a mesh with the axes "data" and "fsdp".
 
 Every device works on its share of the batch. The arrays that last from step to step (parameters, their average, the
-optimiser's state) are whole on each device along "data", and cut into pieces along "fsdp". The rest is JAX's: `jax.jit` sees
-the shardings of what goes in and out, and adds the collectives.
+optimiser's state) are whole on each device along "data", and cut into pieces along "fsdp". What concerns images runs under
+`on_shares`, where no device knows of the others; the rest is JAX's: `jax.jit` sees the shardings of what goes in and out, and
+adds the collectives.
 """
 
 import functools
@@ -52,9 +53,15 @@ def batch_spec(axis: int = 0) -> PartitionSpec:
     return PartitionSpec(*(None,) * axis, AXES)
 
 
-def batch_sharding(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """An axis, the leading one if not given, is cut over all devices."""
-    return NamedSharding(mesh, batch_spec(axis))
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The leading axis is cut over all devices."""
+    return NamedSharding(mesh, batch_spec())
+
+
+def on_shares(function: Callable[..., Any], mesh: Mesh, *, in_specs: Any, out_specs: Any) -> Callable[..., Any]:
+    """Runs a function on every device, on the pieces of the arguments that lie there; arguments are as of `jax.shard_map`."""
+    # JAX's check of what varies over devices would ask for annotations in the loops.
+    return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

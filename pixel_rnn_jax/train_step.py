@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
 from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.data import Batch
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
 from pixel_rnn_jax.model_config import ModelConfig
-from pixel_rnn_jax.sharding import batch_sharding, replicated, state_sharding
+from pixel_rnn_jax.sharding import AXES, batch_spec, on_shares, state_sharding
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -70,28 +70,23 @@ def train_step(
     Args:
       state: the state before.
       batch: images [B, H, W, C], and what they are given.
-      key: random key of the whole run, for dropout.
+      key: random key of the whole run, for dropout: each device and each part of its share drops features of its own.
       model: a `PixelRNN` or a `MultiScalePixelRNN`; of the latter, all sizes are trained together.
       optimizer: turns gradients into updates.
       ema_decay: of the moving average. The decay grows to it, min(ema_decay, (1 + t) / (10 + t)) at step t, so that the
         average forgets the random start.
-      parts: into which the batch is cut; their gradients are computed one after the other and averaged, so that only one
-        part's maps are in memory.
+      parts: into which the batch is cut, or each device's share of it; their gradients are computed one after the other and
+        averaged, so that only one part's maps are in memory.
       mesh: of the devices over which batch and state are sharded, if they are.
 
     Returns:
       The state after, and the batch's nats, bits_per_dim and the norms of gradient (before clipping) and update.
     """
     key = jax.random.fold_in(key, state.step)
-    params = state.params
-    if mesh is not None:  # What is cut along "fsdp" is gathered once, ahead of the sweeps: never within a scan.
-        params = jax.lax.with_sharding_constraint(params, replicated(mesh))
-    if parts == 1:
-        gradient, metrics = _gradient(params, batch, key, model)
+    if mesh is None:
+        gradient, metrics = _gradient(state.params, batch, key, model, parts)
     else:
-        gradient, metrics = _gradient_by_parts(params, _cut(batch, parts, mesh), key, model)
-    if mesh is not None:  # Of the sum over all devices, each needs the pieces only that it updates.
-        gradient = jax.lax.with_sharding_constraint(gradient, state_sharding(gradient, mesh))
+        gradient, metrics = _gradient_over_devices(state.params, batch, key, model, parts, mesh)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
@@ -100,8 +95,41 @@ def train_step(
     return TrainState(state.step + 1, params, ema, opt_state), metrics
 
 
-def _gradient(params: Any, batch: Batch, key: jax.Array, model: nn.Module) -> tuple[Any, dict[str, Float[Array, ""]]]:
-    """The gradient of the mean bits/dim of a batch, and the metrics."""
+def _gradient_over_devices(
+    params: Any, batch: Batch, key: jax.Array, model: nn.Module, parts: int, mesh: Mesh
+) -> tuple[Any, dict[str, Float[Array, ""]]]:
+    """The mean of what each device computes of its share of the batch, in one exchange."""
+
+    def of_share(params, batch, key):
+        key = jax.random.fold_in(key, jax.lax.axis_index(AXES))
+        return jax.lax.pmean(_gradient(params, batch, key, model, parts), AXES)
+
+    # What is cut along "fsdp" is gathered here, ahead of the sweeps: never within a scan.
+    whole = PartitionSpec()
+    of_batch = on_shares(of_share, mesh, in_specs=(whole, batch_spec(), whole), out_specs=whole)
+    gradient, metrics = of_batch(params, batch, key)
+    # Each device needs the pieces only that it updates.
+    return jax.lax.with_sharding_constraint(gradient, state_sharding(gradient, mesh)), metrics
+
+
+def _gradient(
+    params: Any, batch: Batch, key: jax.Array, model: nn.Module, parts: int
+) -> tuple[Any, dict[str, Float[Array, ""]]]:
+    """The gradient of the mean bits/dim of a batch, and the metrics: the mean over parts of it, one after the other."""
+    if parts == 1:
+        return _gradient_at_once(params, batch, key, model)
+    batch = jax.tree.map(lambda array: array.reshape(parts, -1, *array.shape[1:]), batch)
+    keys = jax.random.split(key, parts)
+
+    def of_part(number):
+        return _gradient_at_once(params, jax.tree.map(lambda array: array[number], batch), keys[number], model)
+
+    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_part, 0))
+    total = jax.lax.fori_loop(0, parts, lambda number, total: jax.tree.map(jnp.add, total, of_part(number)), zero)
+    return jax.tree.map(lambda leaf: leaf / parts, total)
+
+
+def _gradient_at_once(params: Any, batch: Batch, key: jax.Array, model: nn.Module) -> tuple[Any, dict[str, Float[Array, ""]]]:
     images = batch["image"]
 
     def loss(params):
@@ -111,29 +139,3 @@ def _gradient(params: Any, batch: Batch, key: jax.Array, model: nn.Module) -> tu
         return bits, {"nats": -log_prob, "bits_per_dim": bits}
 
     return jax.grad(loss, has_aux=True)(params)
-
-
-def _gradient_by_parts(params: Any, parts: Batch, key: jax.Array, model: nn.Module) -> tuple[Any, dict[str, Float[Array, ""]]]:
-    """The mean of gradient and metrics over the parts, [parts, B / parts, ...] each."""
-    count = len(parts["image"])
-
-    def add(total, numbered):
-        number, part = numbered
-        return jax.tree.map(jnp.add, total, _gradient(params, part, jax.random.fold_in(key, number), model)), None
-
-    first = jax.tree.map(lambda array: array[0], parts)
-    zero = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(lambda: _gradient(params, first, key, model))
-    )
-    total, _ = jax.lax.scan(add, zero, (jnp.arange(count), parts))
-    return jax.tree.map(lambda leaf: leaf / count, total)
-
-
-def _cut(batch: Batch, parts: int, mesh: Mesh | None) -> Batch:
-    """Cuts a batch into parts, [parts, B / parts, ...]: each has every so many-th image, so that none changes devices."""
-
-    def cut(array):
-        array = jnp.swapaxes(array.reshape(-1, parts, *array.shape[1:]), 0, 1)
-        return array if mesh is None else jax.lax.with_sharding_constraint(array, batch_sharding(mesh, axis=1))
-
-    return jax.tree.map(cut, batch)

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from experiments.speed.machine import timed
 from pixel_rnn_jax.costs import training_flops
 from pixel_rnn_jax.data import Batch
+from pixel_rnn_jax.evaluate import score_batch
 from pixel_rnn_jax.likelihood import log_prob
 from pixel_rnn_jax.sampling import sample
 from pixel_rnn_jax.setup import StepSetup, lower_step, prepare_step
@@ -111,8 +112,7 @@ def random_batch(setup: StepSetup) -> Batch:
 
 def _speed_of_likelihood(setup: StepSetup, state: TrainState, batch: Batch, repeats: int) -> dict[str, float]:
     params = replicate(state.ema, setup.mesh)
-    function = jax.jit(log_prob, static_argnums=0)
-    _, seconds = timed(lambda: function(setup.model, params, batch["image"], *batch["conditions"]), repeats)
+    _, seconds = timed(lambda: score_batch(log_prob, setup.model, setup.mesh, params, batch), repeats)
     return {"seconds": seconds, "images_per_second": setup.config.batch_size / seconds}
 
 
