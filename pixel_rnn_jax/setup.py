@@ -7,6 +7,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
@@ -20,7 +21,9 @@ from pixel_rnn_jax.optimizer import make_optimizer
 from pixel_rnn_jax.sharding import batch_sharding, check_batch_size, make_mesh, replicate, replicated, state_sharding
 from pixel_rnn_jax.train_step import TrainState, blank_batch, init_state, train_step
 
-IMAGES_OF_A_PART = 16  # on a CPU
+# On a CPU: as many images as make up so many hidden features, but no fewer and no more than these.
+FEATURES_OF_A_PART = 2**16
+IMAGES_OF_A_PART = (2, 16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +65,9 @@ class StepSetup:
         if self.config.gradient_accumulation or self.mesh.devices.flat[0].platform != "cpu":
             return max(self.config.gradient_accumulation, 1)
         share = self.config.batch_size // self.mesh.size
-        return next(parts for parts in range(1, share + 1) if share % parts == 0 and share // parts <= IMAGES_OF_A_PART)
+        height, width, _ = self.image_shape
+        at_most = np.clip(FEATURES_OF_A_PART // (height * width * self.model.config.features), *IMAGES_OF_A_PART)
+        return next(parts for parts in range(1, share + 1) if share % parts == 0 and share // parts <= at_most)
 
     @property
     def _init(self) -> Callable[[jax.Array], TrainState]:

@@ -1,5 +1,6 @@
 """One training on many layouts of devices and processes: the same numbers; and what the compiled step exchanges."""
 
+import dataclasses
 import os
 import re
 import socket
@@ -52,10 +53,15 @@ def test_all_layouts_take_the_same_steps(overrides, one_device, tmp_path):
     assert max(losses) - min(losses) > 0.1, "the steps change something"
 
 
-@pytest.mark.parametrize("devices,asked,parts", [(1, 0, 4), (8, 0, 1), (1, 2, 2), (8, 2, 2)])
-def test_a_core_takes_its_share_in_parts(devices, asked, parts):
-    setup = make_setup(f"--config.gradient_accumulation={asked}", "--config.batch_size=64", devices=jax.devices()[:devices])
-    assert setup.parts == parts
+@pytest.mark.parametrize(
+    "devices,asked,side,features,parts",
+    [(1, 0, 28, 16, 16), (2, 0, 28, 16, 8), (2, 0, 8, 32, 2), (2, 0, 32, 128, 16), (8, 0, 8, 8, 1), (1, 2, 28, 16, 2)],
+)
+def test_a_core_takes_its_share_in_parts(devices, asked, side, features, parts):
+    """By default as many images as make up a number of features; 4 of MNIST's sizes."""
+    overrides = [f"--config.gradient_accumulation={asked}", f"--config.model.features={features}", "--config.batch_size=64"]
+    setup = make_setup(*overrides, devices=jax.devices()[:devices])
+    assert dataclasses.replace(setup, image_shape=(side, side, 1)).parts == parts
 
 
 def test_processes_must_have_as_many_devices():
