@@ -154,11 +154,6 @@ def _check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None
 
 def compile_step(setup: StepSetup) -> jax.stages.Compiled:
     """The training step for the devices of a mesh, (state, batch, key) -> (state, metrics); it takes the state's memory."""
-    return lower_step(setup).compile()
-
-
-def lower_step(setup: StepSetup) -> jax.stages.Lowered:
-    """The same before XLA compiles it."""
     config = setup.config
     step = functools.partial(
         train_step,
@@ -171,4 +166,4 @@ def lower_step(setup: StepSetup) -> jax.stages.Lowered:
     state, batch, whole = setup.abstract_state, setup.abstract_batch, replicated(setup.mesh)
     of_state, of_batch = (jax.tree.map(lambda leaf: leaf.sharding, tree) for tree in (state, batch))
     step = jax.jit(step, in_shardings=(of_state, of_batch, whole), out_shardings=(of_state, whole), donate_argnums=0)
-    return step.lower(state, batch, setup.step_key)
+    return step.lower(state, batch, setup.step_key).compile()

@@ -74,7 +74,7 @@ def test_a_step_is_measured(tmp_path, capsys):
     assert (entry["name"], entry["layer"], entry["dtype"]) == ("mnist_pixelcnn", "pixel_cnn", "float32")
     assert (entry["image_shape"], entry["batch_size"], entry["levels"]) == ([3, 3, 1], 8, 2)
     assert entry["sampler"]["images_per_second"] == 8 / entry["sampler"]["seconds"]
-    assert 0.5 * entry["gflop"] < entry["xla_gflop"] < 5 * entry["gflop"], "gates count for much at h = 4"
+    assert 0.5 * entry["gflop"] < entry["xla_gflop"] < 5 * entry["gflop"], "activations count for much at h = 4"
     assert record["machine"] == machine.describe_machine() | {"dtype": "float32"}
     assert not record["sweeps"] and not (out / "sweeps.png").exists()
 
@@ -143,10 +143,10 @@ def test_a_step_that_needs_more_than_the_computer_has_is_not_run(monkeypatch):
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
-    def lower(setup):
+    def compile_step(setup):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
-    monkeypatch.setattr(step, "lower_step", lower)
+    monkeypatch.setattr(step, "compile_step", compile_step)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         benchmark.main(["train", "--layers=row_lstm", "--repeats=1"])
 

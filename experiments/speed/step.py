@@ -1,5 +1,6 @@
 """One training step: its times, memory and operations, and the speed of likelihood and sampler beside it."""
 
+import functools
 import os
 import time
 from typing import Any, NamedTuple
@@ -14,9 +15,9 @@ from pixel_rnn_jax.data import Batch
 from pixel_rnn_jax.evaluate import score_batch
 from pixel_rnn_jax.likelihood import log_prob
 from pixel_rnn_jax.sampling import sample
-from pixel_rnn_jax.setup import StepSetup, lower_step, prepare_step
+from pixel_rnn_jax.setup import StepSetup, compile_step, prepare_step
 from pixel_rnn_jax.sharding import replicate, shard_batch
-from pixel_rnn_jax.train_step import TrainState, blank_batch
+from pixel_rnn_jax.train_step import TrainState, blank_batch, train_step
 
 
 class Case(NamedTuple):
@@ -65,15 +66,14 @@ def _describe(case: Case) -> dict[str, Any]:
     return {
         "name": case.name, "layer": model.layer, "depth": model.depth, "features": model.features,
         "head_features": model.head_features, "levels": model.levels, "remat": model.remat, "dtype": model.dtype,
-        "image_shape": list(case.setup.image_shape), "batch_size": config.batch_size,
+        "image_shape": list(case.setup.image_shape), "batch_size": config.batch_size, "parts": case.setup.parts,
     }  # fmt: skip
 
 
 def _measure(case: Case, repeats: int) -> dict[str, Any]:
     setup, peak = case.setup, _peak_bytes()
     begin = time.perf_counter()
-    lowered = lower_step(setup)
-    step = lowered.compile()
+    step = compile_step(setup)
     compile_seconds = time.perf_counter() - begin
     planned = _planned_bytes(step)
     _check_fits(planned)
@@ -92,7 +92,7 @@ def _measure(case: Case, repeats: int) -> dict[str, Any]:
         "images_per_second": setup.config.batch_size / seconds,
         "planned_mib": planned / 2**20,
         "gflop": setup.config.batch_size * training_flops(setup.model.config, *setup.image_shape[:2]).total / 1e9,
-        "xla_gflop": _xla_gflop(setup, lowered),
+        "xla_gflop": _xla_gflop(setup),
     }
     if case.likelihood:
         entry["likelihood"] = _speed_of_likelihood(setup, state, batch, repeats)
@@ -145,8 +145,11 @@ def _peak_bytes() -> int:
     return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
 
 
-def _xla_gflop(setup: StepSetup, lowered: jax.stages.Lowered) -> float | None:
-    """XLA's count in units of 1e9, gates and optimiser included; None for programs with loops, whose body it counts once."""
-    if setup.model.config.layer != "pixel_cnn" or setup.parts > 1:
+def _xla_gflop(setup: StepSetup) -> float | None:
+    """XLA's count in units of 1e9, activations and optimiser included; None for sweeps: of a loop it counts one turn."""
+    if setup.model.config.layer != "pixel_cnn":
         return None
+    # All at once, since parts are a loop, too, and without a mesh: what devices share would be counted for one of them.
+    step = functools.partial(train_step, model=setup.model, optimizer=setup.optimizer, ema_decay=0.0)
+    lowered = jax.jit(step).lower(setup.abstract_state, setup.abstract_batch, setup.step_key)
     return (lowered.cost_analysis() or {}).get("flops", 0) / 1e9 or None
