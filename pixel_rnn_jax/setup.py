@@ -7,7 +7,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
@@ -18,12 +17,9 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
 from pixel_rnn_jax.optimizer import make_optimizer
+from pixel_rnn_jax.parts import fast_parts
 from pixel_rnn_jax.sharding import batch_sharding, check_batch_size, make_mesh, replicate, replicated, state_sharding
 from pixel_rnn_jax.train_step import TrainState, blank_batch, init_state, train_step
-
-# On a CPU: as many images as make up so many hidden features, but no fewer and no more than these.
-FEATURES_OF_A_PART = 2**16
-IMAGES_OF_A_PART = (2, 16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,16 +54,10 @@ class StepSetup:
 
     @property
     def parts(self) -> int:
-        """Into how many parts each device cuts its share of a batch: as `gradient_accumulation` says, or as is fast.
-
-        An accelerator wants all at once. A core wants what its caches hold, and memory that the next part uses again.
-        """
-        if self.config.gradient_accumulation or self.mesh.devices.flat[0].platform != "cpu":
-            return max(self.config.gradient_accumulation, 1)
-        share = self.config.batch_size // self.mesh.size
-        height, width, _ = self.image_shape
-        at_most = np.clip(FEATURES_OF_A_PART // (height * width * self.model.config.features), *IMAGES_OF_A_PART)
-        return next(parts for parts in range(1, share + 1) if share % parts == 0 and share // parts <= at_most)
+        """Into how many parts each device cuts its share of a batch: as `gradient_accumulation` says, or as is fast."""
+        share, platform = self.config.batch_size // self.mesh.size, self.mesh.devices.flat[0].platform
+        fast = fast_parts(share, self.image_shape[:2], self.model.config.features, platform)
+        return self.config.gradient_accumulation or fast
 
     @property
     def _init(self) -> Callable[[jax.Array], TrainState]:

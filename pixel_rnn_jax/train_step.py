@@ -15,6 +15,7 @@ from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.data import Batch
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
 from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.parts import cut
 from pixel_rnn_jax.sharding import AXES, batch_spec, on_shares, state_sharding
 
 
@@ -118,7 +119,7 @@ def _gradient(
     """The gradient of the mean bits/dim of a batch, and the metrics: the mean over parts of it, one after the other."""
     if parts == 1:
         return _gradient_at_once(params, batch, key, model)
-    batch = jax.tree.map(lambda array: array.reshape(parts, -1, *array.shape[1:]), batch)
+    batch = cut(batch, parts)
     keys = jax.random.split(key, parts)
 
     def of_part(number):

@@ -12,7 +12,7 @@ FLOORS = [  # the lowest first; rooms of one floor do not import one another
     ["images", "model_config", "masks", "skew", "stopping", "progress", "metrics", "prnn_file", "tiles"],
     ["processes", "lock", "step_profile"],
     ["likelihood", "conv", "conditions", "context_network", "plots", "picture_formats", "fingerprint"],
-    ["lstm", "pixel_cnn"],
+    ["lstm", "pixel_cnn", "parts"],
     ["sweep"],
     ["row_lstm", "diagonal_bilstm"],
     ["model"],
