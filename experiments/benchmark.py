@@ -19,25 +19,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measures what the first argument names."""
     parser = command.make_parser("benchmark", __doc__, workdir=False)
     measurements = parser.add_subparsers(dest="what", required=True)
-    parsers = {
-        name: measurements.add_parser(
+    parsers = {}
+    for name, module in MEASUREMENTS.items():
+        parsers[name] = measurements.add_parser(
             name,
             help=module.__doc__.partition(":")[0],
             description=module.__doc__,
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
             allow_abbrev=False,
         )
-        for name, module in MEASUREMENTS.items()
-    }
-    for name, module in MEASUREMENTS.items():
         module.add_flags(parsers[name])
     args, overrides = parser.parse_known_args(argv)
     if overrides and getattr(args, "config", None) is None:
         parsers[args.what].error(f"unrecognized arguments: {' '.join(overrides)}")
-    if args.what == "train":
-        train.run(args, overrides, parsers["train"])
-    else:
-        generate.run(args)
+    MEASUREMENTS[args.what].run(args, overrides, parsers[args.what])
 
 
 if __name__ == "__main__":

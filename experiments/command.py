@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
+from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
 from experiments import base
@@ -22,7 +23,8 @@ from pixel_rnn_jax.data import BINARIZATIONS, DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.model_config import ModelConfig
-from pixel_rnn_jax.processes import connect, is_main
+from pixel_rnn_jax.processes import connect, is_main, num_cores
+from pixel_rnn_jax.sharding import check_batch_size
 from pixel_rnn_jax.stopping import Interrupted, ends_at_sigterm
 
 SHIPPED = Path(__file__).parent
@@ -96,17 +98,46 @@ def join_processes(args: argparse.Namespace, *, stop_together: bool = False) -> 
         connect(*explicit, stop_together=stop_together)
 
 
-def share_among_cores(batch_size: int) -> None:
+def share_training_among_cores(config: ConfigDict) -> None:
+    """`share_among_cores` for the batches of a configuration, unless it names a mesh; before JAX is used."""
+    if config.mesh.data == -1 and config.mesh.fsdp == 1:
+        share_among_cores(config.batch_size, parts=max(config.gradient_accumulation, 1))
+
+
+def share_among_cores(batch_size: int | None, *, parts: int = 1) -> None:
     """Makes CPU devices of as many cores as can have equal shares of a batch; before JAX is used.
 
     Cores gain more by images of their own than by sharing each of the small products of a sweep. What the user has decided
     about CPU devices stays.
+
+    Args:
+      batch_size: images in a batch; None: as many as suit all cores.
+      parts: into which each share is to be cut.
     """
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "") or jax.config.jax_num_cpu_devices != -1:
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    shares = range(1, min(cores, batch_size // IMAGES_OF_A_CORE) + 1)
-    jax.config.update("jax_num_cpu_devices", max((count for count in shares if batch_size % count == 0), default=1))
+    cores = num_cores()
+    counts = range(cores, 1, -1)
+    if batch_size is not None:
+        counts = (count for count in counts if batch_size % (count * parts) == 0 and batch_size // count >= IMAGES_OF_A_CORE)
+    jax.config.update("jax_num_cpu_devices", next(iter(counts), 1))
+
+
+def scoring_batch_size(asked: int | None, run: dict[str, Any], mesh: Mesh) -> int:
+    """How many images to score at a time: as many as --batch_size says, or about as many as in training.
+
+    Raises:
+      InputError: if the devices do not divide what was asked for.
+    """
+    if asked is None:
+        return next_multiple(run["config"]["batch_size"], mesh.size)
+    check_batch_size(asked, mesh)
+    return asked
+
+
+def next_multiple(number: int, of: int) -> int:
+    """The smallest multiple that is not smaller."""
+    return -(-number // of) * of
 
 
 def say(*words: str) -> None:

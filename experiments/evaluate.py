@@ -19,28 +19,29 @@ from pixel_rnn_jax.evaluate import evaluate, log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.multi_scale import log_prob_by_size
 from pixel_rnn_jax.processes import is_main
-from pixel_rnn_jax.sharding import check_batch_size, make_mesh
+from pixel_rnn_jax.sharding import make_mesh
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the mean negative log-likelihood of the best checkpoint."""
     parser = command.make_parser("evaluate", __doc__)
     command.add_split_flag(parser)
-    parser.add_argument("--batch_size", type=int, help="images at a time; that of the training, if not given")
+    parser.add_argument("--batch_size", type=command.positive, help="images at a time; as in training, if not given")
     parser.add_argument("--classify", action="store_true", help="also classify the images, by a class-conditional model")
     command.add_data_dir_flag(parser)
     command.add_process_flags(parser)
     command.add_json_flag(parser)
     args = parser.parse_args(argv)
+    if not args.distributed and args.coordinator is None:
+        command.share_among_cores(args.batch_size)
     command.join_processes(args)
     model, params, run = load_run(args.workdir)
     if args.classify and not model.config.num_classes:
         raise InputError("--classify needs a class-conditional model; this one has num_classes=0.")
     dataset = command.open_dataset(run["config"], args.data_dir, run.get("classes"))
     examples = dataset.examples(args.split)
-    batch_size = run["config"]["batch_size"] if args.batch_size is None else args.batch_size
     mesh = make_mesh()
-    check_batch_size(batch_size, mesh)
+    batch_size = command.scoring_batch_size(args.batch_size, run, mesh)
     options = {"batch_size": batch_size, "mesh": mesh, "num_threads": dataset.config.num_threads}
     more = classified(model, params, dataset, examples, **options) if args.classify else {}
     if model.config.sizes:

@@ -16,7 +16,7 @@ from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.evaluate import log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.plots import save_histogram
-from pixel_rnn_jax.sharding import check_batch_size, make_mesh
+from pixel_rnn_jax.sharding import make_mesh
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -24,16 +24,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command.make_parser("score", __doc__)
     command.add_input_flags(parser, seed_of="the choice of images")
     parser.add_argument("--against", metavar="PATH|SOURCE", help="a second set of images, given like --input")
-    parser.add_argument("--batch_size", type=command.positive, help="images at a time; that of the training, if not given")
+    parser.add_argument("--batch_size", type=command.positive, help="images at a time; as in training, if not given")
     parser.add_argument(
         "--out", type=command.output_file(".csv"), default=Path("scores.csv"), help="CSV file of each image's score"
     )
     parser.add_argument("--histogram", type=command.output_file(".png"), help="also draw the histogram, to this PNG file")
     args = parser.parse_args(argv)
+    command.share_among_cores(args.batch_size)
     model, params, run = load_run(args.workdir)
-    batch_size = args.batch_size or run["config"]["batch_size"]
     mesh = make_mesh()
-    check_batch_size(batch_size, mesh)
+    batch_size = command.scoring_batch_size(args.batch_size, run, mesh)
     sets = [inputs.open_input(path, args, run) for path in ([args.input, args.against] if args.against else [args.input])]
 
     rows, scores = [], {}

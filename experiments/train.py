@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     config = command.read_config(args.config, overrides)
-    if not args.distributed and args.coordinator is None and config.mesh.data == -1 and config.mesh.fsdp == 1:
-        command.share_among_cores(config.batch_size)
+    if not args.distributed and args.coordinator is None:
+        command.share_training_among_cores(config)
     command.join_processes(args, stop_together=True)
     score = train(
         config,

@@ -82,13 +82,13 @@ def _one_size(config: ModelConfig, height: int, width: int) -> FLOPs:
 
 def _layer(config: ModelConfig, height: int, width: int) -> int:
     pixels, h = height * width, config.features
-    # Labels alone are the same at all pixels of an image; its diagonals are given a whole map of them.
+    # Labels alone are the same at all pixels of an image.
     context = (pixels if config.context_channels else 1, _context_width(config))
     of_layer = {
         "pixel_cnn": _masked_conv(pixels, 2 * h, h) + _product(*context, h) + _masked_conv(pixels, h, h, (3, 3)),
         "row_lstm": _masked_conv(pixels, 2 * h, 4 * h, (1, 3)) + _product(*context, 4 * h) + _product(pixels, 3 * h, 4 * h),
         "diagonal_bilstm": 2
-        * (_masked_conv(pixels, 2 * h, 4 * h) + _product(pixels, context[1], 4 * h) + _product(pixels, 2 * h, 4 * h)),
+        * (_masked_conv(pixels, 2 * h, 4 * h) + _product(*context, 4 * h) + _product(pixels, 2 * h, 4 * h)),
     }
     return of_layer[config.layer] + _masked_conv(pixels, h, 2 * h)
 

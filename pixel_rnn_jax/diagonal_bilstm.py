@@ -66,14 +66,10 @@ class DiagonalBiLSTM(nn.Module):
     ) -> Float[Array, "B H W 2*{self.features}"]:
         """Returns the layer's output, before the residual addition (Figure 5, right)."""
         batch, height, width, _ = x.shape
-        if context is not None:
-            context = jnp.broadcast_to(context, (batch, height, width, context.shape[-1]))
         images = side_by_side(batch)
-        gates = (
-            self.left.input_gates(*(_diagonals(maps, images) for maps in (x, context))),
-            # From the right: the image is flipped, swept from the left, and flipped back.
-            self.right.input_gates(*(_diagonals(_flip(maps), images) for maps in (x, context))),
-        )
+        # From the right: the image is flipped, swept from the left, and flipped back.
+        flipped = jax.tree.map(lambda maps: maps[:, :, ::-1], (x, context))
+        gates = _gates_of_diagonals(self.left, x, context, images), _gates_of_diagonals(self.right, *flipped, images)
         recurrences = self.left.recurrence, self.right.recurrence
         hidden = sweep(recurrences, gates, jnp.asarray(outside_diagonals(height, width, images)))
         left, right = (from_diagonals(of_lstm, images) for of_lstm in hidden)
@@ -146,9 +142,12 @@ def outside_diagonals(height: int, width: int, images: int) -> Bool[np.ndarray, 
     return outside[..., None]
 
 
-def _flip(maps: Float[Array, "B H W features"] | None) -> Float[Array, "B H W features"] | None:
-    return None if maps is None else maps[:, :, ::-1]
-
-
-def _diagonals(maps: Float[Array, "B H W features"] | None, images: int) -> Float[Array, "columns batch H features"] | None:
-    return None if maps is None else to_diagonals(maps, images)
+def _gates_of_diagonals(
+    lstm: LSTM, x: Float[Array, "B H W in"], context: Context | None, images: int
+) -> Float[Array, "columns batch H gates"]:
+    """`LSTM.input_gates`, skewed: the input first, which has fewer features than the gates; the context's share afterwards."""
+    gates = lstm.input_gates(to_diagonals(x, images), None)
+    if context is None:
+        return gates
+    of_context = lstm.context_to_state(context)
+    return gates + to_diagonals(jnp.broadcast_to(of_context, (*x.shape[:3], of_context.shape[-1])), images)

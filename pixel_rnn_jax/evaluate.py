@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Float32, UInt8
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
-from pixel_rnn_jax.parts import cut, fast_parts
+from pixel_rnn_jax.parts import fast_parts, in_parts
 from pixel_rnn_jax.progress import progress_bar
 from pixel_rnn_jax.sharding import batch_spec, fetch, on_shares, process_share, replicate, shard_batch
 
@@ -151,7 +151,7 @@ def score_batch(
         parts = fast_parts(images, (height, width), model.config.features, mesh.devices.flat[0].platform)
         if parts == 1:
             return of_part(params, batch)
-        results = jax.lax.map(functools.partial(of_part, params), cut(batch, parts))
+        results = jax.lax.map(functools.partial(of_part, params), in_parts(batch, parts))
         return results.reshape(images, *results.shape[2:])
 
     of_batch = on_shares(of_share, mesh, in_specs=(PartitionSpec(), batch_spec()), out_specs=batch_spec())

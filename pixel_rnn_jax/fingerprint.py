@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import jaxlib
 import numpy as np
 
 from pixel_rnn_jax.prnn_file import checksum
+from pixel_rnn_jax.processes import num_cores
 
 
 def fingerprint(model: nn.Module, params: Any) -> bytes:
@@ -29,8 +29,7 @@ def fingerprint(model: nn.Module, params: Any) -> bytes:
 def this_platform() -> str:
     """What the last bits of the numbers may depend on, in words."""
     device = jax.devices()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {cores} cores"[:255]
+    return f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {num_cores()} cores"[:255]
 
 
 @functools.cache

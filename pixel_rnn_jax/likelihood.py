@@ -42,7 +42,7 @@ def log_probs_from_logits(
 def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None) -> Float32[Array, " B"]:
     """The exact log-probability of each image under the model, p(x) = Π_i p(x_i | x_<i) (equation 1).
 
-    Pure: can be jitted (with `model` static), vmapped, and differentiated by `params`.
+    Pure: can be jitted (with `model` static), vmapped, and differentiated by `params`, in reverse mode.
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.

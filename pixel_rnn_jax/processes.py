@@ -1,5 +1,6 @@
 """Several processes that work as one, by `jax.distributed`: started, told apart, and brought to the same point."""
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,6 +13,11 @@ from pixel_rnn_jax.errors import InputError
 T = TypeVar("T")
 LONGEST = 1000  # bytes of an error that is told to all processes
 HEARTBEAT_SECONDS = 30  # a process that is silent for so long is taken for dead, and ends the others
+
+
+def num_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def connect(

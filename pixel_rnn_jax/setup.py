@@ -81,7 +81,7 @@ def prepare(config: ConfigDict) -> Setup:
     Raises:
       InputError: if a field of the configuration cannot be used.
     """
-    model, optimizer, mesh = _parts(config)
+    model, optimizer, mesh = _components(config)
     data = Dataset(DataConfig(**config.data), model.config)
     _check_image_shape(model.config, data.image_shape)
     data.decode()
@@ -98,12 +98,12 @@ def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepS
     Raises:
       InputError: if a field of the configuration cannot be used, or not for such images.
     """
-    model, optimizer, mesh = _parts(config)
+    model, optimizer, mesh = _components(config)
     _check_image_shape(model.config, image_shape)
     return StepSetup(config, model, optimizer, mesh, image_shape, *_keys(config, mesh))
 
 
-def _parts(config: ConfigDict) -> tuple[nn.Module, optax.GradientTransformation, Mesh]:
+def _components(config: ConfigDict) -> tuple[nn.Module, optax.GradientTransformation, Mesh]:
     _check_fields(config)
     model = make_model(ModelConfig(**config.model))
     optimizer = make_optimizer(config.optimizer, config.num_steps)

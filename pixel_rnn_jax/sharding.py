@@ -2,7 +2,7 @@
 
 Every device works on its share of the batch. The arrays that last from step to step (parameters, their average, the
 optimiser's state) are whole on each device along "data", and cut into pieces along "fsdp". What concerns images runs under
-`on_shares`, where no device knows of the others; the rest is JAX's: `jax.jit` sees the shardings of what goes in and out, and
+`on_shares`, each device by itself; the rest is JAX's: `jax.jit` sees the shardings of what goes in and out, and
 adds the collectives.
 """
 

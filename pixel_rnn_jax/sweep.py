@@ -2,7 +2,7 @@
 
 `scan_lines` is the sweep. `sweep` is the same with its derivative written out, since what JAX makes of the scan keeps and
 moves several times as much. In the loops, forwards and backwards, is only what a line needs of the one before: one product,
-and the gates. The gradient of K_ss is one product for all lines together, and one exchange over several devices.
+and the gates. The gradient of K_ss is one product for all lines together.
 
 A line holds the pixels of all images, [B*N, ...]: so what is kept of it needs no other shape than what is multiplied.
 """
@@ -20,16 +20,14 @@ OWN = 1  # the tap of K_ss that reads the same place in the line before; c_{i-1}
 
 
 class Trace(NamedTuple):
-    """What the sweep leaves at each pixel; all but c_{i-1} is of the type of the gates.
+    """What the derivative needs of each pixel; all but c_{i-1} is of the type of the gates.
 
     Attributes:
-      hidden: h_i.
       neighbours: the hidden states that all taps of K_ss read there, side by side.
       cell_before: c_{i-1}.
       activations: [o, f, i, g].
     """
 
-    hidden: Float[Array, "*lines pixels h"]
     neighbours: Float[Array, "*lines pixels inner"]
     cell_before: Float32[Array, "*lines pixels h"]
     activations: Float[Array, "*lines pixels gates"]
@@ -48,7 +46,7 @@ def sweep(
       outside: where a tap of K_ss reads outside the image, and so the initial state. Taps beyond the ends of a line must.
 
     Returns:
-      The hidden states of each, of the type of the gates.
+      The hidden states h_i of each, of the type of the gates.
     """
     # A derivative that is written out is traced later, when what surrounds the model here no longer holds.
     return _sweep(jax.config.jax_default_matmul_precision, recurrences, gates, outside)
@@ -58,33 +56,36 @@ def scan_lines(
     recurrences: tuple[Recurrence, ...],
     gates: tuple[Float[Array, "lines B N gates"], ...],
     outside: Bool[Array, "lines taps N 1"],
-) -> tuple[Trace, ...]:
-    """The sweep; arguments as of `sweep`, and a `Trace` [lines, B*N, ...] of each LSTM."""
+) -> tuple[tuple[Float[Array, "lines B N h"], ...], tuple[Trace, ...]]:
+    """The sweep; arguments and hidden states as of `sweep`, and a `Trace` [lines, B*N, ...] of each LSTM."""
 
     def step(states, line):
         *line_gates, line_outside = line
         lines = zip(recurrences, states, line_gates, strict=True)
-        return tuple(zip(*(_line(*of_lstm, line_outside) for of_lstm in lines), strict=True))
+        states, traces = zip(*(_line(*of_lstm, line_outside) for of_lstm in lines), strict=True)
+        return states, (tuple(state.hidden.astype(gates[0].dtype) for state in states), traces)
 
     flat = [_flatten(of_lstm) for of_lstm in gates]
     zero = jnp.zeros((flat[0].shape[1], flat[0].shape[2] // 4))  # before the first line lies no pixel of an image
-    _, traces = jax.lax.scan(step, tuple(State(zero, zero) for _ in recurrences), (*flat, outside))
-    return traces
+    _, (hidden, traces) = jax.lax.scan(step, tuple(State(zero, zero) for _ in recurrences), (*flat, outside))
+    return tuple(h.reshape(*of_lstm.shape[:-1], -1) for h, of_lstm in zip(hidden, gates, strict=True)), traces
 
 
 def _line(
     recurrence: Recurrence, state: State, gates: Float[Array, "pixels gates"], outside: Bool[Array, "taps N 1"]
 ) -> tuple[State, Trace]:
+    """One line of one LSTM, given the states of the line before."""
     neighbours = _read(state.hidden, recurrence.initial_hidden, outside).astype(gates.dtype)
-    cell_before = _where(outside[OWN], recurrence.initial_cell, state.cell)
+    cell_before = _select(outside[OWN], recurrence.initial_cell, state.cell)
     state, activations = lstm_cell(recurrence.state_to_state, neighbours, cell_before, gates)
-    return state, Trace(state.hidden.astype(gates.dtype), neighbours, cell_before, activations.astype(gates.dtype))
+    return state, Trace(neighbours, cell_before, activations.astype(gates.dtype))
 
 
 def _line_derivative(
     recurrence: Recurrence,
     carry: tuple[State, Float32[Array, "pixels h"]],
-    trace: Trace,
+    activations: Float[Array, "pixels gates"],
+    cell_before: Float32[Array, "pixels h"],
     d_hidden: Float[Array, "pixels h"],
     outside: Bool[Array, "taps N 1"],
 ) -> tuple[tuple[State, Float32[Array, "pixels h"]], Float[Array, "pixels gates"]]:
@@ -93,7 +94,8 @@ def _line_derivative(
     Args:
       recurrence: the LSTM's parameters.
       carry: the loss's derivatives by the line's states, without what goes through `d_hidden`; and those by c_0 so far.
-      trace: what the sweep left.
+      activations: see `Trace`.
+      cell_before: see `Trace`.
       d_hidden: the loss's derivative by the h_i that the sweep returned.
       outside: see `sweep`.
 
@@ -102,12 +104,12 @@ def _line_derivative(
     """
     d_state, d_initial_cell = carry
     d_state = d_state._replace(hidden=d_state.hidden + d_hidden)
-    d_gates, d_cell = lstm_cell_derivative(trace.activations, trace.cell_before, d_state)
-    d_gates = d_gates.astype(trace.activations.dtype)
+    d_gates, d_cell = lstm_cell_derivative(activations, cell_before, d_state)
+    d_gates = d_gates.astype(activations.dtype)
     kernel = recurrence.state_to_state.reshape(-1, d_gates.shape[-1]).astype(d_gates.dtype)
     d_neighbours = jnp.matmul(d_gates, kernel.T, preferred_element_type=jnp.float32)
-    d_before = State(_unread(d_neighbours, outside), _where(outside[OWN], 0, d_cell))
-    return (d_before, d_initial_cell + _where(~outside[OWN], 0, d_cell)), d_gates
+    d_before = State(_unread(d_neighbours, outside), _select(outside[OWN], 0, d_cell))
+    return (d_before, d_initial_cell + _select(~outside[OWN], 0, d_cell)), d_gates
 
 
 def _read(
@@ -129,38 +131,50 @@ def _unread(d_neighbours: Float32[Array, "pixels inner"], outside: Bool[Array, "
     return d_padded[:, OWN : OWN + size].reshape(len(d_neighbours), -1)
 
 
-def _where(condition: Bool[Array, "N 1"], value: Float32[Array, " h"] | int, x: Float32[Array, "pixels h"]):
+def _select(
+    condition: Bool[Array, "N 1"], value: Float32[Array, " h"] | int, x: Float32[Array, "pixels h"]
+) -> Float32[Array, "pixels h"]:
+    """`jnp.where` with a condition for the pixels of one image."""
     return jnp.where(condition, value, x.reshape(-1, len(condition), x.shape[-1])).reshape(x.shape)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _sweep(precision, recurrences, gates, outside):
+def _sweep(precision: str | None, recurrences, gates, outside):
+    """`sweep`, with the precision of its products as it was where `sweep` was called."""
     return _sweep_forwards(precision, recurrences, gates, outside)[0]
 
 
-def _sweep_forwards(precision, recurrences, gates, outside):
+def _sweep_forwards(precision: str | None, recurrences, gates, outside):
+    """The hidden states, and what the derivative needs."""
     with jax.default_matmul_precision(precision):
-        traces = scan_lines(recurrences, gates, outside)
-    hidden = tuple(trace.hidden.reshape(*of_lstm.shape[:-1], -1) for trace, of_lstm in zip(traces, gates, strict=True))
+        hidden, traces = scan_lines(recurrences, gates, outside)
     return hidden, (recurrences, traces, outside)
 
 
-def _sweep_backwards(precision, kept, d_hidden):
+def _sweep_backwards(precision: str | None, kept, d_hidden):
+    """The derivatives by the arguments of `sweep`; `outside` has none."""
     with jax.default_matmul_precision(precision):
         return (*_derivative(*kept, d_hidden), None)
 
 
-def _derivative(recurrences, traces, outside, d_hidden):
+def _derivative(
+    recurrences: tuple[Recurrence, ...],
+    traces: tuple[Trace, ...],
+    outside: Bool[Array, "lines taps N 1"],
+    d_hidden: tuple[Float[Array, "lines B N h"], ...],
+) -> tuple[tuple[Recurrence, ...], tuple[Float[Array, "lines B N gates"], ...]]:
+    """The sweep backwards: the loss's derivatives by each LSTM's parameters and gates, from those by its hidden states."""
 
     def step(carries, line):
-        line_traces, line_d_hidden, line_outside = line
-        lines = zip(recurrences, carries, line_traces, line_d_hidden, strict=True)
+        *of_lstms, line_outside = line
+        lines = zip(recurrences, carries, *of_lstms, strict=True)
         return tuple(zip(*(_line_derivative(*of_lstm, line_outside) for of_lstm in lines), strict=True))
 
     zero = jnp.zeros(traces[0].cell_before.shape[1:])
     last = tuple((State(zero, zero), zero) for _ in recurrences)
+    activations, cells_before = (tuple(getattr(trace, name) for trace in traces) for name in ("activations", "cell_before"))
     flat = tuple(_flatten(d) for d in d_hidden)
-    carries, d_gates = jax.lax.scan(step, last, (traces, flat, outside), reverse=True)
+    carries, d_gates = jax.lax.scan(step, last, (activations, cells_before, flat, outside), reverse=True)
     d_gates = tuple(d.reshape(*d_hidden[0].shape[:-1], -1) for d in d_gates)
     d_initial_cells = [jnp.sum(d_initial_cell, 0) for _, d_initial_cell in carries]
     of_lstms = zip(recurrences, traces, d_gates, d_initial_cells, strict=True)

@@ -15,7 +15,7 @@ from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.data import Batch
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
 from pixel_rnn_jax.model_config import ModelConfig
-from pixel_rnn_jax.parts import cut
+from pixel_rnn_jax.parts import in_parts
 from pixel_rnn_jax.sharding import AXES, batch_spec, on_shares, state_sharding
 
 
@@ -119,14 +119,15 @@ def _gradient(
     """The gradient of the mean bits/dim of a batch, and the metrics: the mean over parts of it, one after the other."""
     if parts == 1:
         return _gradient_at_once(params, batch, key, model)
-    batch = cut(batch, parts)
-    keys = jax.random.split(key, parts)
 
-    def of_part(number):
-        return _gradient_at_once(params, jax.tree.map(lambda array: array[number], batch), keys[number], model)
+    def add(total, part):
+        return jax.tree.map(jnp.add, total, _gradient_at_once(params, *part, model)), None
 
-    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_part, 0))
-    total = jax.lax.fori_loop(0, parts, lambda number, total: jax.tree.map(jnp.add, total, of_part(number)), zero)
+    cut = in_parts(batch, parts), jax.random.split(key, parts)
+    first = jax.tree.map(lambda array: array[0], cut)
+    shapes = jax.eval_shape(lambda: _gradient_at_once(params, *first, model))
+    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    total, _ = jax.lax.scan(add, zero, cut)
     return jax.tree.map(lambda leaf: leaf / parts, total)
 
 

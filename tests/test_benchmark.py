@@ -21,7 +21,7 @@ def tiny(monkeypatch):
     """Little to compute."""
     monkeypatch.setattr(machine, "PRODUCT_SIZES", {"cpu": 16})
     monkeypatch.setattr(train, "MNIST", SIZES)
-    monkeypatch.setattr(train, "SMALL_CIFAR", SIZES._replace(name="other", batch_sizes=(16, 8), sampler=False))
+    monkeypatch.setattr(train, "CIFAR", SIZES._replace(name="other", batch_sizes=(15, 8, 16), sampler=False))
     monkeypatch.setattr(train, "SWEEPS", {"batch_size": (3, 16, 32), "side": (3, 6), "depth": (1, 2, 3), "features": (4,)})
 
 
@@ -107,11 +107,12 @@ def test_all_kinds_of_layers_and_sweeps(nothing_run, tmp_path, capsys):
         ("tiny", "pixel_cnn", 8, None),
         ("tiny", "row_lstm", 8, ERROR),
         ("tiny", "diagonal_bilstm", 8, None),
-        ("other", "pixel_cnn", 16, ERROR),
-        ("other", "pixel_cnn", 8, None),  # the next smaller batch
+        ("other", "pixel_cnn", 16, ERROR),  # the next multiple of the devices, once
+        ("other", "pixel_cnn", 8, None),
         ("other", "row_lstm", 16, ERROR),
         ("other", "row_lstm", 8, ERROR),
         ("other", "diagonal_bilstm", 16, None),
+        ("other", "diagonal_bilstm", 8, None),
     ]
     sweeps = {(sweep["axis"], sweep["layer"]): sweep for sweep in record["sweeps"]}
     assert list(sweeps) == [(axis, layer) for axis in ("batch_size", "side", "depth", "features") for layer in LAYERS]

@@ -35,9 +35,11 @@ from experiments import (
 from experiments.__main__ import main as pixel_rnn
 from experiments.speed import generate as speed_of_drawing
 from pixel_rnn_jax import train as train_module
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.metrics import read_metrics
+from pixel_rnn_jax.sharding import make_mesh
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*_*.py"))
@@ -483,13 +485,37 @@ def test_a_configuration_file_that_cannot_be_used_costs_one_line(tmp_path, text,
     assert message in error
 
 
-@pytest.mark.parametrize("cores,batch_size,devices", [(2, 64, 2), (6, 64, 4), (8, 12, 3), (64, 16, 4), (2, 3, 1), (1, 64, 1)])
+@pytest.mark.parametrize(
+    "cores,batch_size,devices", [(2, 64, 2), (6, 64, 4), (8, 12, 3), (64, 16, 4), (2, 3, 1), (1, 64, 1), (6, None, 6)]
+)
 def test_a_batch_is_shared_among_cores(cores, batch_size, devices, monkeypatch):
     update = mock.Mock()
-    monkeypatch.setattr(command.os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    monkeypatch.setattr(command, "num_cores", lambda: cores)
     monkeypatch.setattr(command.jax.config, "update", update)
     command.share_among_cores(batch_size)
     update.assert_not_called()  # the user has decided: XLA_FLAGS names a number of devices here
     monkeypatch.delenv("XLA_FLAGS")
     command.share_among_cores(batch_size)
     update.assert_called_once_with("jax_num_cpu_devices", devices)
+
+
+@pytest.mark.parametrize(
+    "overrides,devices", [([], 4), (["gradient_accumulation=4"], 4), (["gradient_accumulation=8"], 2), (["mesh.data=1"], None)]
+)
+def test_a_training_that_one_device_can_do_is_not_refused_on_many_cores(overrides, devices, monkeypatch):
+    """Parts count, and a mesh that is named stays."""
+    update = mock.Mock()
+    monkeypatch.setattr(command, "num_cores", lambda: 4)
+    monkeypatch.setattr(command.jax.config, "update", update)
+    monkeypatch.delenv("XLA_FLAGS")
+    config = command.read_config("digits_rowlstm", ["--config.batch_size=16", *(f"--config.{field}" for field in overrides)])
+    command.share_training_among_cores(config)
+    assert [call.args[1] for call in update.call_args_list] == ([] if devices is None else [devices])
+
+
+def test_scoring_takes_about_as_many_images_as_training():
+    run, mesh = {"config": {"batch_size": 20}}, make_mesh()
+    assert command.scoring_batch_size(None, run, mesh) == 24
+    assert command.scoring_batch_size(16, run, mesh) == 16
+    with pytest.raises(InputError, match="multiple of the 8 devices"):
+        command.scoring_batch_size(20, run, mesh)

@@ -107,10 +107,9 @@ def outside_the_image(config):
         return 0
     flops = 0
     for stage in stages(config):
-        height, h, context = HEIGHT // stage.stride, config.features, config.num_classes
-        context += config.context_features if stage.config.context_channels else 0
+        height, h = HEIGHT // stage.stride, config.features
         cells = height * (height - 1)  # an image by itself is W + H - 1 columns of H cells
-        flops += config.depth * 2 * cells * 2 * (2 * h + context + 2 * h) * 4 * h
+        flops += config.depth * 2 * cells * 2 * (2 * h + 2 * h) * 4 * h
     return flops
 
 

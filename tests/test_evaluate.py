@@ -4,8 +4,11 @@ import pytest
 from conftest import make_model
 
 import pixel_rnn_jax as prnn
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluate import Score, evaluate
+from pixel_rnn_jax.evaluate import Score, evaluate, log_probs
+from pixel_rnn_jax.multi_scale import log_prob_by_size
+from pixel_rnn_jax.parts import fast_parts
 from pixel_rnn_jax.sharding import check_batch_size, make_mesh
 
 
@@ -19,6 +22,27 @@ def test_every_image_weighs_the_same_whatever_the_batches_and_devices():
         assert score.num_images == 21
         assert score.nats == pytest.approx(expected, rel=1e-5)
         assert score.bits_per_dim == pytest.approx(expected / np.log(2) / 12, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "fields,function",
+    [
+        ({"layer": "diagonal_bilstm", "num_classes": 3}, prnn.log_prob),
+        ({"layer": "pixel_cnn", "sizes": (2, 4)}, log_prob_by_size),
+    ],
+    ids=["with labels", "by size"],
+)
+def test_parts_of_a_share_keep_their_order(fields, function):
+    """21 images on one core are scored seven at a time."""
+    model, params = make_model(levels=3, **fields)
+    images = np.random.default_rng(0).integers(0, 3, (21, 4, 4, 1)).astype(np.uint8)
+    conditions = Conditions(labels=np.arange(21) % 3) if model.config.num_classes else UNCONDITIONAL
+    assert fast_parts(21, (4, 4), model.config.features, "cpu") == 3
+    one = make_mesh(devices=jax.devices()[:1])
+    scores = log_probs(model, params, images, conditions, batch_size=21, mesh=one, function=function)
+    expected = function(model, params, images, *conditions)
+    assert len(np.unique(np.asarray(expected), axis=0)) == 21
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
 def test_score_reads_as_documented():

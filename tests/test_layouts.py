@@ -58,7 +58,7 @@ def test_all_layouts_take_the_same_steps(overrides, one_device, tmp_path):
     [(1, 0, 28, 16, 16), (2, 0, 28, 16, 8), (2, 0, 8, 32, 2), (2, 0, 32, 128, 16), (8, 0, 8, 8, 1), (1, 2, 28, 16, 2)],
 )
 def test_a_core_takes_its_share_in_parts(devices, asked, side, features, parts):
-    """By default as many images as make up a number of features; 4 of MNIST's sizes."""
+    """By default so many images that they make up a number of features: 4 of MNIST's sizes, which fit side by side."""
     overrides = [f"--config.gradient_accumulation={asked}", f"--config.model.features={features}", "--config.batch_size=64"]
     setup = make_setup(*overrides, devices=jax.devices()[:devices])
     assert dataclasses.replace(setup, image_shape=(side, side, 1)).parts == parts
@@ -154,7 +154,9 @@ def test_data_parallelism_needs_all_reduce_only(layer):
     sizes = [int(np.prod(dims)) for result, _ in found for dims in dimensions(result)]
     parameters = sum(leaf.size for leaf in jax.tree.leaves(setup.abstract_state.params))
     assert sum(sizes) == parameters + len(("nats", "bits_per_dim"))
-    assert not any("all-reduce" in loop for loop in bodies_of_loops(compiled.as_text()))
+    loops = bodies_of_loops(compiled.as_text())
+    assert loops, "the parts"
+    assert not any("all-reduce" in loop for loop in loops)
     assert "collective" not in compiled.as_text().replace("all-reduce", ""), "nothing that has another name"
 
 

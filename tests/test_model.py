@@ -219,15 +219,21 @@ def test_rematerialisation_changes_no_number(layer):
     chex.assert_trees_all_close(gradient(True), gradient(False), rtol=1e-5, atol=1e-7)
 
 
-def test_rematerialisation_needs_less_memory():
-    images = jnp.zeros((8, 12, 12, 1), jnp.uint8)
+@pytest.mark.parametrize("layer", ["row_lstm", pytest.param("diagonal_bilstm", marks=pytest.mark.slow)])
+def test_memory_grows_linearly_and_with_rematerialisation_by_the_inputs_of_layers(layer):
+    def memory(remat=False, depth=4, images=8, side=12):
+        model, params = make_model(layer, depth=depth, features=8, remat=remat)
+        loss = lambda params: jnp.mean(prnn.log_prob(model, params, jnp.zeros((images, side, side, 1), jnp.uint8)))  # noqa: E731
+        return jax.jit(jax.grad(loss)).lower(params).compile().memory_analysis().temp_size_in_bytes
 
-    def memory(remat):
-        model, params = make_model("row_lstm", depth=8, features=8, remat=remat)
-        gradient = jax.jit(jax.grad(lambda params: jnp.mean(prnn.log_prob(model, params, images))))
-        return gradient.lower(params).compile().memory_analysis().temp_size_in_bytes
-
-    assert memory(True) < 0.6 * memory(False)
+    plain = memory()
+    of_layers = memory(depth=8) - plain
+    assert 0 < of_layers < 1.1 * plain
+    assert memory(images=16) < 2.1 * plain
+    assert memory(side=24) < 4.2 * plain
+    of_layers_again = memory(remat=True, depth=8) - memory(remat=True)
+    two_maps = 2 * 4 * 8 * 12 * 12 * 2 * 8  # the map that runs through and the skip connections' sum: bytes of float32
+    assert of_layers_again < 4 * 1.2 * two_maps < 0.6 * of_layers
 
 
 @pytest.mark.parametrize("height,width", [(3, 4), (4, 2)])

@@ -1,5 +1,7 @@
 """The derivative that is written out is that of the scan."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -36,7 +38,7 @@ def arguments(outside, count):
 @pytest.mark.parametrize("outside", OUTSIDE.values(), ids=OUTSIDE)
 def test_derivative(outside, count):
     def plain(recurrences, gates):
-        return tuple(trace.hidden.reshape(*gates[0].shape[:3], H) for trace in scan_lines(recurrences, gates, outside))
+        return scan_lines(recurrences, gates, outside)[0]
 
     def derivative(function):
         def loss(arguments):
@@ -50,3 +52,21 @@ def test_derivative(outside, count):
     chex.assert_trees_all_close(*results, rtol=2e-5, atol=2e-5)
     for leaf in jax.tree.leaves(results[0]):
         assert np.any(leaf)
+
+
+def test_second_derivative():
+    """The derivative can be derived backwards, too."""
+    outside = OUTSIDE["rows"]
+
+    def gradient_norm(function, gates):
+        recurrences, _ = arguments(outside, 1)
+        gradient = jax.grad(lambda gates: jnp.sum(jnp.sin(function(recurrences, (gates,), outside)[0])))(gates)
+        return jnp.sum(gradient**2)
+
+    (gates,) = arguments(outside, 1)[1]
+    written, plain = (
+        jax.jit(jax.grad(functools.partial(gradient_norm, function)))(gates)
+        for function in (sweep, lambda *given: scan_lines(*given)[0])
+    )
+    np.testing.assert_allclose(written, plain, rtol=1e-4, atol=1e-5)
+    assert np.any(plain)

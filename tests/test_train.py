@@ -94,6 +94,23 @@ def test_a_step_drops_features_anew_each_time():
     assert len({loss(0, 0), loss(1, 0), loss(0, 1)}) == 3
 
 
+def test_each_device_and_each_part_drops_features_of_its_own():
+    """Else the loss over images that are all the same would be that of one of them."""
+    model, params = make_model("pixel_cnn", depth=1, dropout=0.5)
+    optimizer = optax.sgd(0.0)
+    state = TrainState(jnp.asarray(0), params, params, optimizer.init(params))
+
+    def loss(images, parts, devices):
+        mesh = make_mesh(devices=jax.devices()[:devices]) if devices else None
+        update = functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=0.9, parts=parts, mesh=mesh)
+        _, metrics = jax.jit(update)(state, whole_batch(np.ones((images, 3, 3, 1), np.uint8)), jax.random.key(0))
+        return float(metrics["nats"])
+
+    assert loss(1, 1, 1) != pytest.approx(loss(2, 1, 2), rel=1e-4), "two devices"
+    assert loss(1, 1, None) != pytest.approx(loss(2, 2, None), rel=1e-4), "two parts"
+    assert loss(2, 2, 1) == loss(2, 2, 1)
+
+
 @pytest.mark.parametrize("layer", ["pixel_cnn", "row_lstm", "diagonal_bilstm"])
 def test_eight_devices_give_the_numbers_of_one(layer):
     model, params = make_model(layer, channels=3, levels=4, depth=1)
@@ -103,12 +120,10 @@ def test_eight_devices_give_the_numbers_of_one(layer):
     for mesh in (make_mesh(devices=jax.devices()[:1]), make_mesh()):
         state = TrainState(jnp.asarray(0), params, params, optimizer.init(params))
         state = jax.device_put(state, replicated(mesh))
-        update = jax.jit(
-            lambda state, batch: train_step(state, batch, jax.random.key(0), model=model, optimizer=optimizer, ema_decay=0.9)
-        )
+        update = jax.jit(functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=0.9, mesh=mesh))
         sharded = shard_batch(batch, mesh)
         assert {shard.data.shape[0] for shard in sharded["image"].addressable_shards} == {16 // mesh.size}
-        results.append(update(state, sharded))
+        results.append(update(state, sharded, jax.random.key(0)))
     (one, one_metrics), (eight, eight_metrics) = jax.device_get(results)
     assert abs(one_metrics["bits_per_dim"] - eight_metrics["bits_per_dim"]) < 1e-5
     chex.assert_trees_all_close(one.params, eight.params, atol=1e-5)

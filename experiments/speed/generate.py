@@ -10,6 +10,7 @@ import itertools
 import math
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -42,8 +43,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     command.add_json_flag(parser)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Measures, prints, and writes the figures as JSON too."""
+def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """Measures, prints, and writes the figures as JSON too.
+
+    Args:
+      args: the flags.
+      overrides: none, since no configuration is measured.
+      parser: for errors.
+    """
     device = jax.devices()[0]
     print(f"jax {jax.__version__} on {device.platform} ({device.device_kind}), {args.num} images at a time", file=sys.stderr)
     record: dict[str, Any] = {"drawing": [], "compression": []}

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from pixel_rnn_jax.processes import num_cores
 
 PRODUCT_SIZES = {"cpu": 2048}  # rows and columns of matrices that keep a device busy
 PRODUCT_SIZE = 8192  # on all others
@@ -23,7 +24,7 @@ def describe_machine() -> dict[str, Any]:
         "platform": devices[0].platform,
         "device_kind": devices[0].device_kind,
         "devices": len(devices),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": num_cores(),
         "jax": jax.__version__,
     }
 

@@ -38,6 +38,11 @@ def _memory(entry: Record) -> str:
     return number(entry["planned_mib"]) + (f" ({number(peak)})" if peak else "")
 
 
+def _images_per_second(entry: Record, name: str) -> str:
+    measured = entry.get(name, {})
+    return measured.get("error") or (number(measured["images_per_second"]) if measured else "")
+
+
 DESCRIPTION: dict[str, Callable[[Record], str]] = {
     "sizes": lambda entry: entry["name"],
     "layer": lambda entry: entry["layer"],
@@ -52,8 +57,8 @@ FIGURES: dict[str, Callable[[Record], str]] = {
     "GFLOP": lambda entry: number(entry["gflop"]),
     "by XLA": lambda entry: number(entry["xla_gflop"]) if entry["xla_gflop"] else "",
     "share": lambda entry: f"{entry['share']:.1%}",
-    "likelihood images/s": lambda entry: number(entry["likelihood"]["images_per_second"]) if "likelihood" in entry else "",
-    "sampler images/s": lambda entry: number(entry["sampler"]["images_per_second"]) if "sampler" in entry else "",
+    "likelihood images/s": lambda entry: _images_per_second(entry, "likelihood"),
+    "sampler images/s": lambda entry: _images_per_second(entry, "sampler"),
 }
 HEADINGS = (*DESCRIPTION, *FIGURES)
 

@@ -3,6 +3,7 @@
 import functools
 import os
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -52,13 +53,17 @@ def measure(case: Case, repeats: int) -> dict[str, Any]:
       case: what to measure.
       repeats: calls of which the median counts, after a first one.
     """
-    entry = _describe(case)
+    return _describe(case) | _if_it_fits(_measure, case, repeats)
+
+
+def _if_it_fits(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """What a function returns; an "error", if there is not enough memory for it."""
     try:
-        return entry | _measure(case, repeats)
+        return function(*arguments)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        return entry | {"error": "does not fit in memory"}
+        return {"error": "does not fit in memory"}
 
 
 def _describe(case: Case) -> dict[str, Any]:
@@ -94,12 +99,13 @@ def _measure(case: Case, repeats: int) -> dict[str, Any]:
         "gflop": setup.config.batch_size * training_flops(setup.model.config, *setup.image_shape[:2]).total / 1e9,
         "xla_gflop": _xla_gflop(setup),
     }
-    if case.likelihood:
-        entry["likelihood"] = _speed_of_likelihood(setup, state, batch, repeats)
-    if case.sampler:
-        entry["sampler"] = _speed_of_sampler(setup, state, repeats)
     # The device keeps the highest peak of the whole process: it is this step's if it rose.
-    return entry | {"peak_mib": _peak_bytes() / 2**20 if _peak_bytes() > peak else None}
+    entry["peak_mib"] = _peak_bytes() / 2**20 if _peak_bytes() > peak else None
+    if case.likelihood:
+        entry["likelihood"] = _if_it_fits(_speed_of_likelihood, setup, state, batch, repeats)
+    if case.sampler:
+        entry["sampler"] = _if_it_fits(_speed_of_sampler, setup, state, repeats)
+    return entry
 
 
 def random_batch(setup: StepSetup) -> Batch:

@@ -1,8 +1,8 @@
 """The speed of training:  python -m experiments.benchmark train --sweeps --out=speed
 
 Measures the training step of each kind of layer on random images of MNIST's and CIFAR-10's sizes; the latter on a CPU with a
-small model, else with the paper's, and with the largest batch that fits in memory. Or the step of a configuration:
---config=imagenet64_rowlstm --size=64,64 --config.model.remat=True
+small model, else with the paper's. On a GPU or TPU several batches of each, up to the largest that fits in memory. Or the step
+of a configuration: --config=imagenet64_rowlstm --size=64,64 --config.model.remat=True
 
 Told are the times of compilation, of a step, and of likelihood and sampler for as many images; memory; and the operations of
 the step, counted from the model's shapes, beside the rate of matrix products on this machine. --sweeps adds how the time grows
@@ -33,7 +33,7 @@ class Sizes(NamedTuple):
       name: for the tables.
       config: a shipped configuration, whose layer is exchanged.
       size: height and width of the images.
-      batch_sizes: of these, the first that fits in memory.
+      batch_sizes: images in a step.
       fields: of the model, where they are not the configuration's.
       sampler: whether to measure the sampler's speed too.
     """
@@ -47,12 +47,11 @@ class Sizes(NamedTuple):
 
 
 MNIST = Sizes("MNIST", "mnist_diagonal_bilstm", (28, 28), (64,), {}, True)
-CIFAR = Sizes("CIFAR-10", "cifar_rowlstm", (32, 32), (512, 256, 128, 64, 32, 16), {}, False)
-SMALL_CIFAR = Sizes(
-    "CIFAR-10, small", "cifar_rowlstm", (32, 32), (16,), {"depth": 4, "features": 32, "head_features": 64}, False
-)
+CIFAR = Sizes("CIFAR-10, small", "cifar_rowlstm", (32, 32), (16,), {"depth": 4, "features": 32, "head_features": 64}, False)
+ACCELERATOR_MNIST = MNIST._replace(batch_sizes=(64, 256, 1024))
+ACCELERATOR_CIFAR = Sizes("CIFAR-10", "cifar_rowlstm", (32, 32), (16, 32, 64, 128, 256, 512), {}, False)
 
-# Each starts from MNIST's sizes, which are among the values.
+# Each starts from MNIST's sizes.
 SWEEPS = {
     "batch_size": (8, 16, 32, 64, 128),
     "side": (8, 12, 18, 28, 42),
@@ -102,9 +101,9 @@ def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.Arg
       parser: for errors.
     """
     _check_flags(args, parser)
-    command.share_among_cores(_first_batch_size(args, overrides))
-    groups = _groups(args, overrides)
-    model = groups[0][0].setup.model.config
+    _share_among_cores(args, overrides)
+    cases = _cases(args, overrides)
+    model = cases[0].setup.model.config
     rate = functools.partial(product_rate, model.dtype, model.precision, args.repeats)
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)  # now, and not after minutes of work
@@ -116,13 +115,10 @@ def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.Arg
         "sweeps": [],
     }
     report.begin(record)
-    for group in groups:
-        for case in group:  # of those that differ in the batch, the first that fits
-            record["entries"].append(_entry(case, args.repeats))
-            report.show_entry(record)
-            report.write(args.out, record)
-            if "error" not in record["entries"][-1]:
-                break
+    for case in cases:
+        record["entries"].append(_entry(case, args.repeats))
+        report.show_entry(record)
+        report.write(args.out, record)
     if args.sweeps:
         for sweep in _sweeps(args):
             record["sweeps"].append(sweep)
@@ -145,26 +141,29 @@ def _check_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> N
         check_integer("each of --size", side, 1)
 
 
-def _first_batch_size(args: argparse.Namespace, overrides: Sequence[str]) -> int:
-    if args.batch_size or args.config is None:
-        return args.batch_size or MNIST.batch_sizes[0]
-    return command.read_config(args.config, overrides).batch_size
+def _share_among_cores(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    if args.config is None:
+        command.share_among_cores(args.batch_size)
+    else:
+        command.share_training_among_cores(_read_config(args, overrides))
 
 
-def _groups(args: argparse.Namespace, overrides: Sequence[str]) -> list[list[Case]]:
-    """What is to be measured; all checked. A group holds one step at several batch sizes."""
+def _read_config(args: argparse.Namespace, overrides: Sequence[str]) -> ConfigDict:
+    config = command.read_config(args.config, overrides)
+    config.model.dtype = args.dtype or config.model.dtype
+    config.batch_size = args.batch_size or config.batch_size
+    return config
+
+
+def _cases(args: argparse.Namespace, overrides: Sequence[str]) -> list[Case]:
+    """What is to be measured; all checked."""
     if args.config is not None:
-        config = command.read_config(args.config, overrides)
-        config.model.dtype = args.dtype or config.model.dtype
-        config.batch_size = args.batch_size or config.batch_size
-        return [[make_case(args.config, config, args.size, sampler=args.sampler)]]
+        return [make_case(args.config, _read_config(args, overrides), args.size, sampler=args.sampler)]
     return [
-        [
-            make_case(sizes.name, _config(args, sizes, layer, batch_size), sizes.size, sampler=sizes.sampler)
-            for batch_size in _batch_sizes(args, sizes)
-        ]
-        for sizes in (MNIST, SMALL_CIFAR if _on_cpu() else CIFAR)
+        make_case(sizes.name, _config(args, sizes, layer, batch_size), sizes.size, sampler=sizes.sampler)
+        for sizes in ((MNIST, CIFAR) if _on_cpu() else (ACCELERATOR_MNIST, ACCELERATOR_CIFAR))
         for layer in args.layers or LAYERS
+        for batch_size in _batch_sizes(args, sizes)
     ]
 
 
@@ -177,12 +176,12 @@ def _config(args: argparse.Namespace, sizes: Sizes, layer: str, batch_size: int,
 
 
 def _batch_sizes(args: argparse.Namespace, sizes: Sizes) -> tuple[int, ...]:
-    return (args.batch_size,) if args.batch_size else tuple(map(_for_all_devices, sizes.batch_sizes))
+    return (args.batch_size,) if args.batch_size else _for_all_devices(sizes.batch_sizes)
 
 
-def _for_all_devices(batch_size: int) -> int:
-    """The next multiple of the number of devices."""
-    return -(-batch_size // jax.device_count()) * jax.device_count()
+def _for_all_devices(batch_sizes: Sequence[int]) -> tuple[int, ...]:
+    """The next multiples of the number of devices."""
+    return tuple(dict.fromkeys(command.next_multiple(batch_size, jax.device_count()) for batch_size in batch_sizes))
 
 
 def _on_cpu() -> bool:
@@ -205,7 +204,7 @@ def _sweeps(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     start |= {name: _config(args, MNIST, LAYERS[0], 1).model[name] for name in ("depth", "features")}
     for axis, values in (SWEEPS if _on_cpu() else ACCELERATOR_SWEEPS).items():
         if axis == "batch_size":
-            values = tuple(dict.fromkeys(map(_for_all_devices, values)))
+            values = _for_all_devices(values)
         for layer in args.layers or LAYERS:
             entries = [entry(layer, **start | {axis: value}) for value in values]
             yield {"axis": axis, "layer": layer, "values": values, "entries": entries}
