@@ -64,9 +64,11 @@ def check_entry(entry, rate):
 
 def test_a_step_is_measured(tmp_path, capsys):
     fields = [f"--config.model.{name}={value}" for name, value in TINY.items()]
-    flags = ["--config=mnist_pixelcnn", "--size=3,3", *fields, "--batch_size=8", "--sampler", "--repeats=2"]
+    flags = ["--config=mnist_pixelcnn", "--size=3,3", *fields, "--batch_size=8", "--sampler", "--repeats=2", "--profile"]
     assert run_in_process(benchmark.main, "train", *flags, f"--out={tmp_path}/a/b") == 0
     out = tmp_path / "a" / "b"
+    (trace,) = (out / "profile" / "mnist_pixelcnn_pixel_cnn_8").rglob("*.xplane.pb")
+    assert trace.stat().st_size > 1000
     record = json.loads((out / "train.json").read_text())
     rates = record["product_gflop_per_second"]
     (entry,) = record["entries"]
@@ -168,6 +170,7 @@ def test_the_exponent_is_that_of_the_upper_half():
         (["train", "--config.model.depth=3"], "unrecognized arguments: --config.model.depth=3"),
         (["train", "--size=8,8"], "--size and --sampler go with --config"),
         (["train", "--config=cifar_rowlstm"], "--config needs --size"),
+        (["train", "--profile"], "--profile needs --out"),
         (["train", "--config=cifar_rowlstm", "--size=8,8", "--sweeps"], "--sweeps and --layers go without --config"),
         (["train", "--config=nowhere", "--size=8,8"], "--config must be a file or one of"),
         (["train", "--config=cifar_rowlstm", "--size=8,8", "--config.model.dept=3"], 'Did you mean "depth"'),

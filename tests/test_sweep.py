@@ -70,3 +70,19 @@ def test_second_derivative():
     )
     np.testing.assert_allclose(written, plain, rtol=1e-4, atol=1e-5)
     assert np.any(plain)
+
+
+@pytest.mark.parametrize("outside", [OUTSIDE["rows"], OUTSIDE["two images"]], ids=["rows", "two images"])
+def test_derivative_in_bfloat16(outside):
+    """As good as bfloat16 products are, where many gates are saturated, too."""
+    recurrences, gates = arguments(outside, 1)
+
+    def derivative(dtype):
+        def loss(recurrences, gates):
+            return jnp.sum(jnp.sin(sweep(recurrences, (gates.astype(dtype),), outside)[0].astype(jnp.float32)))
+
+        return jax.jit(jax.grad(loss, (0, 1)))(recurrences, 4 * gates[0])
+
+    for low, full in zip(*(jax.tree.leaves(derivative(dtype)) for dtype in (jnp.bfloat16, jnp.float32)), strict=True):
+        assert low.dtype == full.dtype == jnp.float32
+        assert 0 < np.linalg.norm(low - full) < 0.04 * np.linalg.norm(full)

@@ -4,6 +4,7 @@ import functools
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +21,8 @@ from pixel_rnn_jax.setup import StepSetup, compile_step, prepare_step
 from pixel_rnn_jax.sharding import replicate, shard_batch
 from pixel_rnn_jax.train_step import TrainState, blank_batch, train_step
 
+PROFILED = 3  # steps in a trace
+
 
 class Case(NamedTuple):
     """What is measured.
@@ -29,15 +32,17 @@ class Case(NamedTuple):
       setup: of the training step.
       likelihood: whether to measure the evaluation's speed too.
       sampler: whether to measure the sampler's speed too.
+      profile: folder for a trace of some steps, if wanted.
     """
 
     name: str
     setup: StepSetup
     likelihood: bool = True
     sampler: bool = False
+    profile: Path | None = None
 
 
-def make_case(name: str, config: ConfigDict, size: tuple[int, int], **more: bool) -> Case:
+def make_case(name: str, config: ConfigDict, size: tuple[int, int], **more: Any) -> Case:
     """Prepares the step of a configuration for images of a height and width.
 
     Raises:
@@ -99,6 +104,9 @@ def _measure(case: Case, repeats: int) -> dict[str, Any]:
         "gflop": setup.config.batch_size * training_flops(setup.model.config, *setup.image_shape[:2]).total / 1e9,
         "xla_gflop": _xla_gflop(setup),
     }
+    if case.profile:
+        with jax.profiler.trace(case.profile):
+            timed(update, PROFILED - 1)
     # The device keeps the highest peak of the whole process: it is this step's if it rose.
     entry["peak_mib"] = _peak_bytes() / 2**20 if _peak_bytes() > peak else None
     if case.likelihood:

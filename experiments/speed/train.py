@@ -11,8 +11,10 @@ with batch, image, depth and h.
 
 import argparse
 import functools
+import re
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -81,6 +83,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_size", type=command.positive, help="images in a step, if not the configuration's")
     parser.add_argument("--repeats", type=command.positive, default=5, help="steps of which the median counts")
     parser.add_argument(
+        "--profile", action="store_true", help="also write a trace of some steps of each to DIR/profile, for xprof or Perfetto"
+    )
+    parser.add_argument(
         "--out", type=command.output_folder, metavar="DIR", help="also write train.json, train.md and sweeps.png"
     )
 
@@ -116,6 +121,8 @@ def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.Arg
     }
     report.begin(record)
     for case in cases:
+        if args.profile:
+            case = case._replace(profile=_folder_of_profile(args.out, case))
         record["entries"].append(_entry(case, args.repeats))
         report.show_entry(record)
         report.write(args.out, record)
@@ -137,8 +144,15 @@ def _check_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> N
         parser.error("--config needs --size, the height and width of the images")
     if args.config is not None and (args.sweeps or args.layers):
         parser.error("--sweeps and --layers go without --config")
+    if args.profile and args.out is None:
+        parser.error("--profile needs --out, where to write the traces")
     for side in args.size or ():
         check_integer("each of --size", side, 1)
+
+
+def _folder_of_profile(out: Path, case: Case) -> Path:
+    name = f"{case.name} {case.setup.model.config.layer} {case.setup.config.batch_size}"
+    return out / "profile" / re.sub(r"\W+", "_", name)
 
 
 def _share_among_cores(args: argparse.Namespace, overrides: Sequence[str]) -> None:
