@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from layouts import make_setup, run
 
+from pixel_rnn_jax.parts import fast_parts
 from pixel_rnn_jax.setup import compile_step
 from pixel_rnn_jax.sharding import make_mesh
 
@@ -62,6 +63,11 @@ def test_a_core_takes_its_share_in_parts(devices, asked, side, features, parts):
     overrides = [f"--config.gradient_accumulation={asked}", f"--config.model.features={features}", "--config.batch_size=64"]
     setup = make_setup(*overrides, devices=jax.devices()[:devices])
     assert dataclasses.replace(setup, image_shape=(side, side, 1)).parts == parts
+
+
+def test_an_accelerator_takes_all_at_once_and_an_awkward_share_has_small_parts():
+    assert fast_parts(64, (28, 28), 16, "gpu") == 1
+    assert [fast_parts(images, (28, 28), 16, "cpu") for images in (1, 2, 4, 50, 100, 17)] == [1, 1, 1, 25, 25, 17]
 
 
 def test_processes_must_have_as_many_devices():
