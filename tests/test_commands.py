@@ -341,6 +341,7 @@ def test_damaged_arrays_cost_one_line(tiny_run, tmp_path, victim):
     assert "is damaged" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path):
     """SIGKILL in the middle of a real process; then the same command again."""
     flags = [

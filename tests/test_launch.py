@@ -207,7 +207,7 @@ class World:
 
 
 def finish(process):
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=100)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 

@@ -219,7 +219,8 @@ def test_rematerialisation_changes_no_number(layer):
     chex.assert_trees_all_close(gradient(True), gradient(False), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("layer", ["row_lstm", pytest.param("diagonal_bilstm", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["row_lstm", "diagonal_bilstm"])
 def test_memory_grows_linearly_and_with_rematerialisation_by_the_inputs_of_layers(layer):
     def memory(remat=False, depth=4, images=8, side=12):
         model, params = make_model(layer, depth=depth, features=8, remat=remat)
