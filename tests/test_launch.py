@@ -193,7 +193,7 @@ class World:
         return [line.split("\x1f") for line in file.read_text().splitlines()] if file.exists() else []
 
     def wait_for(self, name, number):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(self.noted(name)) < number:
             assert time.monotonic() < deadline, f"{name} has {len(self.noted(name))} lines"
             time.sleep(0.02)
