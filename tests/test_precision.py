@@ -1,5 +1,7 @@
 """bfloat16 is for products only: parameters, gradients, LSTM states and the loss are float32."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,6 +59,17 @@ def test_products_are_bfloat16_and_what_is_summed_up_is_float32(layer):
         states = [aval for aval in inputs if aval.ndim == 2 and aval.shape[-1] == h]
         assert len(states) >= 4
         assert {aval.dtype.name for aval in states} == {"float32"}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_precision_of_products_holds_in_the_derivative_too(layer):
+    """Also where it is written out, and traced after the model."""
+    model, params = make(layer, "float32")
+    model = model.clone(config=dataclasses.replace(model.config, precision="high"))
+    program = jax.make_jaxpr(jax.grad(lambda params: prnn.log_prob(model, params, IMAGES, *GIVEN).mean()))(params).jaxpr
+    products = [equation for equation in equations(program) if equation.primitive.name == "dot_general"]
+    assert len(products) > 20
+    assert {equation.params["precision"] for equation in products} == {(jax.lax.Precision.HIGH,) * 2}
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -79,7 +79,9 @@ def test_derivative_in_bfloat16(outside):
 
     def derivative(dtype):
         def loss(recurrences, gates):
-            return jnp.sum(jnp.sin(sweep(recurrences, (gates.astype(dtype),), outside)[0].astype(jnp.float32)))
+            (hidden,) = sweep(recurrences, (gates.astype(dtype),), outside)
+            assert hidden.dtype == dtype
+            return jnp.sum(jnp.sin(hidden.astype(jnp.float32)))
 
         return jax.jit(jax.grad(loss, (0, 1)))(recurrences, 4 * gates[0])
 
