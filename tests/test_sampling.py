@@ -77,7 +77,13 @@ def test_samples_given_something_equal_the_slow_twins(fields, given):
     assert np.any(completed != prnn.complete(model, params, key, images, known, **other))
 
 
-@pytest.mark.parametrize("layer,fields", [("diagonal_bilstm", {}), ("pixel_cnn", {"sizes": (2, 4), "num_classes": 3})])
+@pytest.mark.parametrize(
+    "layer,fields",
+    [
+        ("diagonal_bilstm", {}),
+        pytest.param("pixel_cnn", {"sizes": (2, 4), "num_classes": 3}, marks=pytest.mark.slow),
+    ],
+)
 def test_batches_over_devices_give_the_same_images(layer, fields):
     """In batches of 8, over 8 devices; the last one is not full."""
     model, params = make_model(layer, channels=3, levels=4, **fields)
