@@ -93,9 +93,13 @@ def add_process_flags(parser: argparse.ArgumentParser) -> None:
 
 def join_processes(args: argparse.Namespace, *, stop_together: bool = False) -> None:
     """Joins the other processes, if the flags say that there are any; before JAX is used. See `processes.connect`."""
-    explicit = (args.coordinator, args.num_processes, args.process)
-    if args.distributed or any(value is not None for value in explicit):
-        connect(*explicit, stop_together=stop_together)
+    if is_one_of_several(args):
+        connect(args.coordinator, args.num_processes, args.process, stop_together=stop_together)
+
+
+def is_one_of_several(args: argparse.Namespace) -> bool:
+    """Whether the flags say that there are other processes, so that none decides about devices alone."""
+    return args.distributed or any(value is not None for value in (args.coordinator, args.num_processes, args.process))
 
 
 def share_training_among_cores(config: ConfigDict) -> None:

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_process_flags(parser)
     command.add_json_flag(parser)
     args = parser.parse_args(argv)
-    if not args.distributed and args.coordinator is None:
+    if not command.is_one_of_several(args):
         command.share_among_cores(args.batch_size)
     command.join_processes(args)
     model, params, run = load_run(args.workdir)

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     config = command.read_config(args.config, overrides)
-    if not args.distributed and args.coordinator is None:
+    if not command.is_one_of_several(args):
         command.share_training_among_cores(config)
     command.join_processes(args, stop_together=True)
     score = train(

@@ -26,7 +26,7 @@ LAYOUTS = {
     "two parts": ["--config.gradient_accumulation=2"],
     "two parts, fsdp=4": ["--config.gradient_accumulation=2", "--config.mesh.fsdp=4"],
 }
-SLOW = ("data=8", "fsdp=8", "two parts")  # the others are both of these and more
+SLOW = ("data=8", "fsdp=8", "two parts")  # the others are all of these and more
 
 
 @pytest.fixture(scope="module")

@@ -219,6 +219,17 @@ def test_rematerialisation_changes_no_number(layer):
     chex.assert_trees_all_close(gradient(True), gradient(False), rtol=1e-5, atol=1e-7)
 
 
+def test_rematerialisation_needs_less_memory():
+    images = jnp.zeros((8, 12, 12, 1), jnp.uint8)
+
+    def memory(remat):
+        model, params = make_model("row_lstm", depth=8, features=8, remat=remat)
+        gradient = jax.jit(jax.grad(lambda params: jnp.mean(prnn.log_prob(model, params, images))))
+        return gradient.lower(params).compile().memory_analysis().temp_size_in_bytes
+
+    assert memory(True) < 0.6 * memory(False)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layer", ["row_lstm", "diagonal_bilstm"])
 def test_memory_grows_linearly_and_with_rematerialisation_by_the_inputs_of_layers(layer):

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.Arg
     Args:
       args: the flags.
       overrides: none, since no configuration is measured.
-      parser: for errors.
+      parser: as for `train`; all errors are found elsewhere.
     """
     device = jax.devices()[0]
     print(f"jax {jax.__version__} on {device.platform} ({device.device_kind}), {args.num} images at a time", file=sys.stderr)

@@ -106,8 +106,13 @@ def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.Arg
       parser: for errors.
     """
     _check_flags(args, parser)
-    _share_among_cores(args, overrides)
-    cases = _cases(args, overrides)
+    if args.config is None:
+        command.share_among_cores(args.batch_size)
+        cases = _cases(args)
+    else:
+        config = _read_config(args, overrides)
+        command.share_training_among_cores(config)
+        cases = [make_case(args.config, config, args.size, sampler=args.sampler)]
     model = cases[0].setup.model.config
     rate = functools.partial(product_rate, model.dtype, model.precision, args.repeats)
     if args.out is not None:
@@ -155,13 +160,6 @@ def _folder_of_profile(out: Path, case: Case) -> Path:
     return out / "profile" / re.sub(r"\W+", "_", name)
 
 
-def _share_among_cores(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    if args.config is None:
-        command.share_among_cores(args.batch_size)
-    else:
-        command.share_training_among_cores(_read_config(args, overrides))
-
-
 def _read_config(args: argparse.Namespace, overrides: Sequence[str]) -> ConfigDict:
     config = command.read_config(args.config, overrides)
     config.model.dtype = args.dtype or config.model.dtype
@@ -169,10 +167,8 @@ def _read_config(args: argparse.Namespace, overrides: Sequence[str]) -> ConfigDi
     return config
 
 
-def _cases(args: argparse.Namespace, overrides: Sequence[str]) -> list[Case]:
-    """What is to be measured; all checked."""
-    if args.config is not None:
-        return [make_case(args.config, _read_config(args, overrides), args.size, sampler=args.sampler)]
+def _cases(args: argparse.Namespace) -> list[Case]:
+    """What is measured without --config; all checked."""
     return [
         make_case(sizes.name, _config(args, sizes, layer, batch_size), sizes.size, sampler=sizes.sampler)
         for sizes in ((MNIST, CIFAR) if _on_cpu() else (ACCELERATOR_MNIST, ACCELERATOR_CIFAR))
