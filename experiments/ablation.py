@@ -18,8 +18,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import command
-from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.likelihood import bits_per_dim
+from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.plots import save_comparison
 from pixel_rnn_jax.train import train
 

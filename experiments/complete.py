@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Integer
 
 from experiments import command, inputs
-from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.data import read_mask
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generate import generate
+from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.multi_scale import pixel_order
 from pixel_rnn_jax.plots import hide_unknown, save_animation, save_sheet, to_rgb
 from pixel_rnn_jax.sharding import make_mesh

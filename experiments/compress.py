@@ -19,12 +19,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from experiments import command, inputs
-from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.codec import BATCH_SIZE, compress, cut_conditions, decompress, seconds_to_code
 from pixel_rnn_jax.conditions import Conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
+from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.picture_formats import encoded_sizes
 from pixel_rnn_jax.prnn_file import unpack
 from pixel_rnn_jax.sharding import make_mesh

@@ -13,12 +13,12 @@ from PIL import Image
 
 from experiments import command
 from experiments.compress import given_beside
-from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.codec import decompress
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.data import read_given
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import to_picture
+from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.prnn_file import Header, unpack
 

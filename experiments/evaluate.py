@@ -11,12 +11,12 @@ import flax.linen as nn
 import numpy as np
 
 from experiments import command
-from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.classify import classify, log_prior
 from pixel_rnn_jax.data import Dataset, Examples
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import evaluate, log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
+from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.multi_scale import log_prob_by_size
 from pixel_rnn_jax.processes import is_main
 from pixel_rnn_jax.sharding import make_mesh

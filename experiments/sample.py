@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from experiments import command, inputs
-from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
 from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.generate import generate
+from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import pixel_order
 from pixel_rnn_jax.plots import save_animation, save_sheet, to_rgb

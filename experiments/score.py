@@ -12,9 +12,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from experiments import command, inputs
-from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.evaluate import log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
+from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.plots import save_histogram
 from pixel_rnn_jax.sharding import make_mesh
 

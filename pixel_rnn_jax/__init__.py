@@ -1,9 +1,9 @@
 """Exact likelihoods of images: the models of *Pixel Recurrent Neural Networks* (arXiv 1601.06759) in JAX."""
 
-from pixel_rnn_jax.checkpoint import load
 from pixel_rnn_jax.codec import compress, decompress
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob
+from pixel_rnn_jax.loading import load
 from pixel_rnn_jax.model import PixelRNN
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import MultiScalePixelRNN, make_model

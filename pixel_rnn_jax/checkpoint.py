@@ -30,7 +30,7 @@ from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
-from pixel_rnn_jax.paths import AnyPath, absolute, as_path, is_folder, is_remote
+from pixel_rnn_jax.paths import AnyPath, absolute, is_folder, is_remote
 from pixel_rnn_jax.processes import on_main
 
 FOLDER = "checkpoints"
@@ -251,38 +251,6 @@ class Checkpoints:
             if any(reason in str(error) for reason in PASSING):
                 raise InputError(f"the checkpoint {self.path(step)} cannot be read now ({_one_line(error)}).") from error
             raise DamagedCheckpoint(f"the checkpoint {self.path(step)} is damaged ({_one_line(error)}).") from error
-
-
-def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
-    """Loads a trained model.
-
-    Args:
-      path: the work directory of a training run.
-
-    Returns:
-      The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters: the moving average, at the step with the best
-      validation score.
-
-    Raises:
-      InputError: (a ValueError) if there is no such directory, or no usable checkpoint in it.
-    """
-    model, params, _ = load_run(path)
-    return model, params
-
-
-def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
-    """Like `load`, and returns the run's record too: its `config` and `image_shape`, among others."""
-    if not is_folder(as_path(path)):
-        raise InputError(f"{str(path)!r} must be the work directory of a training run; there is no such directory.")
-    with Checkpoints(path, read_only=True) as checkpoints:
-        latest = checkpoints.latest_step
-        if latest is None:
-            raise InputError(f"{path} must be the work directory of a training run; it holds no complete checkpoint.")
-        step = checkpoints.best_step or latest
-        run = checkpoints.restore_run(step)
-        model = restore_model(run)
-        params = checkpoints.restore_arrays(step, ema=abstract_params(model))["ema"]
-    return model, params, run
 
 
 def restore_model(run: dict[str, Any]) -> nn.Module:

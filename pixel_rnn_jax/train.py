@@ -11,11 +11,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from pixel_rnn_jax.checkpoint import Checkpoints, Record, load
+from pixel_rnn_jax.checkpoint import Checkpoints, Record
 from pixel_rnn_jax.costs import training_flops
 from pixel_rnn_jax.data import Examples, random_subset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score, evaluate
+from pixel_rnn_jax.loading import load
 from pixel_rnn_jax.lock import WorkdirLock
 from pixel_rnn_jax.metrics import MetricsLog, NoLog, StepReport, read_metrics
 from pixel_rnn_jax.optimizer import learning_rate_schedule

@@ -148,7 +148,7 @@ def test_images_are_compressed_and_decoded(tiny_run, tmp_path, capsys):
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz") == 0
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/pictures") == 0
     images = np.load(tmp_path / "x.npz")["images"]
-    test_split = command.open_dataset(prnn.checkpoint.load_run(tiny_run[0])[2]["config"]).images("test")
+    test_split = command.open_dataset(prnn.loading.load_run(tiny_run[0])[2]["config"]).images("test")
     np.testing.assert_array_equal(images, test_split[np.sort(np.random.default_rng(0).choice(180, 20, replace=False))])
 
     again = (workdir, f"--input={tmp_path}/pictures", f"--out={tmp_path}/y.prnn", "--tile=5,200000")
@@ -172,7 +172,7 @@ def test_a_damaged_file_costs_one_line(tiny_run, tmp_path):
 
 def test_score_writes_each_image_and_compares_sets(tiny_run, tmp_path, capsys):
     workdir = tiny_run[0]
-    model, params, run = prnn.checkpoint.load_run(workdir)
+    model, params, run = prnn.loading.load_run(workdir)
     images = command.open_dataset(run["config"]).images("test")
     np.savez(tmp_path / "inverted.npz", images=16 - images)
     flags = (f"--against={tmp_path}/inverted.npz", f"--out={tmp_path}/s.csv", f"--histogram={tmp_path}/h.png")
@@ -205,7 +205,7 @@ def test_benchmark_measures_generation(tiny_run, tmp_path, monkeypatch, capsys):
 
 def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
     workdir, score = tiny_run
-    config = prnn.checkpoint.load_run(workdir)[2]["config"]
+    config = prnn.loading.load_run(workdir)[2]["config"]
     overrides = [
         f"--config.{section}.{name}={value}" for section in ("model", "optimizer") for name, value in config[section].items()
     ] + [f"--config.{name}={value}" for name, value in config.items() if not isinstance(value, dict)]
@@ -375,7 +375,7 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path):
     assert alone_output.startswith(b"checkpoints, metrics.jsonl")
     assert b"Traceback" not in alone_errors + resumed_errors
     (_, params, run), (_, expected_params, expected_run) = (
-        prnn.checkpoint.load_run(tmp_path / name) for name in ("killed", "alone")
+        prnn.loading.load_run(tmp_path / name) for name in ("killed", "alone")
     )
     chex.assert_trees_all_equal(params, expected_params)
     assert run["record"] == expected_run["record"]

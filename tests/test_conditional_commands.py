@@ -11,8 +11,8 @@ from PIL import Image
 import pixel_rnn_jax as prnn
 from experiments import command, complete, compress, decompress, evaluate, inputs, sample, score
 from experiments.command import open_dataset
-from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.classify import classify, log_prior
+from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.plots import make_sheet, to_rgb
 from pixel_rnn_jax.sharding import make_mesh
 from pixel_rnn_jax.train import train

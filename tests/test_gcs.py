@@ -16,9 +16,10 @@ from fake_gcs import FORBIDDEN
 from PIL import Image
 
 from experiments import evaluate
-from pixel_rnn_jax.checkpoint import Checkpoints, load, load_run
+from pixel_rnn_jax.checkpoint import Checkpoints
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.loading import load, load_run
 from pixel_rnn_jax.metrics import MetricsLog, read_metrics
 from pixel_rnn_jax.paths import as_path, local_copy
 from pixel_rnn_jax.train import train

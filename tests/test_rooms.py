@@ -25,7 +25,7 @@ FLOORS = [  # the lowest first; rooms of one floor do not import one another
     ["data"],
     ["incremental"],
     ["sharding", "optimizer", "checkpoint", "sampling", "codec"],
-    ["evaluate", "generate"],
+    ["loading", "evaluate", "generate"],
     ["classify"],
     ["train_step"],
     ["setup"],

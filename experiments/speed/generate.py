@@ -19,10 +19,10 @@ import numpy as np
 from experiments import command
 from experiments.compress import compare, print_sizes
 from experiments.speed.machine import timed
-from pixel_rnn_jax.checkpoint import load_run
 from pixel_rnn_jax.codec import compress, decompress
 from pixel_rnn_jax.data import random_subset
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.model import PixelRNN
 from pixel_rnn_jax.model_config import LAYERS, ModelConfig
 from pixel_rnn_jax.sampling import sample
