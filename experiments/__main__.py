@@ -7,6 +7,7 @@
     complete    complete images
     compress    compress images without loss
     decompress  decode them
+    export      write a trained model as one file
     baselines   scores that need no training
     ablation    the paper's Tables 2 and 3
     benchmark   how fast it is here
@@ -28,6 +29,7 @@ COMMANDS = (
     "complete",
     "compress",
     "decompress",
+    "export",
     "baselines",
     "ablation",
     "benchmark",

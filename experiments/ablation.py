@@ -69,7 +69,7 @@ TABLES = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains what is not trained yet, and writes the table after each run."""
-    parser = command.make_parser("ablation", __doc__)
+    parser = command.make_parser("ablation", __doc__, workdir=command.TO_TRAIN)
     parser.add_argument("--table", required=True, choices=TABLES, help="Table 2 or Table 3")
     command.add_config_flag(parser)
     command.add_allow_config_change_flag(parser)

@@ -21,7 +21,7 @@ CHUNK = 1000
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Fits the baselines to the training images, and prints their scores on a split."""
-    parser = command.make_parser("baselines", __doc__, workdir=False)
+    parser = command.make_parser("baselines", __doc__, workdir=None)
     command.add_config_flag(parser)
     parser.add_argument("--split", help="split to score; test, or validation where there is no test, if not given")
     command.add_json_flag(parser)

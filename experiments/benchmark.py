@@ -17,7 +17,7 @@ MEASUREMENTS = {"train": train, "generate": generate}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures what the first argument names."""
-    parser = command.make_parser("benchmark", __doc__, workdir=False)
+    parser = command.make_parser("benchmark", __doc__, workdir=None)
     measurements = parser.add_subparsers(dest="what", required=True)
     parsers = {}
     for name, module in MEASUREMENTS.items():

@@ -28,6 +28,8 @@ from pixel_rnn_jax.sharding import check_batch_size
 from pixel_rnn_jax.stopping import Interrupted, ends_at_sigterm
 
 SHIPPED = Path(__file__).parent
+TO_TRAIN = "folder for checkpoints and metrics; if it holds a run, that run goes on"
+TRAINED = "work directory of a training run, an exported file, or the name of a model that comes with the package"
 IMAGES_OF_A_CORE = 4  # at least, before another core is worth its while
 PREEMPTED = 75  # exit status after SIGTERM: what had been done is kept, and the same command goes on; sysexits.h's "try again"
 
@@ -56,16 +58,16 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         sys.exit(128 + signal.SIGINT)
 
 
-def make_parser(name: str, description: str, *, workdir: bool = True) -> argparse.ArgumentParser:
-    """A parser of a command's flags, with the one that nearly all have."""
+def make_parser(name: str, description: str, *, workdir: str | None = TRAINED) -> argparse.ArgumentParser:
+    """A parser of a command's flags, with the one that nearly all have: --workdir, with this help."""
     parser = argparse.ArgumentParser(
         prog=f"pixel-rnn {name}",
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    if workdir:
-        parser.add_argument("--workdir", required=True, help="work directory of the training run")
+    if workdir is not None:
+        parser.add_argument("--workdir", required=True, help=workdir)
     return parser
 
 

@@ -27,7 +27,7 @@ BATCHES = (8, 16)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the figures, and writes them as JSON too."""
-    parser = command.make_parser("costs", __doc__, workdir=False)
+    parser = command.make_parser("costs", __doc__, workdir=None)
     command.add_config_flag(parser)
     parser.add_argument("--size", type=command.image_size, required=True, metavar="H,W", help="height and width of the images")
     command.add_json_flag(parser)

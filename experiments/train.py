@@ -13,7 +13,7 @@ from pixel_rnn_jax.train import train
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains, and prints the score of the best checkpoint."""
-    parser = command.make_parser("train", __doc__)
+    parser = command.make_parser("train", __doc__, workdir=command.TO_TRAIN)
     command.add_config_flag(parser)
     command.add_allow_config_change_flag(parser)
     parser.add_argument(

@@ -1,5 +1,6 @@
-"""Trained models, loaded by where they are."""
+"""Trained models, loaded by where they are: a work directory, an exported file, or the name of one that ships."""
 
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -7,20 +8,29 @@ import flax.linen as nn
 from pixel_rnn_jax.checkpoint import Checkpoints, abstract_params, restore_model
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.paths import AnyPath, as_path, is_folder
+from pixel_rnn_jax.weights_file import ENDING, read_weights
+
+SHIPPED = Path(__file__).parent / "weights"
+
+
+def shipped_models() -> list[str]:
+    """The names of the trained models that come with the package."""
+    return sorted(file.stem for file in SHIPPED.glob(f"*{ENDING}"))
 
 
 def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
     """Loads a trained model.
 
     Args:
-      path: the work directory of a training run.
+      path: the work directory of a training run; or an exported file, "….safetensors"; or the name of a model that comes with
+        the package, such as "mnist_diagonal_bilstm", unless there is a folder of that name.
 
     Returns:
       The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters: the moving average, at the step with the best
       validation score.
 
     Raises:
-      InputError: (a ValueError) if there is no such directory, or no usable checkpoint in it.
+      InputError: (a ValueError) if there is nothing of that name, or no usable model in it.
     """
     model, params, _ = load_run(path)
     return model, params
@@ -28,8 +38,20 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
 
 def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
     """Like `load`, and returns the run's record too: its `config` and `image_shape`, among others."""
-    if not is_folder(as_path(path)):
-        raise InputError(f"{str(path)!r} must be the work directory of a training run; there is no such directory.")
+    place = as_path(path)
+    if place.suffix == ENDING:
+        return read_weights(place)
+    if is_folder(place):
+        return _load_workdir(place)
+    if str(path) in shipped_models():
+        return read_weights(SHIPPED / f"{path}{ENDING}")
+    raise InputError(
+        f"{str(path)!r} must be the work directory of a training run, an exported file (*{ENDING}), or one of"
+        f" {', '.join(shipped_models())}; there is no such directory."
+    )
+
+
+def _load_workdir(path: AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
     with Checkpoints(path, read_only=True) as checkpoints:
         latest = checkpoints.latest_step
         if latest is None:

@@ -1,0 +1,50 @@
+"""The trained models that come with the package give the likelihoods that are published for them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import run_in_process
+
+import pixel_rnn_jax as prnn
+from experiments import command, evaluate, sample
+from pixel_rnn_jax.evaluate import evaluate as score
+from pixel_rnn_jax.loading import load_run, shipped_models
+from pixel_rnn_jax.sharding import make_mesh
+
+# The mean over the test split, as README and docs/results.md print it, in nats.
+DIGITS = {
+    "digits_diagonal_bilstm": 77.23,
+    "digits_rowlstm": 77.31,
+    "digits_pixelcnn": 79.45,
+    "digits_multiscale": 78.39,
+    "digits_class_conditional": 73.19,
+}
+
+
+def test_every_shipped_model_is_tested_here():
+    assert shipped_models() == sorted(DIGITS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DIGITS)
+def test_digits(name):
+    model, params, run = load_run(name)
+    examples = command.open_dataset(run["config"], None, run["classes"]).examples("test")
+    found = score(model, params, "test", *examples, batch_size=64, mesh=make_mesh())
+    np.testing.assert_allclose(found.nats, DIGITS[name], atol=0.01)
+
+
+def test_commands_take_the_name_of_a_shipped_model(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_in_process(evaluate.main, "--workdir=digits_diagonal_bilstm") == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("test 77.23 nats")
+    message = run_in_process(sample.main, "--workdir=digits", "--num=1", "--out=x.png")
+    assert "must be the work directory of a training run, an exported file (*.safetensors), or one of digits_" in message
+
+
+def test_a_folder_goes_before_a_shipped_model_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("digits_rowlstm").mkdir()
+    with pytest.raises(ValueError, match="must be the work directory of a training run; it holds no checkpoints"):
+        prnn.load("digits_rowlstm")

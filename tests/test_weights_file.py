@@ -1,0 +1,88 @@
+"""Exported models, and those that ship."""
+
+import copy
+import json
+
+import chex
+import numpy as np
+import pytest
+import safetensors.numpy
+from conftest import run_in_process
+
+from experiments import evaluate, export
+from pixel_rnn_jax.loading import load_run
+from pixel_rnn_jax.weights_file import read_weights, save_weights
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "tiny.safetensors"
+    assert run_in_process(export.main, f"--workdir={tiny_run[0]}", f"--out={path}") == 0
+    return path
+
+
+def test_an_exported_model_is_the_one_of_the_work_directory(tiny_run, exported, capsys):
+    model, params, run = load_run(tiny_run[0])
+    model_again, params_again, run_again = load_run(exported)
+    assert model_again == model
+    chex.assert_trees_all_equal(params_again, params)
+    assert {name: run[name] for name in run_again} == run_again
+    assert run_in_process(evaluate.main, f"--workdir={exported}") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tiny_run[1])
+
+
+def test_an_exported_model_can_be_exported(exported, tmp_path):
+    again = tmp_path / "again.safetensors"
+    assert run_in_process(export.main, f"--workdir={exported}", f"--out={again}") == 0
+    assert again.read_bytes() == exported.read_bytes()
+
+
+def test_an_exported_model_does_not_name_a_folder_of_this_machine(tiny_run, tmp_path):
+    _, params, run = load_run(tiny_run[0])
+    run["config"]["data"]["data_dir"] = "/home/me/data"
+    save_weights(tmp_path / "x.safetensors", params, run)
+    assert b"/home/me" not in (tmp_path / "x.safetensors").read_bytes()
+    assert run["config"]["data"]["data_dir"] == "/home/me/data"
+
+
+def test_damage_is_told(exported, tmp_path):
+    content = exported.read_bytes()
+    damaged = tmp_path / "damaged.safetensors"
+    for place in np.linspace(0, len(content) - 1, 100).astype(int):
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(ValueError, match=r"must be an exported model|is damaged: its (checksum|metadata)"):
+            read_weights(damaged)
+    for piece in (content[: len(content) // 2], content[:4], b"", b"PK"):
+        damaged.write_bytes(piece)
+        with pytest.raises(ValueError, match=r"must be an exported model; it is damaged, or no safetensors file"):
+            read_weights(damaged)
+
+
+def test_other_parameters_or_another_configuration_are_refused(exported, tmp_path):
+    with safetensors.safe_open(exported, framework="numpy") as file:
+        metadata = json.loads(file.metadata()["pixel_rnn_jax"])
+    tensors = safetensors.numpy.load_file(exported)
+    path = tmp_path / "other.safetensors"
+
+    def write(tensors, **changes):
+        safetensors.numpy.save_file(tensors, path, {"pixel_rnn_jax": json.dumps({**metadata, **changes})})
+
+    name = next(iter(tensors))
+    other_run = copy.deepcopy(metadata["run"])
+    other_run["config"]["model"]["features"] += 1
+    for arguments in (
+        ({**tensors, name: tensors[name] + 1}, {}),
+        ({other: tensors[other] for other in tensors if other != name}, {}),
+        (tensors, {"run": other_run}),
+        (tensors, {"run": {}}),
+        (tensors, {"checksum": None}),
+    ):
+        write(arguments[0], **arguments[1])
+        with pytest.raises(ValueError, match=r"other.safetensors is damaged: its checksum"):
+            read_weights(path)
+    write(tensors, version=2)
+    with pytest.raises(ValueError, match=r"must be an exported model of version 1, which this package reads; got 2"):
+        read_weights(path)
+    safetensors.numpy.save_file(tensors, path)
+    with pytest.raises(ValueError, match="must be an exported model; its metadata lacks the field 'pixel_rnn_jax'"):
+        read_weights(path)
