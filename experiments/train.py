@@ -17,6 +17,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_config_flag(parser)
     command.add_allow_config_change_flag(parser)
     parser.add_argument(
+        "--init_from",
+        metavar="DIR",
+        help="work directory of another run, with whose last parameters, optimizer state and step this one starts",
+    )
+    parser.add_argument(
         "--fall_back", action="store_true", help="go on from the checkpoint before, if the latest one is damaged"
     )
     parser.add_argument("--profile", action="store_true", help="write a trace of a few steps to WORKDIR/profile")
@@ -30,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     score = train(
         config,
         args.workdir,
+        init_from=args.init_from,
         allow_config_change=args.allow_config_change,
         fall_back=args.fall_back,
         profile=args.profile,

@@ -26,10 +26,12 @@ class MetricsLog:
     Args:
       workdir: the work directory.
       last_step: the step that the run goes on from.
+      init_from: work directory in which the steps before were taken, if not in this one.
     """
 
-    def __init__(self, workdir: str | AnyPath, last_step: int):
-        rows = [row for row in read_metrics(workdir) if row["step"] <= last_step]
+    def __init__(self, workdir: str | AnyPath, last_step: int, *, init_from: str | AnyPath | None = None):
+        earlier = read_metrics(workdir) or ([] if init_from is None else read_metrics(init_from))
+        rows = [row for row in earlier if row["step"] <= last_step]
         self._folder = WritableFolder(as_path(workdir))
         path = self._folder.local / FILE
         # Written beside it and renamed, so that no row is lost whenever the process dies.

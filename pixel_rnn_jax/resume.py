@@ -5,24 +5,31 @@ from typing import Any
 
 from pixel_rnn_jax.checkpoint import Checkpoints, DamagedCheckpoint, Record, abstract_params, changed_fields, restore_model
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.paths import AnyPath
 from pixel_rnn_jax.processes import is_main
 from pixel_rnn_jax.setup import Setup
 from pixel_rnn_jax.train_step import TrainState
 
 
 def start_or_resume(
-    setup: Setup, checkpoints: Checkpoints, *, allow_config_change: bool = False, fall_back: bool = False
+    setup: Setup,
+    checkpoints: Checkpoints,
+    *,
+    init_from: str | AnyPath | None = None,
+    allow_config_change: bool = False,
+    fall_back: bool = False,
 ) -> tuple[TrainState, Record]:
-    """The first state of a new run, or the last state of the one that the work directory holds.
+    """The last state of the run that the work directory holds; if it holds none, the first state of a new one.
 
     Args:
       setup: of the run.
       checkpoints: of its work directory.
+      init_from: work directory of another run, with whose last state a new one starts. Its validations do not count here.
       allow_config_change: go on although the configuration was another.
       fall_back: if the latest checkpoint is damaged, put it aside, say so, and go on from the one before.
 
     Raises:
-      InputError: if that run had another configuration, or its last checkpoint is damaged.
+      InputError: if the run that goes on had another configuration, or the last checkpoint is damaged or cannot be used.
     """
     while (step := checkpoints.latest_step) is not None:
         try:
@@ -36,30 +43,53 @@ def start_or_resume(
             aside = checkpoints.set_aside(step)
             if is_main():
                 print(f"{error} It is now {aside}; going on from step {earlier[-1]}.", file=sys.stderr)
-    return setup.init(), Record()
+    return (setup.init() if init_from is None else _last_state(setup, init_from)), Record()
+
+
+def _last_state(setup: Setup, workdir: str | AnyPath) -> TrainState:
+    """The last state of another run."""
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        step = checkpoints.latest_step
+        if step is None:
+            raise InputError(f"{workdir} must be the work directory of a training run; it holds no complete checkpoint.")
+        if step >= setup.config.num_steps:
+            raise InputError(
+                f"num_steps counts the steps of the run in {workdir} too: it must be more than {step}; got"
+                f" {setup.config.num_steps}."
+            )
+        _check_state(setup, checkpoints.restore_run(step), checkpoints.path(step))
+        return _restore(setup, checkpoints, step)
 
 
 def _resume(setup: Setup, checkpoints: Checkpoints, step: int, *, allow_config_change: bool) -> tuple[TrainState, Record]:
     run = checkpoints.restore_run(step)
-    _check_config(setup, run, checkpoints, step, allow_config_change=allow_config_change)
+    if not allow_config_change:
+        _check_config(setup, run, checkpoints)
+    _check_state(setup, run, checkpoints.path(step))
+    return _restore(setup, checkpoints, step), Record(**run["record"])
+
+
+def _restore(setup: Setup, checkpoints: Checkpoints, step: int) -> TrainState:
     like = setup.abstract_state
     arrays = checkpoints.restore_arrays(step, ema=like.ema, state=without_ema(like))
-    return TrainState(ema=arrays["ema"], **arrays["state"]), Record(**run["record"])
+    return TrainState(ema=arrays["ema"], **arrays["state"])
 
 
-def _check_config(
-    setup: Setup, run: dict[str, Any], checkpoints: Checkpoints, step: int, *, allow_config_change: bool
-) -> None:
-    """Raises `InputError` unless the training that a checkpoint holds can go on as the one that is asked for."""
+def _check_config(setup: Setup, run: dict[str, Any], checkpoints: Checkpoints) -> None:
+    """Raises `InputError` unless a checkpoint's training was started with this configuration."""
     old, new = run["config"], setup.config.to_dict()
     for config in (old, new):
         config.pop("mesh", None)  # how arrays lie on devices; what is computed is the same
     changes = changed_fields(old, new)
-    if changes and not allow_config_change:
+    if changes:
         raise InputError(
             f"{checkpoints.directory.parent} holds a run of another configuration ({'; '.join(changes)})."
             " Use another work directory, or --allow_config_change to go on from its last checkpoint."
         )
+
+
+def _check_state(setup: Setup, run: dict[str, Any], path: AnyPath) -> None:
+    """Raises `InputError` unless a checkpoint's state is one of this model and optimizer."""
     classes = run.get("classes")
     if classes != (setup.data.classes and list(setup.data.classes)):
         raise InputError(
@@ -67,10 +97,10 @@ def _check_config(
         )
     saved_model = restore_model(run)
     if abstract_params(saved_model) != abstract_params(setup.model):
-        raise InputError(f"{checkpoints.path(step)} holds another model, {saved_model.config}; it cannot go on as this one.")
-    optimizers = old["optimizer"]["name"], new["optimizer"]["name"]
+        raise InputError(f"{path} holds another model, {saved_model.config}; it cannot go on as this one.")
+    optimizers = run["config"]["optimizer"]["name"], setup.config.optimizer.name
     if len(set(optimizers)) > 1:
-        raise InputError(f"{checkpoints.path(step)} holds the state of {optimizers[0]}; it cannot go on with {optimizers[1]}.")
+        raise InputError(f"{path} holds the state of {optimizers[0]}; it cannot go on with {optimizers[1]}.")
 
 
 def without_ema(state: TrainState) -> dict[str, Any]:

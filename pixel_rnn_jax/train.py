@@ -127,6 +127,7 @@ def train(
     config: ConfigDict,
     workdir: str | AnyPath,
     *,
+    init_from: str | AnyPath | None = None,
     allow_config_change: bool = False,
     fall_back: bool = False,
     profile: bool = False,
@@ -136,6 +137,8 @@ def train(
     Args:
       config: see `experiments/base.py`.
       workdir: where checkpoints, metrics and curves go.
+      init_from: work directory of another run of the same model: if `workdir` holds no run yet, this one starts with that
+        one's last parameters, average, optimizer state and step, whatever the rest of its configuration.
       allow_config_change: go on although the configuration is not the one that the run was started with.
       fall_back: go on from the checkpoint before, if the latest is damaged.
       profile: write a trace of a few steps to the folder `profile` of the work directory.
@@ -156,8 +159,10 @@ def train(
     lock = None if is_remote(workdir) else on_main(lambda: WorkdirLock(workdir))
     with lock or contextlib.nullcontext():
         with Checkpoints(workdir) as checkpoints:
-            state, record = start_or_resume(setup, checkpoints, allow_config_change=allow_config_change, fall_back=fall_back)
-            log = on_main(lambda: MetricsLog(workdir, int(state.step))) or NoLog()
+            state, record = start_or_resume(
+                setup, checkpoints, init_from=init_from, allow_config_change=allow_config_change, fall_back=fall_back
+            )
+            log = on_main(lambda: MetricsLog(workdir, int(state.step), init_from=init_from)) or NoLog()
             with log, _telling_what_is_kept(checkpoints):
                 fit(
                     setup,

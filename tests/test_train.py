@@ -278,6 +278,46 @@ def test_allowed_change_goes_on(tiny_run, tmp_path):
     assert read_metrics(tmp_path / "run")[-1]["step"] == 8
 
 
+def test_init_from_goes_on_with_another_run_in_a_new_folder(tiny_run, tmp_path):
+    """With a copy of one checkpoint and the metrics, as after a move to another machine, the end is the same."""
+    whole, score = tiny_run
+    moved = tmp_path / "moved"
+    shutil.copytree(whole / "checkpoints" / "4", moved / "checkpoints" / "4")
+    shutil.copy(whole / "metrics.jsonl", moved)
+    before = {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()}
+    assert train(tiny_config(), tmp_path / "new", init_from=moved) == score
+    (state, record), (expected, _) = (final_arrays(workdir, tiny_config()) for workdir in (tmp_path / "new", whole))
+    chex.assert_trees_all_equal(state, expected)
+    assert record.best_step == 6  # validations of the other run do not count: its checkpoints are not here
+    assert measured(tmp_path / "new") == measured(whole)
+    assert before == {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()}
+
+
+def test_init_from_counts_only_where_there_is_no_run_yet(tiny_run, monkeypatch):
+    workdir, score = tiny_run
+    monkeypatch.setattr(setup_room, "train_step", never)
+    assert train(tiny_config(), workdir, init_from="nowhere") == score
+
+
+@pytest.mark.parametrize(
+    "overrides,init_from,message",
+    [
+        ([], None, r"num_steps counts the steps of the run in .*: it must be more than 6; got 6"),
+        (["num_steps=8", "model.features=5"], None, "checkpoints/6 holds another model"),
+        (
+            ["num_steps=8", "optimizer.name=rmsprop"],
+            None,
+            "checkpoints/6 holds the state of adam; it cannot go on with rmsprop",
+        ),
+        ([], "nowhere", "nowhere must be the work directory of a training run; it holds no checkpoints/"),
+    ],
+)
+def test_init_from_refuses_what_cannot_go_on(tiny_run, tmp_path, overrides, init_from, message):
+    config = tiny_config(*(f"--config.{override}" for override in overrides))
+    with pytest.raises(ValueError, match=message):
+        train(config, tmp_path / "new", init_from=init_from or tiny_run[0])
+
+
 @pytest.mark.parametrize(
     "override,message",
     [
