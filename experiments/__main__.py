@@ -8,6 +8,7 @@
     compress    compress images without loss
     decompress  decode them
     export      write a trained model as one file
+    curves      the course of trainings, as a picture
     baselines   scores that need no training
     ablation    the paper's Tables 2 and 3
     benchmark   how fast it is here
@@ -30,6 +31,7 @@ COMMANDS = (
     "compress",
     "decompress",
     "export",
+    "curves",
     "baselines",
     "ablation",
     "benchmark",

@@ -17,6 +17,8 @@ BACKGROUND = 128
 UNKNOWN = np.array([90, 110, 160], np.uint8)
 FRAMES = 64  # of an animation, at most
 FRAME_MS, LAST_FRAME_MS = 60, 2000
+POINTS = 80  # of a training curve, at most
+UNITS = {"bits_per_dim": "bits/dim", "nats": "nats per image"}
 
 
 def to_rgb(images: UInt8[np.ndarray, "*N H W C"], levels: int) -> UInt8[np.ndarray, "*N H W 3"]:
@@ -90,35 +92,53 @@ def make_sheet(rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: in
 
 
 def save_curves(
-    path: str | AnyPath, rows: Sequence[Mapping[str, Any]], *, best_step: int | None = None, title: str = ""
+    path: str | AnyPath,
+    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    unit: str = "bits_per_dim",
+    best_step: int | None = None,
+    title: str = "",
 ) -> None:
-    """Draws the training and validation scores of a run against the step.
+    """Draws the training and validation scores of one run or several against the step.
 
     Args:
       path: of the PNG file.
-      rows: of `metrics.jsonl`.
+      runs: the rows of `metrics.jsonl`, by the name of the run.
+      unit: "bits_per_dim" or "nats".
       best_step: marked with a line.
       title: above the plot.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for name, label, style in (
-        ("train_bits_per_dim", "training batches", {"alpha": 0.6, "linewidth": 1}),
-        ("validation_bits_per_dim", "validation (averaged parameters)", {"marker": "o", "markersize": 3}),
-    ):
-        points = [(row["step"], row[name]) for row in rows if name in row]
-        if points:
-            axes.plot(*zip(*points, strict=True), label=label, **style)
-    scores = [row["validation_bits_per_dim"] for row in rows if "validation_bits_per_dim" in row]
-    if scores:  # the first steps, far above the rest, would flatten the part that matters
-        axes.set_ylim(top=max(scores) + 0.2 * (max(scores) - min(scores)) + 0.05)
+    training, validation = ([_points(rows, f"{kind}_{unit}") for rows in runs.values()] for kind in ("train", "validation"))
+    training = [_means_of_neighbours(points) for points in training]
+    for number, name in enumerate(runs):
+        style, run = {"color": f"C{number}"}, f"{name}: " if len(runs) > 1 else ""
+        axes.plot(*training[number].T, **style, alpha=0.5, linewidth=1, label=f"{run}training batches, smoothed")
+        axes.plot(*validation[number].T, **style, marker="o", markersize=3, label=f"{run}validation, averaged parameters")
+    scores = np.concatenate(validation)[:, 1]
+    if len(scores):  # the first steps, far above the rest, would flatten the part that matters
+        low, high = min(points[:, 1].min() for points in (*training, *validation) if len(points)), scores.max()
+        margin = 0.1 * (high - low) + 0.005 * high
+        axes.set_ylim(low - margin, high + 2 * margin)
     if best_step:
         axes.axvline(best_step, color="grey", linestyle=":", label=f"best on validation: step {best_step}")
-    axes.set(xlabel="step", ylabel="bits/dim", title=title)
+    axes.set(xlabel="step", ylabel=UNITS[unit], title=title)
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(fontsize="small")
     with as_path(path).open("wb") as file:
         figure.savefig(file, format="png", dpi=120)
+
+
+def _points(rows: Sequence[Mapping[str, Any]], name: str) -> Float[np.ndarray, "points 2"]:
+    """The steps at which something was measured, and its values."""
+    return np.array([(row["step"], row[name]) for row in rows if name in row], float).reshape(-1, 2)
+
+
+def _means_of_neighbours(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "means 2"]:
+    """At most `POINTS` points of a curve, each the mean of those that it stands for: single batches are noisy."""
+    parts = np.array_split(points, max(1, min(POINTS, len(points))))
+    return np.array([part.mean(0) for part in parts if len(part)]).reshape(-1, 2)
 
 
 def save_comparison(

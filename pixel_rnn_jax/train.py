@@ -198,7 +198,7 @@ def _score_best(setup: Setup, workdir: str | AnyPath, best_step: int | None) -> 
     score = score_images(setup, params, split, _some(setup.data.examples(split), config.test_images))
     if is_main():
         title = f"{config.model.layer} on {config.data.source}: {score}"
-        save_curves(as_path(workdir) / "curves.png", read_metrics(workdir), best_step=best_step, title=title)
+        save_curves(as_path(workdir) / "curves.png", {"": read_metrics(workdir)}, best_step=best_step, title=title)
     return score
 
 

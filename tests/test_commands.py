@@ -26,6 +26,7 @@ from experiments import (
     command,
     complete,
     compress,
+    curves,
     decompress,
     evaluate,
     sample,
@@ -43,6 +44,22 @@ from pixel_rnn_jax.sharding import make_mesh
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*_*.py"))
+
+
+def test_curves_of_several_runs_share_a_picture(tiny_run, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(curves, "save_curves", lambda path, runs, **options: drawn.update(runs))
+    (tmp_path / "other").mkdir()
+    shutil.copy(tiny_run[0] / "metrics.jsonl", tmp_path / "other")
+    arguments = [f"--workdir={tiny_run[0]}", f"--workdir={tmp_path / 'other'}", f"--out={tmp_path / 'x.png'}"]
+    assert run_in_process(curves.main, *arguments) == 0
+    assert drawn == {"run": read_metrics(tiny_run[0]), "other": read_metrics(tiny_run[0])}
+    monkeypatch.undo()
+    assert run_in_process(curves.main, *arguments, "--unit=nats") == 0
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.size == (840, 480)
+    message = run_in_process(curves.main, *arguments, "--workdir=nowhere")
+    assert message == "error: nowhere must be the work directory of a training run; it holds no measurements."
 
 
 def test_evaluate_prints_and_writes_the_score(tiny_run, tmp_path, capsys):
