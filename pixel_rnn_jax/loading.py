@@ -7,7 +7,7 @@ import flax.linen as nn
 
 from pixel_rnn_jax.checkpoint import Checkpoints, abstract_params, restore_model
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.paths import AnyPath, as_path, is_folder
+from pixel_rnn_jax.paths import AnyPath, as_path, is_folder, is_remote
 from pixel_rnn_jax.weights_file import ENDING, read_weights
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -22,8 +22,8 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
     """Loads a trained model.
 
     Args:
-      path: the work directory of a training run; or an exported file, "….safetensors"; or the name of a model that comes with
-        the package, such as "mnist_diagonal_bilstm", unless there is a folder of that name.
+      path: the work directory of a training run; or an exported file, "….safetensors"; or, unless there is something of that
+        name, the name of a model that comes with the package, such as "mnist_diagonal_bilstm".
 
     Returns:
       The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters: the moving average, at the step with the best
@@ -39,10 +39,10 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
 def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
     """Like `load`, and returns the run's record too: its `config` and `image_shape`, among others."""
     place = as_path(path)
-    if place.suffix == ENDING:
-        return read_weights(place)
     if is_folder(place):
         return _load_workdir(place)
+    if place.suffix == ENDING or (not is_remote(place) and place.exists()):
+        return read_weights(place)
     if str(path) in shipped_models():
         return read_weights(SHIPPED / f"{path}{ENDING}")
     raise InputError(

@@ -60,6 +60,8 @@ def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
         with safetensors.safe_open(local_copy(as_path(path)), framework="numpy") as file:
             text = (file.metadata() or {}).get(FIELD)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+    except FileNotFoundError:
+        raise InputError(f"{path} must be an exported model; there is no such file.") from None
     except safetensors.SafetensorError as error:
         raise InputError(f"{path} must be an exported model; it is damaged, or no safetensors file ({error}).") from None
     if text is None:

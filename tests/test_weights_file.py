@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import chex
 import numpy as np
@@ -43,6 +44,14 @@ def test_an_exported_model_does_not_name_a_folder_of_this_machine(tiny_run, tmp_
     save_weights(tmp_path / "x.safetensors", params, run)
     assert b"/home/me" not in (tmp_path / "x.safetensors").read_bytes()
     assert run["config"]["data"]["data_dir"] == "/home/me/data"
+
+
+def test_any_file_that_exists_is_read(exported, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(exported, "digits_rowlstm")
+    assert load_run("digits_rowlstm")[0].config.features == 4
+    with pytest.raises(ValueError, match=r"^x.safetensors must be an exported model; there is no such file"):
+        load_run("x.safetensors")
 
 
 def test_damage_is_told(exported, tmp_path):
