@@ -26,7 +26,7 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
         name, the name of a model that comes with the package, such as "mnist_diagonal_bilstm".
 
     Returns:
-      The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters: the moving average, at the step with the best
+      The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters, the moving average at the step with the best
       validation score.
 
     Raises:
