@@ -6,7 +6,6 @@
 `train` measures training steps, evaluation and the sampler; `generate` drawing and compression, and how much they save.
 """
 
-import argparse
 from collections.abc import Sequence
 
 from experiments import command
@@ -25,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             name,
             help=module.__doc__.partition(":")[0],
             description=module.__doc__,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=command.HelpFormatter,
             allow_abbrev=False,
         )
         module.add_flags(parsers[name])

@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+import difflib
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
@@ -58,12 +60,19 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         sys.exit(128 + signal.SIGINT)
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells the defaults of flags that have any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def make_parser(name: str, description: str, *, workdir: str | None = TRAINED) -> argparse.ArgumentParser:
     """A parser of a command's flags, with the one that nearly all have: --workdir, with this help."""
     parser = argparse.ArgumentParser(
         prog=f"pixel-rnn {name}",
         description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
     )
     if workdir is not None:
@@ -262,6 +271,13 @@ def output_file(*endings: str) -> Callable[[str], Path]:
     return check
 
 
+def existing_file(path: str) -> Path:
+    """An argparse type: a file that exists."""
+    if not Path(path).is_file():
+        raise argparse.ArgumentTypeError(f"{path!r} must be a file that exists")
+    return Path(path)
+
+
 def json_file(path: str) -> Path:
     """An argparse type: a file that can be written, in a folder that exists or can be made."""
     if Path(path).is_dir() or not _can_be_written(Path(path).absolute().parent):
@@ -317,21 +333,50 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
     file = Path(path) if Path(path).is_file() else shipped.get(path)
     if file is None:
         raise InputError(f"--config must be a file or one of {', '.join(shipped)}; got {path!r}.")
-    argv = ["train", f"--config={file}", *overrides]
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
     try:
-        _, *unknown = values(argv)
-    except Exception as error:  # a mistyped override, or whatever the file raises
+        config, _ = _parse_config(file, [])
+        _check_fields(config, overrides)
+        config, unknown = _parse_config(file, overrides)
+    except InputError:
+        raise
+    except Exception as error:  # a value of the wrong type, or whatever the file raises
         raise InputError(f"{file.name}: {type(error).__name__}: {' '.join(map(str, error.args))}") from None
     if unknown:
         raise InputError(f"unknown arguments {' '.join(unknown)}.")
-    missing = _missing_fields(values.config, base.get_config())
+    missing = _missing_fields(config, base.get_config())
     if missing:
         raise InputError(
             f"{file.name}: get_config() must return base.get_config() with changes; it lacks {', '.join(missing)}."
         )
-    return values.config
+    return config
+
+
+def _parse_config(file: Path, overrides: Sequence[str]) -> tuple[Any, list[str]]:
+    """What a configuration file returns, with overrides; and the arguments that are none."""
+    argv = ["train", f"--config={file}", *overrides]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+    _, *unknown = values(argv)
+    return values.config, unknown
+
+
+def _check_fields(config: ConfigDict, overrides: Sequence[str]) -> None:
+    """Raises `InputError` if an override is of a field that a configuration has not."""
+    fields = _flat(config) if isinstance(config, ConfigDict) else []
+    for override in overrides:
+        field = re.match(r"--(?:no)?config\.([\w.]+)", override)
+        if field and field[1] not in fields:
+            near = difflib.get_close_matches(field[1], fields, n=1)
+            hint = f"did you mean --config.{near[0]}?" if near else f"it has {', '.join(fields)}."
+            raise InputError(f"{field[0]} is no field of the configuration; {hint}")
+
+
+def _flat(config: ConfigDict, prefix: str = "") -> list[str]:
+    """The names of all fields, "model" and "model.depth"."""
+    names = []
+    for name, value in config.items():
+        names += [prefix + name, *(_flat(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else [])]
+    return names
 
 
 def _missing_fields(config: Any, like: ConfigDict, prefix: str = "") -> list[str]:

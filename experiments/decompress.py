@@ -26,7 +26,7 @@ from pixel_rnn_jax.prnn_file import Header, unpack
 def main(argv: Sequence[str] | None = None) -> None:
     """Decodes images, and writes them as arrays or as pictures."""
     parser = command.make_parser("decompress", __doc__)
-    parser.add_argument("--input", type=Path, required=True, help="file that `compress` wrote")
+    parser.add_argument("--input", type=command.existing_file, required=True, help="file that `compress` wrote")
     parser.add_argument(
         "--out",
         type=Path,

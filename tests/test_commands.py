@@ -234,7 +234,11 @@ def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
     "main,argv,message",
     [
         (train.main, ["--config=nowhere.py"], "--config must be a file or one of cifar_colorize, "),
-        (train.main, ["--config=digits_rowlstm", "--config.batchsize=3"], 'Did you mean "batch_size"'),
+        (
+            train.main,
+            ["--config=digits_rowlstm", "--config.batchsize=3"],
+            "did you mean --config.batch_size?",
+        ),
         (train.main, ["--config=digits_rowlstm", "--config.batch_size=many"], "invalid literal for int"),
         (train.main, ["--config=digits_rowlstm", "--config.no.such=1"], "KeyError: 'no'"),
         (train.main, ["--config=digits_rowlstm", "--batch_size=3"], "Unknown command line flag 'batch_size'"),
