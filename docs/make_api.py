@@ -10,8 +10,8 @@ import pixel_rnn_jax as prnn
 PAGE = Path(__file__).parent / "api.md"
 TITLE = """# What `import pixel_rnn_jax as prnn` offers
 
-Made from the docstrings by `python docs/make_api.py`. Images are integers [B, H, W, C] in [0, levels) everywhere. The modules
-behind these names can be imported as well, and are documented in the same way, where they are.
+Made from the docstrings by `python docs/make_api.py`. Images are integers [B, H, W, C] in [0, levels) everywhere. All
+modules can be imported too; their docstrings have the same form.
 """
 WORDS = {"parameters": "Arguments", "attributes": "Fields"}  # of a docstring's sections; the others are called as they are
 
@@ -67,4 +67,4 @@ def sections(thing: griffe.Object) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")

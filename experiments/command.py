@@ -271,13 +271,6 @@ def output_file(*endings: str) -> Callable[[str], Path]:
     return check
 
 
-def existing_file(path: str) -> Path:
-    """An argparse type: a file that exists."""
-    if not Path(path).is_file():
-        raise argparse.ArgumentTypeError(f"{path!r} must be a file that exists")
-    return Path(path)
-
-
 def json_file(path: str) -> Path:
     """An argparse type: a file that can be written, in a folder that exists or can be made."""
     if Path(path).is_dir() or not _can_be_written(Path(path).absolute().parent):
@@ -361,21 +354,23 @@ def _parse_config(file: Path, overrides: Sequence[str]) -> tuple[Any, list[str]]
 
 
 def _check_fields(config: ConfigDict, overrides: Sequence[str]) -> None:
-    """Raises `InputError` if an override is of a field that a configuration has not."""
-    fields = _flat(config) if isinstance(config, ConfigDict) else []
+    """Raises `InputError` if an override is of a field that is not in a configuration."""
+    fields = _field_names(config) if isinstance(config, ConfigDict) else []
     for override in overrides:
-        field = re.match(r"--(?:no)?config\.([\w.]+)", override)
-        if field and field[1] not in fields:
-            near = difflib.get_close_matches(field[1], fields, n=1)
-            hint = f"did you mean --config.{near[0]}?" if near else f"it has {', '.join(fields)}."
-            raise InputError(f"{field[0]} is no field of the configuration; {hint}")
+        found = re.match(r"--(?:no)?config\.([\w.]+)", override)
+        if found and found[1] not in fields:
+            near = difflib.get_close_matches(found[1], fields, n=1)
+            section = [field for field in fields if field.startswith(f"{found[1].partition('.')[0]}.")]
+            hint = f"did you mean --config.{near[0]}?" if near else f"the fields are {', '.join(section or fields)}."
+            raise InputError(f"--config.{found[1]} is not a field; {hint}")
 
 
-def _flat(config: ConfigDict, prefix: str = "") -> list[str]:
-    """The names of all fields, "model" and "model.depth"."""
+def _field_names(config: ConfigDict, prefix: str = "") -> list[str]:
+    """The names of all fields, such as "num_steps" and "model.depth", in their order."""
     names = []
-    for name, value in config.items():
-        names += [prefix + name, *(_flat(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else [])]
+    for name in config:  # not by `items`, which sorts them
+        value = config[name]
+        names += _field_names(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else [prefix + name]
     return names
 
 

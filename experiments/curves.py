@@ -9,6 +9,7 @@ from pathlib import Path
 from experiments import command
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.metrics import read_metrics
+from pixel_rnn_jax.paths import absolute
 from pixel_rnn_jax.plots import UNITS, save_curves
 
 
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for workdir, rows in runs.items():
         if not rows:
             raise InputError(f"{workdir} must be the work directory of a training run; it holds no measurements.")
-    folders = {Path(workdir).name: rows for workdir, rows in runs.items()}
+    folders = {absolute(workdir).name: rows for workdir, rows in runs.items()}
     save_curves(args.out, folders if len(folders) == len(runs) else runs, unit=args.unit, title=args.title)
     print(args.out)
 

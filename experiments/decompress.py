@@ -26,7 +26,7 @@ from pixel_rnn_jax.prnn_file import Header, unpack
 def main(argv: Sequence[str] | None = None) -> None:
     """Decodes images, and writes them as arrays or as pictures."""
     parser = command.make_parser("decompress", __doc__)
-    parser.add_argument("--input", type=command.existing_file, required=True, help="file that `compress` wrote")
+    parser.add_argument("--input", type=Path, required=True, help="file that `compress` wrote")
     parser.add_argument(
         "--out",
         type=Path,
@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--given", type=Path, help="npz file of labels or context; INPUT.given.npz, if there is such a file")
     args = parser.parse_args(argv)
+    if not args.input.is_file():
+        raise InputError(f"--input must be a file that `compress` wrote; there is none at {str(args.input)!r}.")
     model, params, _ = load_run(args.workdir)
     blob = args.input.read_bytes()
     check_output(args.out, unpack(blob)[0])

@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--init_from",
         metavar="DIR",
-        help="work directory of another run, with whose last parameters, optimizer state and step this one starts",
+        help="work directory of another run, with whose last parameters, optimizer state and step this one starts, unless"
+        " WORKDIR holds a run already, which then goes on",
     )
     parser.add_argument(
         "--fall_back", action="store_true", help="go on from the checkpoint before, if the latest one is damaged"

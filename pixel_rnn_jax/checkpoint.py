@@ -253,8 +253,12 @@ class Checkpoints:
             raise DamagedCheckpoint(f"the checkpoint {self.path(step)} is damaged ({_one_line(error)}).") from error
 
 
-def restore_model(run: dict[str, Any]) -> nn.Module:
-    """The model of a checkpoint, from its JSON.
+def restore_model(run: dict[str, Any], *, of: str = "the checkpoint") -> nn.Module:
+    """The model of a checkpoint or of an exported file, from its JSON.
+
+    Args:
+      run: the JSON.
+      of: what it was read from, for errors.
 
     Raises:
       InputError: if its fields are not those of a `ModelConfig`.
@@ -262,7 +266,7 @@ def restore_model(run: dict[str, Any]) -> nn.Module:
     try:
         return make_model(ModelConfig(**run["config"]["model"]))
     except (TypeError, KeyError) as error:
-        raise InputError(f"the checkpoint's model configuration is damaged, or of another version ({error}).") from None
+        raise InputError(f"{of} has a model configuration that is damaged, or of another version ({error}).") from None
 
 
 def abstract_params(model: nn.Module) -> Any:

@@ -22,8 +22,8 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
     """Loads a trained model.
 
     Args:
-      path: the work directory of a training run; or an exported file, "….safetensors"; or, unless there is something of that
-        name, the name of a model that comes with the package, such as "mnist_diagonal_bilstm".
+      path: the work directory of a training run; or an exported file (at gs://, one whose name ends in .safetensors); or,
+        unless there is something of that name, the name of a model that comes with the package, as "digits_rowlstm".
 
     Returns:
       The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters, the moving average at the step with the best
@@ -47,7 +47,7 @@ def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
         return read_weights(SHIPPED / f"{path}{ENDING}")
     raise InputError(
         f"{str(path)!r} must be the work directory of a training run, an exported file (*{ENDING}), or one of"
-        f" {', '.join(shipped_models())}; there is no such directory."
+        f" {', '.join(shipped_models())}; there is nothing of that name."
     )
 
 

@@ -26,12 +26,11 @@ class MetricsLog:
     Args:
       workdir: the work directory.
       last_step: the step that the run goes on from.
-      init_from: work directory in which the steps before were taken, if not in this one.
+      history: work directory in which the steps until then were taken, if not in this one.
     """
 
-    def __init__(self, workdir: str | AnyPath, last_step: int, *, init_from: str | AnyPath | None = None):
-        earlier = read_metrics(workdir) or ([] if init_from is None else read_metrics(init_from))
-        rows = [row for row in earlier if row["step"] <= last_step]
+    def __init__(self, workdir: str | AnyPath, last_step: int, *, history: str | AnyPath | None = None):
+        rows = [row for row in read_metrics(workdir if history is None else history) if row["step"] <= last_step]
         self._folder = WritableFolder(as_path(workdir))
         path = self._folder.local / FILE
         # Written beside it and renamed, so that no row is lost whenever the process dies.
@@ -138,6 +137,8 @@ def read_metrics(workdir: str | AnyPath) -> list[dict[str, Any]]:
         lines = path.read_text().split("\n")[:-1]
     except FileNotFoundError:  # not by `exists`: at gs:// it takes every failure for a no
         return []
+    except NotADirectoryError:
+        raise InputError(f"{workdir} must be the work directory of a training run; it is a file.") from None
     try:
         rows = [json.loads(line) for line in lines]
         if not all(isinstance(row["step"], int) for row in rows):

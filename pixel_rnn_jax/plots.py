@@ -103,7 +103,7 @@ def save_curves(
 
     Args:
       path: of the PNG file.
-      runs: the rows of `metrics.jsonl`, by the name of the run.
+      runs: the rows of `metrics.jsonl`, by the name of the run; "" for no name.
       unit: "bits_per_dim" or "nats".
       best_step: marked with a line.
       title: above the plot.
@@ -113,12 +113,13 @@ def save_curves(
     training, validation = ([_points(rows, f"{kind}_{unit}") for rows in runs.values()] for kind in ("train", "validation"))
     training = [_means_of_neighbours(points) for points in training]
     for number, name in enumerate(runs):
-        style, run = {"color": f"C{number}"}, f"{name}: " if len(runs) > 1 else ""
-        axes.plot(*training[number].T, **style, alpha=0.5, linewidth=1, label=f"{run}training batches, smoothed")
-        axes.plot(*validation[number].T, **style, marker="o", markersize=3, label=f"{run}validation, averaged parameters")
-    scores = np.concatenate(validation)[:, 1]
-    if len(scores):  # the first steps, far above the rest, would flatten the part that matters
-        low, high = min(points[:, 1].min() for points in (*training, *validation) if len(points)), scores.max()
+        style, run = {"color": f"C{number}"}, f"{name}: " if name else ""
+        if len(training[number]):
+            axes.plot(*training[number].T, **style, alpha=0.5, linewidth=1, label=f"{run}training batches")
+        if len(validation[number]):
+            axes.plot(*validation[number].T, **style, marker="o", markersize=3, label=f"{run}validation, averaged parameters")
+    if all(map(len, validation)):  # the first steps, far above the rest, would flatten the part that matters
+        low, high = min(points[:, 1].min() for points in (*training, *validation)), max(p[:, 1].max() for p in validation)
         margin = 0.1 * (high - low) + 0.005 * high
         axes.set_ylim(low - margin, high + 2 * margin)
     if best_step:

@@ -159,10 +159,14 @@ def train(
     lock = None if is_remote(workdir) else on_main(lambda: WorkdirLock(workdir))
     with lock or contextlib.nullcontext():
         with Checkpoints(workdir) as checkpoints:
+            if checkpoints.latest_step is not None:
+                init_from = None
             state, record = start_or_resume(
                 setup, checkpoints, init_from=init_from, allow_config_change=allow_config_change, fall_back=fall_back
             )
-            log = on_main(lambda: MetricsLog(workdir, int(state.step), init_from=init_from)) or NoLog()
+            if is_main() and init_from is not None:
+                print(f"starting with step {state.step} of {init_from}", file=sys.stderr)
+            log = on_main(lambda: MetricsLog(workdir, int(state.step), history=init_from)) or NoLog()
             with log, _telling_what_is_kept(checkpoints):
                 fit(
                     setup,

@@ -13,6 +13,7 @@ Nothing in it is executed when it is read.
 import copy
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -34,55 +35,76 @@ VERSION = 1
 RUN_FIELDS = ("config", "image_shape", "classes", "record")
 
 
-def save_weights(path: str | AnyPath, params: Any, run: Mapping[str, Any]) -> None:
-    """Writes a trained model as one file.
+def save_weights(path: Path, params: Any, run: Mapping[str, Any]) -> None:
+    """Writes a trained model as one file, which gets its name when it is complete.
 
     Args:
       path: of the file, which is replaced if it exists.
       params: the averaged parameters.
-      run: what a checkpoint holds besides arrays: the model's configuration is in it. The folder of the data, which is one
-        of this machine, is left out.
+      run: what a checkpoint holds besides arrays: the model's configuration is in it. Of where the data is on this machine,
+        only the last name is kept.
     """
     run = copy.deepcopy({name: run.get(name) for name in RUN_FIELDS})
-    run["config"]["data"]["data_dir"] = None
+    data = run["config"]["data"]
+    data.update(data_dir=None, source=_without_folder(data["source"]))
     tensors = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
     metadata = {"version": VERSION, "run": run, "checksum": _checksum(run, tensors)}
-    as_path(path).write_bytes(safetensors.numpy.save(tensors, {FIELD: json.dumps(metadata)}))
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_bytes(safetensors.numpy.save(tensors, {FIELD: json.dumps(metadata)}))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
     """Reads an exported model: the model, its parameters, and the run's record.
 
     Raises:
-      InputError: if the file is damaged, or no exported model.
+      InputError: if there is no such file, or it is damaged, or no exported model.
     """
+    file = local_copy(as_path(path))
+    if not file.is_file():
+        raise InputError(f"{path} must be an exported model; there is no such file.")
+    with file.open("rb"):  # safetensors would take every failure for a missing file
+        pass
     try:
-        with safetensors.safe_open(local_copy(as_path(path)), framework="numpy") as file:
-            text = (file.metadata() or {}).get(FIELD)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
-    except FileNotFoundError:
-        raise InputError(f"{path} must be an exported model; there is no such file.") from None
+        with safetensors.safe_open(file, framework="numpy") as content:
+            metadata = _read_metadata(path, content.metadata())
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, it is no mapping
     except safetensors.SafetensorError as error:
         raise InputError(f"{path} must be an exported model; it is damaged, or no safetensors file ({error}).") from None
-    if text is None:
-        raise InputError(f"{path} must be an exported model; its metadata lacks the field {FIELD!r}.")
-    try:
-        metadata = json.loads(text)
-        version, run = metadata["version"], metadata["run"]
-    except (KeyError, TypeError, json.JSONDecodeError):
-        raise InputError(f"the exported model {path} is damaged: its metadata cannot be read.") from None
-    if version != VERSION:
-        raise InputError(f"{path} must be an exported model of version {VERSION}, which this package reads; got {version!r}.")
+    run = metadata.get("run")
     if metadata.get("checksum") != _checksum(run, tensors):
         raise InputError(f"the exported model {path} is damaged: its checksum is not that of its content.")
-    model = restore_model(run)
+    model = restore_model(run, of=f"the exported model {path}")
     params = flax.traverse_util.unflatten_dict(tensors, sep="/")
     if _shapes(params) != _shapes(abstract_params(model)):
         raise InputError(f"the exported model {path} has other parameters than {model.config}.")
     return model, jax.tree.map(jnp.asarray, params), run
 
 
-def _checksum(run: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> str:
+def _read_metadata(path: str | AnyPath, fields: Mapping[str, str] | None) -> dict[str, Any]:
+    """The JSON object in a file's metadata, before any tensor is read: those of foreign files may be large, or of any type."""
+    if FIELD not in (fields or {}):
+        raise InputError(f"{path} must be an exported model; its metadata lacks the field {FIELD!r}.")
+    try:
+        metadata = json.loads(fields[FIELD])
+        version = metadata["version"]
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise InputError(f"the exported model {path} is damaged: its metadata cannot be read.") from None
+    if version != VERSION:
+        raise InputError(f"{path} must be an exported model of version {VERSION}, which this package reads; got {version!r}.")
+    return metadata
+
+
+def _without_folder(source: str) -> str:
+    """A data source, of whose path the last name is left: with --data_dir it is found elsewhere."""
+    kind, colon, path = source.partition(":")
+    return f"{kind}:{Path(path).name}" if colon and Path(path).is_absolute() else source
+
+
+def _checksum(run: Any, tensors: Mapping[str, np.ndarray]) -> str:
     parts = [json.dumps(run, sort_keys=True)]
     for name, tensor in sorted(tensors.items()):
         parts.append(f"{name} {tensor.dtype} {tensor.shape} {checksum(tensor.tobytes(), 16).hex()}")

@@ -63,7 +63,7 @@ def test_foreign_json_in_a_checkpoint_is_refused(tiny_run, tmp_path, content):
 
 
 def test_there_must_be_a_run(tmp_path):
-    with pytest.raises(ValueError, match="no such directory"):
+    with pytest.raises(ValueError, match="there is nothing of that name"):
         prnn.load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="holds no checkpoints/"):
         prnn.load(tmp_path)

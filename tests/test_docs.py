@@ -15,6 +15,7 @@ from PIL import Image
 
 from experiments import command
 from experiments.__main__ import COMMANDS
+from pixel_rnn_jax.loading import shipped_models
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -24,7 +25,7 @@ def test_the_api_reference_is_that_of_the_docstrings():
     spec = importlib.util.spec_from_file_location("make_api", ROOT / "docs" / "make_api.py")
     make_api = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_api)
-    assert make_api.PAGE.read_text() == make_api.page(), "run: python docs/make_api.py"
+    assert make_api.PAGE.read_text(encoding="utf-8") == make_api.page(), "run: python docs/make_api.py"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -42,12 +43,21 @@ def test_links_lead_somewhere(page):
             assert heading in [re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in titles], target
 
 
+def test_every_page_is_linked_from_the_readme():
+    targets = set(re.findall(r"\]\(([^)#\s]+)", (ROOT / "README.md").read_text()))
+    assert {str(page.relative_to(ROOT)) for page in PAGES[1:]} | {"CHANGELOG.md"} <= targets
+
+
+def test_shipped_models_are_named_in_the_readme():
+    assert set(shipped_models()) <= set(re.findall(r"`(\w+)`", (ROOT / "README.md").read_text()))
+
+
 def printed_commands(page):
-    """The commands of a page, `python -m experiments.NAME …`, in the order in which they are printed."""
+    """The commands of a page, `python -m experiments.NAME …`, in the order in which they are printed, also within the text."""
     text = page.read_text().replace("\\\n", " ")
-    blocks = re.findall(r"^```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [line.partition("python -m experiments.")[2] for line in lines if line.startswith("python -m experiments.")]
+    commands = re.findall(r"^python -m experiments\.(.*)$|`python -m experiments\.([^`]*)`", text, re.MULTILINE)
+    lines = [block or inline for block, inline in commands]
+    return [line for line in lines if "…" not in line and line != "NAME"]
 
 
 class Parsed(Exception):
@@ -80,18 +90,56 @@ def test_every_command_is_in_the_readme():
     assert {line.split()[0] for line in printed_commands(ROOT / "README.md")} == set(COMMANDS)
 
 
-@pytest.mark.slow
-def test_commands_of_the_readme_run_as_printed(tiny_run, tmp_path, monkeypatch):
-    """Those that work on the trained digits or on a shipped model, in order, with files of the names that are printed."""
+@pytest.fixture
+def readme_files(tiny_run, tmp_path, monkeypatch):
+    """A current folder with what the README's commands and code name."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_run[0], "runs/digits")
+    shutil.copytree(tiny_run[0], "runs/rowlstm")
+    shutil.copytree(tiny_run[0], "runs/small")
     rng = np.random.default_rng(0)
     for name in ("mine.npz", "others.npz"):
         np.savez(name, images=rng.integers(0, 17, (6, 8, 8, 1)))
     Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save("face.png")
     Image.fromarray(np.uint8(255) * (np.arange(64).reshape(8, 8) < 40)).save("known.png")
-    lines = [line for line in printed_commands(ROOT / "README.md") if re.search(r"--workdir=(runs/digits|\w+)( |$)", line)]
-    assert len(lines) > 8
+
+
+def run_as_printed(line, *more):
+    name, *argv = shlex.split(line, comments=True)
+    assert run_in_process(importlib.import_module(f"experiments.{name}").main, *argv, *more) == 0, line
+
+
+@pytest.mark.slow
+def test_commands_of_the_readme_run_as_printed(readme_files):
+    """Those that need no data set and no long training, in their order."""
+    works_on_the_digits = r"--workdir=(runs/digits|runs/rowlstm|digits_\w+)( |$)|^(costs|baselines .*digits)"
+    lines = [line for line in printed_commands(ROOT / "README.md") if re.search(works_on_the_digits, line)]
+    lines = [line for line in lines if not line.startswith("train")]
+    assert len(lines) > 12
     for line in lines:
-        name, *argv = shlex.split(line, comments=True)
-        assert run_in_process(importlib.import_module(f"experiments.{name}").main, *argv) == 0, line
+        run_as_printed(line)
+
+
+def python_blocks(page):
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_python_of_the_readme_runs_as_printed(readme_files):
+    using, making = python_blocks(ROOT / "README.md")
+    exec(using, names := {})
+    np.testing.assert_array_equal(names["again"], names["images"])
+    exec(making, names)
+    assert names["logits"].shape == (1, 28, 28, 1, 2)
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs_as_printed(tmp_path, monkeypatch):
+    """From top to bottom, with a few steps of training."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "tutorial.md"
+    for block in python_blocks(page):
+        exec(block, {})
+    for line in printed_commands(page):
+        short = ["--config.num_steps=2", "--config.eval_every=1"] if line.startswith("train") else []
+        run_as_printed(line, *short)

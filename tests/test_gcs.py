@@ -210,10 +210,9 @@ def test_one_line_for_what_cannot_be_used(bucket, monkeypatch):
     def message(workdir):
         return run_in_process(evaluate.main, f"--workdir={workdir}")
 
-    assert (
-        message(f"{bucket}/run")
-        == f"error: '{bucket}/run' must be the work directory of a training run; there is no such directory."
-    )
+    error = message(f"{bucket}/run")
+    assert error.startswith(f"error: '{bucket}/run' must be the work directory of a training run, an exported file")
+    assert error.endswith("; there is nothing of that name.")
     assert message(f"gs://{FORBIDDEN}/run").startswith(f"error: gs://{FORBIDDEN}/run cannot be reached (Forbidden")
     assert message("s3://bucket/run") == "error: s3://bucket/run must be a local path or gs://BUCKET/PATH; got s3://."
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -293,6 +293,18 @@ def test_init_from_goes_on_with_another_run_in_a_new_folder(tiny_run, tmp_path):
     assert before == {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()}
 
 
+def test_init_from_goes_on_with_another_batch_size_and_length_and_on_other_devices(tiny_run, tmp_path, capsys):
+    config = tiny_config("--config.num_steps=8", "--config.batch_size=24", "--config.mesh.fsdp=2")
+    (tmp_path / "new").mkdir()  # with the rows of a start that was killed before its first checkpoint
+    (tmp_path / "new" / "metrics.jsonl").write_text('{"step": 1, "train_nats": 0.0}\n')
+    train(config, tmp_path / "new", init_from=tiny_run[0])
+    assert f"starting with step 6 of {tiny_run[0]}" in capsys.readouterr().err
+    rows = measured(tmp_path / "new")
+    assert rows[: len(measured(tiny_run[0]))] == measured(tiny_run[0])
+    assert rows[-1]["step"] == 8
+    assert int(final_arrays(tmp_path / "new", config)[0].step) == 8
+
+
 def test_init_from_counts_only_where_there_is_no_run_yet(tiny_run, monkeypatch):
     workdir, score = tiny_run
     monkeypatch.setattr(setup_room, "train_step", never)

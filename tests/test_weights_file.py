@@ -12,7 +12,7 @@ from conftest import run_in_process
 
 from experiments import evaluate, export
 from pixel_rnn_jax.loading import load_run
-from pixel_rnn_jax.weights_file import read_weights, save_weights
+from pixel_rnn_jax.weights_file import _checksum, read_weights, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,13 @@ def test_an_exported_model_can_be_exported(exported, tmp_path):
 
 def test_an_exported_model_does_not_name_a_folder_of_this_machine(tiny_run, tmp_path):
     _, params, run = load_run(tiny_run[0])
-    run["config"]["data"]["data_dir"] = "/home/me/data"
+    run["config"]["data"].update(data_dir="/home/me/data", source="folder:/home/me/pictures")
     save_weights(tmp_path / "x.safetensors", params, run)
     assert b"/home/me" not in (tmp_path / "x.safetensors").read_bytes()
+    data = load_run(tmp_path / "x.safetensors")[2]["config"]["data"]
+    assert (data["data_dir"], data["source"]) == (None, "folder:pictures")
     assert run["config"]["data"]["data_dir"] == "/home/me/data"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
 
 
 def test_any_file_that_exists_is_read(exported, tmp_path, monkeypatch):
@@ -52,6 +55,13 @@ def test_any_file_that_exists_is_read(exported, tmp_path, monkeypatch):
     assert load_run("digits_rowlstm")[0].config.features == 4
     with pytest.raises(ValueError, match=r"^x.safetensors must be an exported model; there is no such file"):
         load_run("x.safetensors")
+
+
+def test_a_foreign_file_is_told_before_its_tensors_are_read(tmp_path):
+    header = json.dumps({"x": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}).encode()
+    (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(ValueError, match="must be an exported model; its metadata lacks the field 'pixel_rnn_jax'"):
+        read_weights(tmp_path / "x.safetensors")
 
 
 def test_damage_is_told(exported, tmp_path):
@@ -91,6 +101,14 @@ def test_other_parameters_or_another_configuration_are_refused(exported, tmp_pat
             read_weights(path)
     write(tensors, version=2)
     with pytest.raises(ValueError, match=r"must be an exported model of version 1, which this package reads; got 2"):
+        read_weights(path)
+    write(tensors, version=2, run=None)
+    with pytest.raises(ValueError, match=r"of version 1, which this package reads; got 2"):
+        read_weights(path)
+    newer = copy.deepcopy(metadata["run"])
+    newer["config"]["model"]["colour"] = "blue"
+    write(tensors, run=newer, checksum=_checksum(newer, tensors))
+    with pytest.raises(ValueError, match=r"other.safetensors has a model configuration that is damaged, or of another"):
         read_weights(path)
     safetensors.numpy.save_file(tensors, path)
     with pytest.raises(ValueError, match="must be an exported model; its metadata lacks the field 'pixel_rnn_jax'"):

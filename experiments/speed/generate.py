@@ -37,7 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of this measurement."""
     parser.add_argument("--num", type=command.positive, default=100, help="images that are drawn, or compressed, at a time")
     parser.add_argument(
-        "--workdir", action="append", default=[], help="a training run whose model compresses; may be repeated"
+        "--workdir", action="append", default=[], help=f"{command.TRAINED}, whose model compresses; may be given again"
     )
     command.add_data_dir_flag(parser)
     command.add_json_flag(parser)
