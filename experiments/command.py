@@ -359,17 +359,18 @@ def _check_fields(config: ConfigDict, overrides: Sequence[str]) -> None:
     for override in overrides:
         found = re.match(r"--(?:no)?config\.([\w.]+)", override)
         if found and found[1] not in fields:
-            near = difflib.get_close_matches(found[1], fields, n=1)
-            section = [field for field in fields if field.startswith(f"{found[1].partition('.')[0]}.")]
-            hint = f"did you mean --config.{near[0]}?" if near else f"the fields are {', '.join(section or fields)}."
+            section, _, name = found[1].rpartition(".")
+            of_section = [field for field in fields if field.rpartition(".")[0] == section] or fields
+            near = difflib.get_close_matches(name, [field.rpartition(".")[2] for field in fields], n=1)
+            meant = [field for field in (*of_section, *fields) if [field.rpartition(".")[2]] == near]
+            hint = f"did you mean --config.{meant[0]}?" if meant else f"the fields are {', '.join(of_section)}."
             raise InputError(f"--config.{found[1]} is not a field; {hint}")
 
 
 def _field_names(config: ConfigDict, prefix: str = "") -> list[str]:
-    """The names of all fields, such as "num_steps" and "model.depth", in their order."""
+    """The names of all fields, such as "num_steps" and "model.depth"."""
     names = []
-    for name in config:  # not by `items`, which sorts them
-        value = config[name]
+    for name, value in config.items():
         names += _field_names(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else [prefix + name]
     return names
 

@@ -235,12 +235,12 @@ def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
     [
         (train.main, ["--config=nowhere.py"], "--config must be a file or one of cifar_colorize, "),
         (train.main, ["--config=digits_rowlstm", "--config.batchsize=3"], "did you mean --config.batch_size?"),
-        (train.main, ["--config=digits_rowlstm", "--config.model.wide=1"], "the fields are model.layer, model.depth, "),
+        (train.main, ["--config=digits_rowlstm", "--config.model.zzz=1"], "the fields are model.channels, "),
         (train.main, ["--config=digits_rowlstm", "--config.batch_size=many"], "invalid literal for int"),
         (
             train.main,
             ["--config=digits_rowlstm", "--config.no.such=1"],
-            "--config.no.such is not a field; the fields are ",
+            "--config.no.such is not a field; ",
         ),
         (train.main, ["--config=digits_rowlstm", "--batch_size=3"], "Unknown command line flag 'batch_size'"),
         (train.main, ["--config=digits_rowlstm", "word"], "unknown arguments word"),
