@@ -7,11 +7,11 @@ python -m experiments.train --config=experiments/mnist_pixelcnn.py --workdir=run
 
 from ml_collections import ConfigDict
 
-from experiments import mnist_diagonal_bilstm
+from experiments import mnist_rowlstm
 
 
 def get_config() -> ConfigDict:
-    """The Diagonal BiLSTM's, with another layer, deeper."""
-    config = mnist_diagonal_bilstm.get_config()
+    """The Row LSTM's, with another layer, deeper."""
+    config = mnist_rowlstm.get_config()
     config.model.update(layer="pixel_cnn", depth=15)
     return config
