@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import command
+from experiments import command, configuration
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.plots import save_comparison
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_allow_config_change_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     table, workdir = TABLES[args.table], Path(args.workdir)
-    configs = [_config_of(row, command.read_config(args.config, overrides)) for row in table.rows]
+    configs = [_config_of(row, configuration.read_config(args.config, overrides)) for row in table.rows]
     results = []
     for number, (row, config) in enumerate(zip(table.rows, configs, strict=True), start=1):
         print(f"[{number}/{len(table.rows)}] {args.table}: {row.name}", file=sys.stderr)

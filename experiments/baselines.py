@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments import command
+from experiments import command, configuration
 from pixel_rnn_jax import baselines
 from pixel_rnn_jax.data import Dataset, in_order
 from pixel_rnn_jax.evaluate import score
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", help="split to score; test, or validation where there is no test, if not given")
     command.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
-    config = command.read_config(args.config, overrides).to_dict()
+    config = configuration.read_config(args.config, overrides).to_dict()
     dataset = command.open_dataset(config)
     split = args.split or dataset.final_split
     images, levels = dataset.images(split), config["model"]["levels"]

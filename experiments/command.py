@@ -1,12 +1,10 @@
-"""What all command lines share: flags, configurations, and errors in one line."""
+"""What all command lines share: flags, and errors in one line."""
 
 import argparse
 import dataclasses
-import difflib
 import json
 import logging
 import os
-import re
 import signal
 import sys
 import warnings
@@ -16,11 +14,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import flags
 from jax.sharding import Mesh
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from experiments import base
 from pixel_rnn_jax.data import BINARIZATIONS, DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score
@@ -29,7 +25,6 @@ from pixel_rnn_jax.processes import connect, is_main, num_cores
 from pixel_rnn_jax.sharding import check_batch_size
 from pixel_rnn_jax.stopping import Interrupted, ends_at_sigterm
 
-SHIPPED = Path(__file__).parent
 TO_TRAIN = "folder for checkpoints and metrics; if it holds a run, that run goes on"
 TRAINED = "work directory of a training run, an exported file, or the name of a model that comes with the package"
 IMAGES_OF_A_CORE = 4  # at least, before another core is worth its while
@@ -81,7 +76,7 @@ def make_parser(name: str, description: str, *, workdir: str | None = TRAINED) -
 
 
 def add_config_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds --config, for `read_config`."""
+    """Adds --config, for `configuration.read_config`."""
     parser.add_argument("--config", required=True, help="configuration file, or the name of a shipped one")
 
 
@@ -310,76 +305,3 @@ def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[st
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
     return Dataset(data, ModelConfig(**config["model"]), classes)
-
-
-def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
-    """Reads a configuration, applies overrides to it, and locks it.
-
-    Args:
-      path: of a Python file with a function `get_config()`; or the name of a shipped one ("digits_rowlstm").
-      overrides: "--config.FIELD=VALUE" each.
-
-    Raises:
-      InputError: if there is no such file, a field is unknown, or a value has the wrong type.
-    """
-    shipped = {config.stem: config for config in sorted(SHIPPED.glob("[a-z]*_*.py"))}
-    file = Path(path) if Path(path).is_file() else shipped.get(path)
-    if file is None:
-        raise InputError(f"--config must be a file or one of {', '.join(shipped)}; got {path!r}.")
-    try:
-        config, _ = _parse_config(file, [])
-        _check_fields(config, overrides)
-        config, unknown = _parse_config(file, overrides)
-    except InputError:
-        raise
-    except Exception as error:  # a value of the wrong type, or whatever the file raises
-        raise InputError(f"{file.name}: {type(error).__name__}: {' '.join(map(str, error.args))}") from None
-    if unknown:
-        raise InputError(f"unknown arguments {' '.join(unknown)}.")
-    missing = _missing_fields(config, base.get_config())
-    if missing:
-        raise InputError(
-            f"{file.name}: get_config() must return base.get_config() with changes; it lacks {', '.join(missing)}."
-        )
-    return config
-
-
-def _parse_config(file: Path, overrides: Sequence[str]) -> tuple[Any, list[str]]:
-    """What a configuration file returns, with overrides; and the arguments that are none."""
-    argv = ["train", f"--config={file}", *overrides]
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-    _, *unknown = values(argv)
-    return values.config, unknown
-
-
-def _check_fields(config: ConfigDict, overrides: Sequence[str]) -> None:
-    """Raises `InputError` if an override is of a field that is not in a configuration."""
-    fields = _field_names(config) if isinstance(config, ConfigDict) else []
-    for override in overrides:
-        found = re.match(r"--(?:no)?config\.([\w.]+)", override)
-        if found and found[1] not in fields:
-            section, _, name = found[1].rpartition(".")
-            of_section = [field for field in fields if field.rpartition(".")[0] == section] or fields
-            near = difflib.get_close_matches(name, [field.rpartition(".")[2] for field in fields], n=1)
-            meant = [field for field in (*of_section, *fields) if [field.rpartition(".")[2]] == near]
-            hint = f"did you mean --config.{meant[0]}?" if meant else f"the fields are {', '.join(of_section)}."
-            raise InputError(f"--config.{found[1]} is not a field; {hint}")
-
-
-def _field_names(config: ConfigDict, prefix: str = "") -> list[str]:
-    """The names of all fields, such as "num_steps" and "model.depth"."""
-    names = []
-    for name, value in config.items():
-        names += _field_names(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else [prefix + name]
-    return names
-
-
-def _missing_fields(config: Any, like: ConfigDict, prefix: str = "") -> list[str]:
-    if not isinstance(config, ConfigDict):
-        return [prefix.removesuffix(".") or "all fields"]
-    missing = [f"{prefix}{name}" for name in like if name not in config]
-    for name, field in like.items():
-        if isinstance(field, ConfigDict) and name in config:
-            missing += _missing_fields(config[name], field, f"{prefix}{name}.")
-    return missing

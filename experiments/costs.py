@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from experiments import command
+from experiments import command, configuration
 from pixel_rnn_jax.conditions import blank_conditions, check_conditions
 from pixel_rnn_jax.costs import forward_flops, training_flops
 from pixel_rnn_jax.model_config import ModelConfig
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=command.image_size, required=True, metavar="H,W", help="height and width of the images")
     command.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
-    costs = measure(command.read_config(args.config, overrides), args.size)
+    costs = measure(configuration.read_config(args.config, overrides), args.size)
     print(f"{costs['parameters']:,} parameters; {costs['state_mib']:.1f} MiB with average and optimizer state")
     print(f"{costs['forward_gflop']:.4g} GFLOP for an image's likelihood, {costs['training_gflop']:.4g} in a training step")
     print(

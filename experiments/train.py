@@ -5,7 +5,7 @@ The same command again goes on with a run that was interrupted. --config.FIELD=V
 
 from collections.abc import Sequence
 
-from experiments import command
+from experiments import command, configuration
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.processes import is_main
 from pixel_rnn_jax.train import train
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_process_flags(parser)
     command.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
-    config = command.read_config(args.config, overrides)
+    config = configuration.read_config(args.config, overrides)
     if not command.is_one_of_several(args):
         command.share_training_among_cores(config)
     command.join_processes(args, stop_together=True)

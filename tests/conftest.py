@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import pixel_rnn_jax as prnn
-from experiments import command
+from experiments import command, configuration
 from pixel_rnn_jax.checkpoint import abstract_params
 from pixel_rnn_jax.metrics import read_metrics
 from pixel_rnn_jax.train import train
@@ -73,7 +73,7 @@ def tiny_config(*overrides):
         "optimizer.warmup": 0.33,
     }
     flags = [f"--config.{name}={value}" for name, value in tiny.items()]
-    return command.read_config("digits_rowlstm", [*flags, *overrides])
+    return configuration.read_config("digits_rowlstm", [*flags, *overrides])
 
 
 def measured(workdir):

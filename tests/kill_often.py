@@ -20,7 +20,7 @@ import numpy as np
 from conftest import measured
 
 import pixel_rnn_jax as prnn
-from experiments import command
+from experiments import configuration
 from pixel_rnn_jax.checkpoint import Checkpoints
 from pixel_rnn_jax.resume import start_or_resume
 from pixel_rnn_jax.setup import prepare
@@ -66,7 +66,7 @@ def kill_at_random(process: subprocess.Popen, workdir: Path, rng: random.Random)
 
 def compare(workdir: Path, alone: Path) -> list[str]:
     """What differs between two finished trainings: metrics, records, and the arrays of their last and best checkpoints."""
-    setup = prepare(command.read_config(TINY[0].partition("=")[2], TINY[1:]))
+    setup = prepare(configuration.read_config(TINY[0].partition("=")[2], TINY[1:]))
     ends = []
     for path in (workdir, alone):
         with Checkpoints(path, read_only=True) as checkpoints:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import optax
 
-from experiments import command
+from experiments import configuration
 from pixel_rnn_jax.checkpoint import Checkpoints, Record
 from pixel_rnn_jax.processes import connect, is_main
 from pixel_rnn_jax.resume import start_or_resume, without_ema
@@ -32,7 +32,7 @@ TINY = {
 def make_setup(*overrides, devices=None):
     """A setup with SGD: Adam's and RMSProp's first steps follow the gradient's sign, whatever its size."""
     flags = [f"--config.{name}={value}" for name, value in TINY.items()]
-    config = command.read_config("digits_rowlstm", [*flags, *overrides])
+    config = configuration.read_config("digits_rowlstm", [*flags, *overrides])
     setup = prepare(config)
     optimizer = optax.sgd(0.1, momentum=0.9)
     mesh = make_mesh(**config.mesh) if devices is None else make_mesh(devices=devices)

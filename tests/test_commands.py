@@ -26,6 +26,7 @@ from experiments import (
     command,
     complete,
     compress,
+    configuration,
     curves,
     decompress,
     evaluate,
@@ -244,7 +245,7 @@ def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
         ),
         (train.main, ["--config=digits_rowlstm", "--batch_size=3"], "Unknown command line flag 'batch_size'"),
         (train.main, ["--config=digits_rowlstm", "word"], "unknown arguments word"),
-        (train.main, [f"--config={command.SHIPPED}/base.py"], "layer must be one of"),
+        (train.main, [f"--config={configuration.SHIPPED}/base.py"], "layer must be one of"),
         (evaluate.main, [], "there is nothing of that name"),
         (sample.main, [], "there is nothing of that name"),
         (complete.main, [], "there is nothing of that name"),
@@ -324,18 +325,18 @@ def test_mistyped_field_in_a_configuration_file_is_an_error(tmp_path):
         "from experiments import base\n\ndef get_config():\n    c = base.get_config()\n    c.bacth_size = 3\n    return c\n"
     )
     with pytest.raises(ValueError, match=r"mine.py: AttributeError: .*bacth_size"):
-        command.read_config(str(path), [])
+        configuration.read_config(str(path), [])
     path.write_text("def get_config(:\n")
     with pytest.raises(ValueError, match=r"mine.py: SyntaxError"):
-        command.read_config(str(path), [])
+        configuration.read_config(str(path), [])
     path.write_text("x = 3\n")
     with pytest.raises(ValueError, match=r"mine.py: "):
-        command.read_config(str(path), [])
+        configuration.read_config(str(path), [])
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configurations_are_complete(name):
-    config = command.read_config(name, [])
+    config = configuration.read_config(name, [])
     prnn.ModelConfig(**config.model)
     assert config.is_locked
     assert f"--config=experiments/{name}.py" in (ROOT / "experiments" / f"{name}.py").read_text()
@@ -535,7 +536,8 @@ def test_a_training_that_one_device_can_do_is_not_refused_on_many_cores(override
     monkeypatch.setattr(command, "num_cores", lambda: 4)
     monkeypatch.setattr(command.jax.config, "update", update)
     monkeypatch.delenv("XLA_FLAGS")
-    config = command.read_config("digits_rowlstm", ["--config.batch_size=16", *(f"--config.{field}" for field in overrides)])
+    overrides = [f"--config.{field}" for field in ("batch_size=16", *overrides)]
+    config = configuration.read_config("digits_rowlstm", overrides)
     command.share_training_among_cores(config)
     assert [call.args[1] for call in update.call_args_list] == ([] if devices is None else [devices])
 

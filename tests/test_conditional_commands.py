@@ -9,7 +9,7 @@ from conftest import run_in_process, tiny_config
 from PIL import Image
 
 import pixel_rnn_jax as prnn
-from experiments import command, complete, compress, decompress, evaluate, inputs, sample, score
+from experiments import complete, compress, configuration, decompress, evaluate, inputs, sample, score
 from experiments.command import open_dataset
 from pixel_rnn_jax.classify import classify, log_prior
 from pixel_rnn_jax.loading import load_run
@@ -264,7 +264,7 @@ def test_what_the_digits_reach(tmp_path):
 
     def scored(name):
         flags = ("--config.num_steps=150", "--config.eval_every=50")
-        return train(command.read_config(name, flags), tmp_path / name).bits_per_dim
+        return train(configuration.read_config(name, flags), tmp_path / name).bits_per_dim
 
     plain, classes, sizes = map(scored, ("digits_diagonal_bilstm", "digits_class_conditional", "digits_multiscale"))
     assert plain < 1.9

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import pixel_rnn_jax as prnn
-from experiments import command
+from experiments import configuration
 from pixel_rnn_jax.checkpoint import abstract_params
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.optimizer import make_optimizer
@@ -69,7 +69,7 @@ MULTI_SCALE = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_parameter_counts(name):
-    config = command.read_config(name, [])
+    config = configuration.read_config(name, [])
     params = abstract_params(prnn.PixelRNN(prnn.ModelConfig(**config.model)))
     count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
     assert (count, count) == MODELS[name]
@@ -77,14 +77,14 @@ def test_parameter_counts(name):
 
 @pytest.mark.parametrize("name", MULTI_SCALE)
 def test_parameter_counts_of_several_sizes(name):
-    config = command.read_config(name, [])
+    config = configuration.read_config(name, [])
     params = abstract_params(prnn.make_model(prnn.ModelConfig(**config.model)))
     assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params)) == MULTI_SCALE[name]
 
 
-@pytest.mark.parametrize("path", sorted(command.SHIPPED.glob("[a-z]*_*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(configuration.SHIPPED.glob("[a-z]*_*.py")), ids=lambda path: path.stem)
 def test_every_configuration_can_be_used_and_says_how(path):
-    config = command.read_config(str(path), [])
+    config = configuration.read_config(str(path), [])
     prnn.ModelConfig(**config.model)
     data = DataConfig(**config.data)
     assert not data.flip, "the paper trains without augmentation"
@@ -111,7 +111,7 @@ def test_every_configuration_can_be_used_and_says_how(path):
 )
 def test_data_and_batches_are_the_papers(names, source, size, batch_size, levels):
     for name in names:
-        config = command.read_config(name, [])
+        config = configuration.read_config(name, [])
         data = DataConfig(**config.data)
         assert (data.source, data.size, config.batch_size, config.model.levels) == (source, size, batch_size, levels)
         assert (config.model.residual, config.model.skip) == (name != "imagenet64_rowlstm", True)

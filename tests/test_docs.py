@@ -13,7 +13,7 @@ import pytest
 from conftest import run_in_process
 from PIL import Image
 
-from experiments import command
+from experiments import configuration
 from experiments.__main__ import COMMANDS
 from pixel_rnn_jax.loading import shipped_models
 
@@ -81,7 +81,7 @@ def test_commands_are_understood_as_printed(page, tmp_path, monkeypatch):
             importlib.import_module(f"experiments.{name}").main(argv)
         args, overrides = parsed.value.args
         if getattr(args, "config", None):
-            command.read_config(args.config, [*overrides])
+            configuration.read_config(args.config, [*overrides])
         else:
             assert not overrides, line
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from experiments import command
+from experiments import command, configuration
 from experiments.speed import report
 from experiments.speed.machine import describe_machine, product_rate
 from experiments.speed.step import Case, make_case, measure
@@ -161,7 +161,7 @@ def _folder_of_profile(out: Path, case: Case) -> Path:
 
 
 def _read_config(args: argparse.Namespace, overrides: Sequence[str]) -> ConfigDict:
-    config = command.read_config(args.config, overrides)
+    config = configuration.read_config(args.config, overrides)
     config.model.dtype = args.dtype or config.model.dtype
     config.batch_size = args.batch_size or config.batch_size
     return config
@@ -178,7 +178,7 @@ def _cases(args: argparse.Namespace) -> list[Case]:
 
 
 def _config(args: argparse.Namespace, sizes: Sizes, layer: str, batch_size: int, **fields: int) -> ConfigDict:
-    config = command.read_config(sizes.config, [])
+    config = configuration.read_config(sizes.config, [])
     dtype = args.dtype or ("float32" if _on_cpu() else "bfloat16")
     config.model.update(layer=layer, dtype=dtype, **sizes.fields | fields)
     config.batch_size = batch_size

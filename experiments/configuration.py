@@ -1,0 +1,88 @@
+"""Configurations: Python files with a function `get_config()`, and overrides of their fields."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from experiments import base
+from pixel_rnn_jax.errors import InputError
+
+SHIPPED = Path(__file__).parent
+
+
+def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
+    """Reads a configuration, applies overrides to it, and locks it.
+
+    Args:
+      path: of a Python file with a function `get_config()`; or the name of a shipped one ("digits_rowlstm").
+      overrides: "--config.FIELD=VALUE" each.
+
+    Raises:
+      InputError: if there is no such file, a field is unknown, or a value has the wrong type.
+    """
+    shipped = {config.stem: config for config in sorted(SHIPPED.glob("[a-z]*_*.py"))}
+    file = Path(path) if Path(path).is_file() else shipped.get(path)
+    if file is None:
+        raise InputError(f"--config must be a file or one of {', '.join(shipped)}; got {path!r}.")
+    try:
+        config, _ = _parse_config(file, [])
+        _check_fields(config, overrides)
+        config, unknown = _parse_config(file, overrides)
+    except InputError:
+        raise
+    except Exception as error:  # a value of the wrong type, or whatever the file raises
+        raise InputError(f"{file.name}: {type(error).__name__}: {' '.join(map(str, error.args))}") from None
+    if unknown:
+        raise InputError(f"unknown arguments {' '.join(unknown)}.")
+    missing = _missing_fields(config, base.get_config())
+    if missing:
+        raise InputError(
+            f"{file.name}: get_config() must return base.get_config() with changes; it lacks {', '.join(missing)}."
+        )
+    return config
+
+
+def _parse_config(file: Path, overrides: Sequence[str]) -> tuple[Any, list[str]]:
+    """What a configuration file returns, with overrides; and the arguments that are none."""
+    argv = ["train", f"--config={file}", *overrides]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+    _, *unknown = values(argv)
+    return values.config, unknown
+
+
+def _check_fields(config: ConfigDict, overrides: Sequence[str]) -> None:
+    """Raises `InputError` if an override is of a field that is not in a configuration."""
+    fields = _field_names(config) if isinstance(config, ConfigDict) else []
+    for override in overrides:
+        found = re.match(r"--(?:no)?config\.([\w.]+)", override)
+        if found and found[1] not in fields:
+            section, _, name = found[1].rpartition(".")
+            of_section = [field for field in fields if field.rpartition(".")[0] == section] or fields
+            near = difflib.get_close_matches(name, [field.rpartition(".")[2] for field in fields], n=1)
+            meant = [field for field in (*of_section, *fields) if [field.rpartition(".")[2]] == near]
+            hint = f"did you mean --config.{meant[0]}?" if meant else f"the fields are {', '.join(of_section)}."
+            raise InputError(f"--config.{found[1]} is not a field; {hint}")
+
+
+def _field_names(config: ConfigDict, prefix: str = "") -> list[str]:
+    """The names of all fields, such as "num_steps" and "model.depth"."""
+    names = []
+    for name, value in config.items():
+        names += _field_names(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else [prefix + name]
+    return names
+
+
+def _missing_fields(config: Any, like: ConfigDict, prefix: str = "") -> list[str]:
+    if not isinstance(config, ConfigDict):
+        return [prefix.removesuffix(".") or "all fields"]
+    missing = [f"{prefix}{name}" for name in like if name not in config]
+    for name, field in like.items():
+        if isinstance(field, ConfigDict) and name in config:
+            missing += _missing_fields(config[name], field, f"{prefix}{name}.")
+    return missing
