@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from conftest import run_in_process
@@ -22,8 +23,21 @@ DIGITS = {
 }
 
 
+# The mean over eight images that each model drew, which ship as a small file.
+MNIST = {"mnist_diagonal_bilstm": 87.975, "mnist_rowlstm": 90.120}
+
+
 def test_every_shipped_model_is_tested_here():
-    assert shipped_models() == sorted(DIGITS)
+    assert shipped_models() == sorted({*DIGITS, *MNIST})
+
+
+@pytest.mark.parametrize("name", MNIST)
+def test_mnist(name):
+    model, params = prnn.load(name)
+    with np.load(Path(__file__).parent / "mnist_samples.npz") as samples:
+        images = samples[name]
+    nats = -jax.jit(prnn.log_prob, static_argnums=0)(model, params, images)
+    np.testing.assert_allclose(np.mean(nats), MNIST[name], atol=0.01)
 
 
 @pytest.mark.slow
