@@ -7,7 +7,6 @@ it is written beside it, as x.given.npz.
 
 import io
 import math
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.loading import load_run
+from pixel_rnn_jax.paths import write_whole
 from pixel_rnn_jax.picture_formats import encoded_sizes
 from pixel_rnn_jax.prnn_file import unpack
 from pixel_rnn_jax.sharding import make_mesh
@@ -93,16 +93,6 @@ def verify(model: nn.Module, params: Any, blob: bytes, images: UInt8[np.ndarray,
             raise InputError("it decodes to other images")
     except InputError as error:
         raise InputError(f"the compressed file could not be decoded, and was not written: {error}") from None
-
-
-def write_whole(path: Path, blob: bytes) -> None:
-    """Writes a file that gets its name when it is complete."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        unfinished.write_bytes(blob)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def compare(

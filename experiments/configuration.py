@@ -29,14 +29,9 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
     file = Path(path) if Path(path).is_file() else shipped.get(path)
     if file is None:
         raise InputError(f"--config must be a file or one of {', '.join(shipped)}; got {path!r}.")
-    try:
-        config, _ = _parse_config(file, [])
-        _check_fields(config, overrides)
-        config, unknown = _parse_config(file, overrides)
-    except InputError:
-        raise
-    except Exception as error:  # a value of the wrong type, or whatever the file raises
-        raise InputError(f"{file.name}: {type(error).__name__}: {' '.join(map(str, error.args))}") from None
+    config, _ = _parse_config(file, [])
+    _check_fields(config, overrides)
+    config, unknown = _parse_config(file, overrides)
     if unknown:
         raise InputError(f"unknown arguments {' '.join(unknown)}.")
     missing = _missing_fields(config, base.get_config())
@@ -52,7 +47,10 @@ def _parse_config(file: Path, overrides: Sequence[str]) -> tuple[Any, list[str]]
     argv = ["train", f"--config={file}", *overrides]
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-    _, *unknown = values(argv)
+    try:
+        _, *unknown = values(argv)
+    except Exception as error:  # a value of the wrong type, or whatever the file raises
+        raise InputError(f"{file.name}: {type(error).__name__}: {' '.join(map(str, error.args))}") from None
     return values.config, unknown
 
 

@@ -107,6 +107,16 @@ def _same(copy: os.stat_result, info: dict) -> bool:
     return copy.st_size == info["size"] and abs(copy.st_mtime - info["mtime"].timestamp()) < 1e-3
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a local file that gets its name when it is complete."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 class WritableFolder:
     """A folder with files that grow.
 

@@ -26,7 +26,7 @@ import safetensors.numpy
 
 from pixel_rnn_jax.checkpoint import abstract_params, restore_model
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.paths import AnyPath, as_path, local_copy
+from pixel_rnn_jax.paths import AnyPath, as_path, local_copy, write_whole
 from pixel_rnn_jax.prnn_file import checksum
 
 ENDING = ".safetensors"
@@ -49,12 +49,7 @@ def save_weights(path: Path, params: Any, run: Mapping[str, Any]) -> None:
     data.update(data_dir=None, source=_without_folder(data["source"]))
     tensors = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
     metadata = {"version": VERSION, "run": run, "checksum": _checksum(run, tensors)}
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_bytes(safetensors.numpy.save(tensors, {FIELD: json.dumps(metadata)}))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, safetensors.numpy.save(tensors, {FIELD: json.dumps(metadata)}))
 
 
 def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
