@@ -55,10 +55,15 @@ def _parse_config(file: Path, overrides: Sequence[str]) -> tuple[Any, list[str]]
 
 
 def _check_fields(config: ConfigDict, overrides: Sequence[str]) -> None:
-    """Raises `InputError` if an override is of a field that is not in a configuration."""
+    """Raises `InputError` if an argument is no override, or one of a field that is not in a configuration."""
     fields = _field_names(config) if isinstance(config, ConfigDict) else []
     for override in overrides:
         found = re.match(r"--(?:no)?config\.([\w.]+)", override)
+        if override.startswith("-") and not found:
+            name = override.lstrip("-").partition("=")[0]
+            meant = [field for field in fields if field.rpartition(".")[2] == name]
+            hint = f"; did you mean --config.{meant[0]}?" if meant else "."
+            raise InputError(f"unknown argument {override}{hint}")
         if found and found[1] not in fields:
             section, _, name = found[1].rpartition(".")
             of_section = [field for field in fields if field.rpartition(".")[0] == section] or fields

@@ -11,9 +11,7 @@ from experiments import mnist_diagonal_bilstm
 
 
 def get_config() -> ConfigDict:
-    """The Diagonal BiLSTM's, with another layer, for half as many epochs."""
+    """The Diagonal BiLSTM's, with another layer."""
     config = mnist_diagonal_bilstm.get_config()
     config.model.update(layer="row_lstm")
-    config.optimizer.update(warmup=0.01)
-    config.update(num_steps=40_000, eval_every=5_000)
     return config
