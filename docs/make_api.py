@@ -1,7 +1,9 @@
 """Writes docs/api.md from the docstrings of what `import pixel_rnn_jax` offers:  python docs/make_api.py"""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import griffe
 
@@ -10,8 +12,8 @@ import pixel_rnn_jax as prnn
 PAGE = Path(__file__).parent / "api.md"
 TITLE = """# What `import pixel_rnn_jax as prnn` offers
 
-Made from the docstrings by `python docs/make_api.py`. Images are integers [B, H, W, C] in [0, levels) everywhere. All
-modules can be imported too; their docstrings have the same form.
+Made from the docstrings by `python docs/make_api.py`. `Images` are integers [B, H, W, C] in [0, levels),
+`AnyPath` is a path on this machine or at gs://. All modules can be imported too; their docstrings have the same form.
 """
 WORDS = {"parameters": "Arguments", "attributes": "Fields"}  # of a docstring's sections; the others are called as they are
 
@@ -47,9 +49,14 @@ def signature(thing: griffe.Object) -> Iterator[str]:
     for number, parameter in enumerate(parameters):
         if parameter.kind is keyword_only and (number == 0 or parameters[number - 1].kind is not keyword_only):
             yield "    *,"
-        default = "" if parameter.default is None else f" = {parameter.default}"
+        default = "" if parameter.default is None else f" = {value(thing, parameter.default)}"
         yield f"    {parameter.name}: {parameter.annotation}{default},"
     yield f"){'' if thing.is_class else f' -> {thing.returns}'}\n```\n"
+
+
+def value(thing: griffe.Object, default: Any) -> Any:
+    """A default value as a reader can use it: that of a constant instead of its name."""
+    return getattr(sys.modules[thing.module.path], str(default), default)
 
 
 def sections(thing: griffe.Object) -> Iterator[str]:

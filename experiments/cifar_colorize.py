@@ -2,9 +2,7 @@
 
 python -m experiments.train --config=experiments/cifar_colorize.py --workdir=runs/cifar_colorize
 
-A small model, for a CPU:
---config.model.depth=3 --config.model.features=32 --config.model.head_features=256 --config.num_steps=3000
---config.eval_images=1000 --config.test_images=1000
+docs/conditional.md has a small model, for a CPU.
 """
 
 from ml_collections import ConfigDict

@@ -2,7 +2,7 @@
 
 python -m experiments.train --config=experiments/imagenet32_rowlstm.py --workdir=runs/imagenet32_rowlstm
 
-A step needs 33 GiB of memory, 6 GiB with --config.model.remat=True (XLA's estimates).
+A step needs 27 GiB of memory, 7 GiB with --config.model.remat=True (XLA's estimates; docs/scaling.md).
 docs/data.md says where the images come from. There is no test split: scores are on the validation split.
 """
 

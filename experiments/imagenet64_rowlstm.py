@@ -2,7 +2,7 @@
 
 python -m experiments.train --config=experiments/imagenet64_rowlstm.py --workdir=runs/imagenet64_rowlstm
 
-A step needs 31 GiB of memory, 12 GiB with --config.model.remat=True (XLA's estimates).
+A step needs 26 GiB of memory, 11 GiB with --config.model.remat=True (XLA's estimates; docs/scaling.md).
 docs/data.md says where the images come from. There is no test split: scores are on the validation split.
 """
 

@@ -7,7 +7,7 @@ usage() {
 Trains on a Cloud TPU, of one host or many, and goes on after preemptions.
 
   launch/cloud_tpu.sh run --name=prnn --zone=us-central2-b --type=v4-32 --spot \
-    --config=cifar_diagonal_bilstm --workdir=gs://BUCKET/cifar
+    --config=imagenet32_rowlstm --workdir=gs://BUCKET/imagenet --config.data.data_dir=gs://BUCKET/tfds
   launch/cloud_tpu.sh run --dry-run ...            prints all commands of that, runs nothing
   launch/cloud_tpu.sh stop --name=prnn --zone=us-central2-b
 

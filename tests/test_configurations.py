@@ -1,8 +1,11 @@
 """The shipped configurations: the paper's models, with as many parameters as its sizes give."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
+from test_docs import ROOT
 
 import pixel_rnn_jax as prnn
 from experiments import configuration
@@ -80,6 +83,18 @@ def test_parameter_counts_of_several_sizes(name):
     config = configuration.read_config(name, [])
     params = abstract_params(prnn.make_model(prnn.ModelConfig(**config.model)))
     assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params)) == MULTI_SCALE[name]
+
+
+@pytest.mark.parametrize("name", [*MODELS, *MULTI_SCALE])
+def test_sizes_in_the_documentation(name):
+    count = MODELS[name][1] if name in MODELS else MULTI_SCALE[name]
+    (row,) = re.findall(rf"^\| `{name}\.py` \|.*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert f"| {count:,} |" in row
+    (row,) = re.findall(rf"^\| `{name}` \|.*", (ROOT / "docs" / "scaling.md").read_text(), re.MULTILINE)
+    copies = {"adam": 4, "rmsprop": 3}[configuration.read_config(name, []).optimizer.name]  # parameters, average, moments
+    _, _, parameters, state, *_ = row.replace(",", "").split("|")
+    assert int(parameters) == count
+    assert float(state) == pytest.approx(copies * 4 * count / 2**20, rel=0.01)
 
 
 @pytest.mark.parametrize("path", sorted(configuration.SHIPPED.glob("[a-z]*_*.py")), ids=lambda path: path.stem)

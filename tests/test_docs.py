@@ -13,6 +13,7 @@ import pytest
 from conftest import run_in_process
 from PIL import Image
 
+import pixel_rnn_jax as prnn
 from experiments import configuration
 from experiments.__main__ import COMMANDS
 from pixel_rnn_jax.loading import shipped_models
@@ -126,11 +127,13 @@ def python_blocks(page):
 
 @pytest.mark.slow
 def test_python_of_the_readme_runs_as_printed(readme_files):
-    using, making = python_blocks(ROOT / "README.md")
+    using, making, training = python_blocks(ROOT / "README.md")
     exec(using, names := {})
     np.testing.assert_array_equal(names["again"], names["images"])
     exec(making, names)
     assert names["logits"].shape == (1, 28, 28, 1, 2)
+    exec(training, names)
+    assert -prnn.log_prob(names["model"], names["params"], names["images"]).mean() < names["nats"]
 
 
 @pytest.mark.slow
