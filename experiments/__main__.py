@@ -14,13 +14,14 @@
     benchmark   how fast it is here
     costs       memory and arithmetic of a configuration
 
-pixel-rnn COMMAND --help tells the flags of each.
+pixel-rnn COMMAND --help tells the flags of each; pixel-rnn --version tells the version.
 """
 
 import importlib
 import sys
 
 from experiments import command
+from pixel_rnn_jax import __version__
 
 COMMANDS = (
     "train",
@@ -44,6 +45,8 @@ def main() -> None:
     name, *argv = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(__doc__.strip())
+    elif name == "--version":
+        print(__version__)
     elif name in COMMANDS:
         command.run(importlib.import_module(f"experiments.{name}").main, argv)
     else:

@@ -18,8 +18,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import command, configuration
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.loading import load_run
+from pixel_rnn_jax.paths import is_remote
 from pixel_rnn_jax.plots import save_comparison
 from pixel_rnn_jax.train import train
 
@@ -74,8 +76,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_config_flag(parser)
     command.add_allow_config_change_flag(parser)
     args, overrides = parser.parse_known_args(argv)
+    if is_remote(args.workdir):
+        raise InputError(f"--workdir must be a folder on this machine, for tables and pictures; got {args.workdir!r}.")
     table, workdir = TABLES[args.table], Path(args.workdir)
     configs = [_config_of(row, configuration.read_config(args.config, overrides)) for row in table.rows]
+    command.share_training_among_cores(configs[0])
     results = []
     for number, (row, config) in enumerate(zip(table.rows, configs, strict=True), start=1):
         print(f"[{number}/{len(table.rows)}] {args.table}: {row.name}", file=sys.stderr)
@@ -109,7 +114,8 @@ def _result(config: ConfigDict, workdir: Path, *, allow_config_change: bool) -> 
         _, _, run = load_run(workdir)
         result["validation_bits_per_dim"] = bits_per_dim(-run["record"]["best_nats"], run["image_shape"])
         result["best_step"] = run["record"]["best_step"]
-        result[f"{score.split}_bits_per_dim"] = score.bits_per_dim
+        if score.split == "test":
+            result["test_bits_per_dim"] = score.bits_per_dim
     command.write_json(file, result)
     return result
 

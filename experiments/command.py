@@ -18,15 +18,20 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from pixel_rnn_jax.data import BINARIZATIONS, DataConfig, Dataset
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import MAX_SEED, InputError
 from pixel_rnn_jax.evaluate import Score
+from pixel_rnn_jax.loading import shipped_models
 from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.paths import is_remote
 from pixel_rnn_jax.processes import connect, is_main, num_cores
 from pixel_rnn_jax.sharding import check_batch_size
 from pixel_rnn_jax.stopping import Interrupted, ends_at_sigterm
 
 TO_TRAIN = "folder for checkpoints and metrics; if it holds a run, that run goes on"
-TRAINED = "work directory of a training run, an exported file, or the name of a model that comes with the package"
+TRAINED = (
+    "work directory of a training run, an exported file, or the name of a model that comes with the package:"
+    f" {', '.join(shipped_models())}"
+)
 IMAGES_OF_A_CORE = 4  # at least, before another core is worth its while
 PREEMPTED = 75  # exit status after SIGTERM: what had been done is kept, and the same command goes on; sysexits.h's "try again"
 
@@ -47,12 +52,24 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
             main(argv)
     except (InputError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        sys.exit(
+            "error: the memory is not enough. Smaller batches need less (batch_size); in training, so do batches in parts"
+            " (gradient_accumulation), model.remat=True, and model.dtype=bfloat16."
+        )
     except Interrupted as interruption:
         print(interruption, file=sys.stderr)
         sys.exit(PREEMPTED if interruption.signal == signal.SIGTERM else 128 + interruption.signal)
     except KeyboardInterrupt:
         print("stopped by SIGINT", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+def is_out_of_memory(error: MemoryError | jax.errors.JaxRuntimeError) -> bool:
+    """Whether an error of Python or JAX says that the host's or a device's memory is not enough."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -134,13 +151,13 @@ def share_among_cores(batch_size: int | None, *, parts: int = 1) -> None:
 
 
 def scoring_batch_size(asked: int | None, run: dict[str, Any], mesh: Mesh) -> int:
-    """How many images to score at a time: as many as --batch_size says, or about as many as in training.
+    """How many images to score at a time: as many as --batch_size says; else about as many as in training, a few a device.
 
     Raises:
       InputError: if the devices do not divide what was asked for.
     """
     if asked is None:
-        return next_multiple(run["config"]["batch_size"], mesh.size)
+        return next_multiple(max(run["config"]["batch_size"], IMAGES_OF_A_CORE * mesh.size), mesh.size)
     check_batch_size(asked, mesh)
     return asked
 
@@ -188,7 +205,7 @@ def add_input_flags(parser: argparse.ArgumentParser, *, seed_of: str, num: str =
         "--binarization", choices=BINARIZATIONS, help="of a data source that is named; that of the training, if not given"
     )
     add_label_flag(parser)
-    parser.add_argument("--num", type=int, help=f"number of images, picked at random; {num}, if not given")
+    parser.add_argument("--num", type=positive, help=f"number of images, picked at random; {num}, if not given")
     add_seed_flag(parser, seed_of)
     add_data_dir_flag(parser)
 
@@ -202,15 +219,15 @@ def add_label_flag(parser: argparse.ArgumentParser) -> None:
 
 def add_split_flag(parser: argparse.ArgumentParser) -> None:
     """Adds --split."""
-    parser.add_argument("--split", default="test", help="train, validation or test")
+    parser.add_argument("--split", help="train, validation or test; test, or validation where there is no test, if not given")
 
 
 def add_seed_flag(parser: argparse.ArgumentParser, of: str) -> None:
-    """Adds --seed, an integer of at least 0."""
+    """Adds --seed, of a random key."""
 
     def seed(text: str) -> int:
-        if int(text) < 0:
-            raise argparse.ArgumentTypeError(f"{text} must be at least 0")
+        if not 0 <= int(text) <= MAX_SEED:
+            raise argparse.ArgumentTypeError(f"{text} must be from 0 to {MAX_SEED}")
         return int(text)
 
     parser.add_argument("--seed", type=seed, default=0, help=f"of {of}")
@@ -243,7 +260,12 @@ def integers(form: str) -> Callable[[str], tuple[int, ...]]:
     return parse
 
 
-image_size = integers("H,W")
+def image_size(text: str) -> tuple[int, ...]:
+    """An argparse type: height and width, each of at least 1."""
+    size = integers("H,W")(text)
+    if min(size) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be integers of at least 1")
+    return size
 
 
 def positive(text: str) -> int:
@@ -257,26 +279,41 @@ def output_file(*endings: str) -> Callable[[str], Path]:
     """An argparse type: a file of one of these endings, in a folder that exists."""
 
     def check(path: str) -> Path:
-        if Path(path).suffix.lower() not in endings:
+        file = _local(path)
+        if file.suffix.lower() not in endings:
             raise argparse.ArgumentTypeError(f"{path!r} must end in {' or '.join(endings)}")
-        if not Path(path).parent.is_dir() or Path(path).is_dir():
+        if not file.parent.is_dir():
             raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that exists")
-        return Path(path)
+        check_file(file)
+        return file
 
     return check
 
 
 def json_file(path: str) -> Path:
     """An argparse type: a file that can be written, in a folder that exists or can be made."""
-    if Path(path).is_dir() or not _can_be_written(Path(path).absolute().parent):
-        raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that can be written to")
-    return Path(path)
+    file = _local(path)
+    check_file(file)
+    return file
 
 
 def output_folder(path: str) -> Path:
     """An argparse type: a folder that can be written to, and that exists or can be made."""
-    if not _can_be_written(Path(path).absolute()):
+    folder = _local(path)
+    if not _can_be_written(folder.absolute()):
         raise argparse.ArgumentTypeError(f"{path!r} must be a folder that can be written to")
+    return folder
+
+
+def check_file(path: Path) -> None:
+    """Raises an error of argparse unless a file can be written there, or its folders made."""
+    if path.is_dir() or not _can_be_written(path.absolute().parent) or (path.exists() and not os.access(path, os.W_OK)):
+        raise argparse.ArgumentTypeError(f"{str(path)!r} must be a file that can be written")
+
+
+def _local(path: str) -> Path:
+    if is_remote(path):
+        raise argparse.ArgumentTypeError(f"{path!r} must be on this machine, not at gs://")
     return Path(path)
 
 
@@ -301,7 +338,10 @@ def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[st
       data_dir: where the data is now, if it was moved.
       classes: names of the model's classes, if they have names.
     """
-    data = DataConfig(**config["data"])
+    try:
+        data = DataConfig(**config["data"])
+    except TypeError as error:
+        raise InputError(f"the run has a data configuration of another version ({error}).") from None
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
     return Dataset(data, ModelConfig(**config["model"]), classes)

@@ -8,7 +8,6 @@ of your own:  --input=face.png --box=8,8,24,24
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -39,11 +38,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="rectangle to be filled, without its two ends",
     )
     what.add_argument("--mask", metavar="FILE", help="picture, known where it is not black; or an npy file, bool [H, W]")
-    parser.add_argument("--completions", type=int, default=6, help="completions of each image")
+    parser.add_argument("--completions", type=command.positive, default=6, help="completions of each image")
     command.add_drawing_flags(parser)
-    parser.add_argument(
-        "--out", type=command.output_file(".png"), default=Path("completions.png"), help="PNG file of the sheet"
-    )
+    parser.add_argument("--out", type=command.output_file(".png"), default="completions.png", help="PNG file of the sheet")
     parser.add_argument(
         "--npz",
         type=command.output_file(".npz"),
@@ -52,10 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not 0 <= args.keep <= 1:
         raise InputError(f"--keep must be in [0, 1]; got {args.keep}.")
-    if args.completions < 1:
-        raise InputError(f"--completions must be at least 1; got {args.completions}.")
     model, params, run = load_run(args.workdir)
-    _, (originals, conditions) = inputs.open_input(args.input, args, run, default_num=NUM)
+    _, names, originals, conditions = inputs.open_input(args.input, args, run, default_num=NUM)
     known = known_pixels(args, originals.shape[1:3])
     num = len(originals)
     print(f"completing {num} images, {args.completions} times each", file=sys.stderr)
@@ -80,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     images, log_probs = (array.reshape(starts.shape) for array in drawn)
     log_prob_drawn = np.where(known[..., None], 0, log_probs).sum((2, 3, 4))
     print("log-probabilities of the unknown pixels, each given all before it, in nats:")
-    for index, (*completed, original) in enumerate(log_prob_drawn):
-        print(f"image {index}: {', '.join(f'{nats:.2f}' for nats in completed)}; original {original:.2f}")
+    for name, (*completed, original) in zip(names, log_prob_drawn, strict=True):
+        print(f"image {name}: {', '.join(f'{nats:.2f}' for nats in completed)}; original {original:.2f}")
     if args.npz:
         command.write_arrays(
             args.npz,

@@ -59,8 +59,8 @@ def _check_fields(config: ConfigDict, overrides: Sequence[str]) -> None:
     fields = _field_names(config) if isinstance(config, ConfigDict) else []
     for override in overrides:
         found = re.match(r"--(?:no)?config\.([\w.]+)", override)
-        if override.startswith("-") and not found:
-            name = override.lstrip("-").partition("=")[0]
+        if override.startswith("--") and not found:
+            name = override.removeprefix("--").partition("=")[0]
             meant = [field for field in fields if field.rpartition(".")[2] == name]
             hint = f"; did you mean --config.{meant[0]}?" if meant else "."
             raise InputError(f"unknown argument {override}{hint}")

@@ -15,11 +15,11 @@ import jax
 from ml_collections import ConfigDict
 
 from experiments import command, configuration
-from pixel_rnn_jax.conditions import blank_conditions, check_conditions
 from pixel_rnn_jax.costs import forward_flops, training_flops
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
 from pixel_rnn_jax.optimizer import make_optimizer
+from pixel_rnn_jax.setup import check_image_shape
 from pixel_rnn_jax.train_step import blank_batch, init_state, train_step
 
 BATCHES = (8, 16)
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(config: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
     """The figures of a configuration, for images of a height and width."""
     model = make_model(ModelConfig(**config.model))
-    check_conditions(model.config, blank_conditions(model.config, (1, *size)), (1, *size))
+    check_image_shape(model.config, (*size, model.config.channels))
     optimizer = make_optimizer(config.optimizer, config.num_steps)
     init = functools.partial(init_state, model=model, optimizer=optimizer, image_shape=(*size, model.config.channels))
     state = jax.eval_shape(init, jax.random.key(0))

@@ -4,6 +4,7 @@ A conditional model needs what the images were given; by default, it is read fro
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,11 +58,13 @@ def open_given(args: argparse.Namespace, config: ModelConfig) -> Conditions:
 
 def check_output(path: Path, header: Header) -> None:
     """Raises `InputError` unless the images can be written to this path."""
-    if not path.parent.is_dir():
-        raise InputError(f"--out must be in a folder that exists; got {str(path)!r}.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"--out must be in a folder that exists and can be written to; got {str(path)!r}.")
     ending = path.suffix.lower()
     if ending not in ("", ".npz", ".npy", ".png"):
         raise InputError(f"--out must end in .npz, .npy or .png, or be a folder; got {str(path)!r}.")
+    if ending and (path.is_dir() or (path.exists() and not os.access(path, os.W_OK))):
+        raise InputError(f"--out must be a file that can be written; got {str(path)!r}.")
     if ending in (".npz", ".npy"):
         return
     if header.channels not in (1, 3):

@@ -12,9 +12,9 @@ import numpy as np
 
 from experiments import command
 from pixel_rnn_jax.classify import classify, log_prior
-from pixel_rnn_jax.data import Dataset, Examples
+from pixel_rnn_jax.data import Dataset, Examples, at_most
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluate import evaluate, log_probs
+from pixel_rnn_jax.evaluate import evaluate, log_probs, make_score
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.multi_scale import log_prob_by_size
@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the mean negative log-likelihood of the best checkpoint."""
     parser = command.make_parser("evaluate", __doc__)
     command.add_split_flag(parser)
+    parser.add_argument("--num", type=command.positive, help="images, the same ones every time; all, if not given")
     parser.add_argument("--batch_size", type=command.positive, help="images at a time; as in training, if not given")
     parser.add_argument("--classify", action="store_true", help="also classify the images, by a class-conditional model")
     command.add_data_dir_flag(parser)
@@ -39,14 +40,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.classify and not model.config.num_classes:
         raise InputError("--classify needs a class-conditional model; this one has num_classes=0.")
     dataset = command.open_dataset(run["config"], args.data_dir, run.get("classes"))
-    examples = dataset.examples(args.split)
+    split = args.split or dataset.final_split
+    examples = at_most(dataset.examples(split), args.num or 0)
     mesh = make_mesh()
     batch_size = command.scoring_batch_size(args.batch_size, run, mesh)
     options = {"batch_size": batch_size, "mesh": mesh, "num_threads": dataset.config.num_threads}
     more = classified(model, params, dataset, examples, **options) if args.classify else {}
     if model.config.sizes:
-        more["nats_by_size"] = by_size(model, params, examples, **options)
-    score = evaluate(model, params, args.split, *examples, **options)
+        terms = more["nats_by_size"] = by_size(model, params, examples, **options)
+        score = make_score(split, sum(terms.values()), examples.images.shape)
+    else:
+        score = evaluate(model, params, split, *examples, **options)
     if is_main():
         command.report(score, dataset.config, args.json, **more)
 

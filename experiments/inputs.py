@@ -1,18 +1,48 @@
 """The images that a command works on, and what each of them is given."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from experiments.command import open_dataset
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
-from pixel_rnn_jax.data import SOURCES, Examples, grey, holds_images, random_subset, read_given, read_input
+from pixel_rnn_jax.data import (
+    SOURCES,
+    Examples,
+    ImageSet,
+    decoded,
+    grey,
+    holds_images,
+    input_files,
+    random_numbers,
+    random_subset,
+    read_given,
+    read_input,
+    take,
+)
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_shape
 from pixel_rnn_jax.model_config import ModelConfig
+
+
+class Input(NamedTuple):
+    """The images that a command works on.
+
+    Attributes:
+      name: of all together.
+      names: of each: its file, or its number.
+      images: in [0, levels).
+      conditions: what each of them is given.
+    """
+
+    name: str
+    names: Sequence[str]
+    images: ImageSet
+    conditions: Conditions
 
 
 def open_input(
@@ -22,7 +52,8 @@ def open_input(
     *,
     default_num: int | None = None,
     lossless: bool = False,
-) -> tuple[str, Examples]:
+    in_memory: bool = True,
+) -> Input:
     """The images that --input names, and what each of them is given.
 
     Args:
@@ -31,21 +62,25 @@ def open_input(
       run: of the trained model.
       default_num: so many of them, if there are, without --num; None for all. They are picked at random, and stay in order.
       lossless: refuse pictures that have values which the model has not.
-
-    Returns:
-      A name for them, and the images with their conditions.
+      in_memory: decode the images, however many there are.
     """
+    _check_flags(args)
     model = ModelConfig(**run["config"]["model"])
     label = label_number(args.label, model, run)
-    if names_data(path):
-        name, examples = _examples_of_source(path, args, run)
-    else:
-        name, examples = path, _examples_of_file(path, run, lossless=lossless)
-    conditions = labelled(examples.conditions, label, len(examples.images))
-    _check_given(name, model, conditions)
+    found = _input_of_source(path, args, run) if names_data(path) else _input_of_file(path, run, lossless=lossless)
+    conditions = labelled(found.conditions, label, len(found.images))
+    _check_given(found.name, model, conditions)
     if not names_data(path):  # what comes from a source has been checked
-        conditions = _checked(model, conditions, examples.images.shape[:3])
-    return name, choose(name, Examples(examples.images, conditions), args, default_num)
+        conditions = _checked(model, conditions, found.images.shape[:3])
+    num = _checked_num(found.name, args.num, default_num, len(found.images))
+    if num < len(found.images):
+        numbers = random_numbers(len(found.images), num, args.seed)
+        chosen = take(Examples(found.images, conditions), numbers)
+        return Input(found.name, [found.names[number] for number in numbers], *chosen)
+    images = found.images
+    if in_memory:
+        images = decoded(images, name=found.name, num_threads=run["config"]["data"]["num_threads"])
+    return Input(found.name, found.names, images, conditions)
 
 
 def open_contexts(
@@ -58,10 +93,11 @@ def open_contexts(
       run: of the trained model.
       default_num: so many, if there are, without --num.
     """
+    _check_flags(args)
     path, model = args.input, ModelConfig(**run["config"]["model"])
     if names_data(path) or holds_images(path):
-        _, (truth, conditions) = open_input(path, args, run, default_num=default_num)
-        return conditions, truth
+        found = open_input(path, args, run, default_num=default_num)
+        return found.conditions, found.images
     if Path(path).suffix == ".npz":
         given = read_given(path)
     else:
@@ -72,7 +108,7 @@ def open_contexts(
     check_shape(given.context, channels=model.context_channels)
     num, height, width, _ = given.context.shape
     given = _checked(model, given, (num, height * model.context_scale, width * model.context_scale))
-    return choose(path, given, args, default_num), None
+    return random_subset(given, _checked_num(path, args.num, default_num, num), args.seed), None
 
 
 def names_data(path: str | None) -> bool:
@@ -80,15 +116,24 @@ def names_data(path: str | None) -> bool:
     return path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists())
 
 
-def choose(name: str, sets: Any, args: argparse.Namespace, default_num: int | None) -> Any:
-    """So many of the images as --num says, picked at random, with what they are given."""
-    count = len(sets.images if isinstance(sets, Examples) else sets.context)
-    if not count:
-        raise InputError(f"{name} must hold at least 1 image; it holds none.")
-    num = min(default_num or count, count) if args.num is None else args.num
+def _check_flags(args: argparse.Namespace) -> None:
+    """Raises `InputError` if flags of data sources are given, and the images come from files."""
+    paths = [args.input, *filter(None, [getattr(args, "against", None)])]
+    sources = [path for path in paths if names_data(path)]
+    for name in ("split", "data_dir", "binarization"):
+        value = getattr(args, name)
+        if value is not None and not sources:
+            raise InputError(f"--{name} is for data sources; got {value!r} with images of {paths[0]}.")
+    if args.binarization is not None and not any(sources):
+        raise InputError(f"--binarization is for a data source that is named; got {args.binarization!r} without one.")
+
+
+def _checked_num(name: str, asked: int | None, default: int | None, count: int) -> int:
+    """How many images to take, of so many."""
+    num = min(default or count, count) if asked is None else asked
     if not 1 <= num <= count:
         raise InputError(f"--num must be from 1 to {count}, the images in {name}; got {num}.")
-    return random_subset(sets, num, args.seed)
+    return num
 
 
 def label_number(text: str | None, model: ModelConfig, run: dict[str, Any]) -> int | None:
@@ -116,7 +161,7 @@ def present(conditions: Conditions) -> dict[str, np.ndarray]:
     return {name: np.asarray(array) for name, array in conditions._asdict().items() if array is not None}
 
 
-def _examples_of_source(path: str | None, args: argparse.Namespace, run: dict[str, Any]) -> tuple[str, Examples]:
+def _input_of_source(path: str | None, args: argparse.Namespace, run: dict[str, Any]) -> Input:
     config = run["config"]
     data, model = dict(config["data"]), dict(config["model"])
     if path is not None:
@@ -124,18 +169,20 @@ def _examples_of_source(path: str | None, args: argparse.Namespace, run: dict[st
     if args.label is not None:
         model.update(num_classes=0)  # the source need not know the classes
     dataset = open_dataset({"data": data, "model": model}, args.data_dir, run.get("classes"))
-    return f"{data['source']}, {args.split}", dataset.examples(args.split)
+    split = args.split or dataset.final_split
+    return Input(f"{data['source']}, {split}", dataset.names(split), *dataset.examples(split))
 
 
-def _examples_of_file(path: str, run: dict[str, Any], *, lossless: bool) -> Examples:
+def _input_of_file(path: str, run: dict[str, Any], *, lossless: bool) -> Input:
     """Images, see `read_input`, with the labels and contexts of an npz file; or with themselves in grey as contexts."""
     model = ModelConfig(**run["config"]["model"])
     images = read_input(path, levels=model.levels, channels=model.channels, lossless=lossless)
+    names = [file.name for file in input_files(path)] or [str(number) for number in range(len(images))]
     given = read_given(path) if Path(path).suffix == ".npz" else UNCONDITIONAL
     given = Conditions(given.context if model.context_channels else None, given.labels if model.num_classes else None)
     if run["config"]["data"].get("context") == "grey":
         given = given._replace(context=grey(images))
-    return Examples(images, given)
+    return Input(path, names, images, given)
 
 
 def _checked(model: ModelConfig, conditions: Conditions, shape: tuple[int, int, int]) -> Conditions:

@@ -9,7 +9,6 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +17,7 @@ from jaxtyping import UInt8
 
 from experiments import command, inputs
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
-from pixel_rnn_jax.errors import InputError, check_integer
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generate import generate
 from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.model_config import ModelConfig
@@ -27,7 +26,7 @@ from pixel_rnn_jax.plots import save_animation, save_sheet, to_rgb
 from pixel_rnn_jax.processes import is_main
 from pixel_rnn_jax.sharding import make_mesh
 
-NUM, NUM_GIVEN = 100, 8
+NUM, NUM_GIVEN, OUTPUTS = 100, 8, 6
 
 
 class Plan(NamedTuple):
@@ -53,12 +52,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command.make_parser("sample", __doc__)
     parser.add_argument(
         "--num",
-        type=int,
+        type=command.positive,
         help=f"number of images, about {NUM} if not given; of given images, {NUM_GIVEN} if there are as many",
     )
     command.add_label_flag(parser)
     parser.add_argument("--input", metavar="PATH|SOURCE", help="images to draw others from, for a model that is given images")
-    parser.add_argument("--outputs", type=command.positive, default=6, help="images that are drawn from each given one")
+    parser.add_argument(
+        "--outputs", type=command.positive, help=f"images that are drawn from each given one; {OUTPUTS}, if not given"
+    )
     command.add_split_flag(parser)
     command.add_data_dir_flag(parser)
     command.add_seed_flag(parser, "the random key, and of the choice of given images")
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--size", type=command.image_size, metavar="H,W", help="height and width; of the training, if not given"
     )
     parser.add_argument(
-        "--out", type=command.output_file(".png"), default=Path("samples.png"), help="PNG file of a sheet of the images"
+        "--out", type=command.output_file(".png"), default="samples.png", help="PNG file of a sheet of the images"
     )
     parser.add_argument(
         "--npz",
@@ -109,15 +110,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def plan_freely(args: argparse.Namespace, config: ModelConfig, run: dict[str, Any]) -> Plan:
     """What a model draws that is given no images: as many as --num says, of a class if there are classes."""
-    if args.input is not None:
-        raise InputError("--input is for models that draw images given others; this one is not.")
+    for name in ("input", "outputs", "split", "data_dir"):
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name} is for models that draw images given others; this one is not.")
     size = args.size or tuple(run["image_shape"][:2])
     label = inputs.label_number(args.label, config, run)
     rows = config.num_classes if label is None else 0
     default = max(NUM // rows, 1) * rows if rows else NUM
     num = default if args.num is None else args.num
-    for name, value in (("--num", num), ("height", size[0]), ("width", size[1])):
-        check_integer(name, value, 1)
     if not rows:
         return Plan(size, inputs.labelled(UNCONDITIONAL, label, num), num, math.ceil(math.sqrt(num)))
     if num % rows:
@@ -131,10 +131,11 @@ def plan_from_images(args: argparse.Namespace, config: ModelConfig, run: dict[st
     if args.size is not None:
         raise InputError("--size must not be given: the images that are given have one.")
     conditions, truth = inputs.open_contexts(args, run, default_num=NUM_GIVEN)
-    conditions = jax.tree.map(lambda array: np.repeat(array, args.outputs, 0), conditions)
+    outputs = args.outputs or OUTPUTS
+    conditions = jax.tree.map(lambda array: np.repeat(array, outputs, 0), conditions)
     num, height, width, _ = conditions.context.shape
     size = (height * config.context_scale, width * config.context_scale)
-    return Plan(size, conditions, num, args.outputs, truth)
+    return Plan(size, conditions, num, outputs, truth)
 
 
 def lay_out(

@@ -1,12 +1,11 @@
 """Scores images one by one:  python -m experiments.score --workdir=runs/digits --out=scores.csv --against=tfds:fashion_mnist
 
-Writes the negative log-likelihood of each image of one set, or of two sets, and a histogram of them: how well does the model
-tell images like those of its training from others?
+Writes the negative log-likelihood of each image of one set, or of two sets, by its file or number, and draws a histogram: how
+well does the model tell images like those of its training from others?
 """
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -25,22 +24,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_input_flags(parser, seed_of="the choice of images")
     parser.add_argument("--against", metavar="PATH|SOURCE", help="a second set of images, given like --input")
     parser.add_argument("--batch_size", type=command.positive, help="images at a time; as in training, if not given")
-    parser.add_argument(
-        "--out", type=command.output_file(".csv"), default=Path("scores.csv"), help="CSV file of each image's score"
-    )
+    parser.add_argument("--out", type=command.output_file(".csv"), default="scores.csv", help="CSV file of each image's score")
     parser.add_argument("--histogram", type=command.output_file(".png"), help="also draw the histogram, to this PNG file")
     args = parser.parse_args(argv)
     command.share_among_cores(args.batch_size)
     model, params, run = load_run(args.workdir)
     mesh = make_mesh()
     batch_size = command.scoring_batch_size(args.batch_size, run, mesh)
-    sets = [inputs.open_input(path, args, run) for path in ([args.input, args.against] if args.against else [args.input])]
+    paths = [args.input, args.against] if args.against else [args.input]
+    sets = [inputs.open_input(path, args, run, in_memory=False) for path in paths]
+    options = {"batch_size": batch_size, "mesh": mesh, "num_threads": run["config"]["data"]["num_threads"]}
 
     rows, scores = [], {}
-    for number, (name, (images, conditions)) in enumerate(sets):
-        nats = -log_probs(model, params, images, conditions, batch_size=batch_size, mesh=mesh)
+    for number, (name, names, images, conditions) in enumerate(sets):
+        nats = -log_probs(model, params, images, conditions, **options)
         bits = bits_per_dim(-nats, images.shape[1:])
-        rows += [(name, index, *values) for index, values in enumerate(zip(nats.tolist(), bits.tolist(), strict=True))]
+        rows += [(name, *values) for values in zip(names, nats.tolist(), bits.tolist(), strict=True)]
         scores[name if number == 0 else f"against {name}"] = bits
         print(f"{name}: {len(nats)} images, {nats.mean():.2f} ± {nats.std():.2f} nats, {bits.mean():.4f} bits/dim")
     with args.out.open("w", newline="") as file:

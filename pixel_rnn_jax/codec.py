@@ -158,12 +158,15 @@ def seconds_to_code(
     """Estimates how long it takes to compress (or decompress) images, once compiled, from a few visits.
 
     Args:
-      model: a `PixelRNN`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
-      shape: number, height and width of the images.
+      shape: number, height and width of the images; at least one.
       conditions: what they are given.
       batch_size: as for `compress`.
       tile: as for `compress`.
+
+    Returns:
+      Seconds.
     """
     header = _plan(model, params, shape, conditions, batch_size, tile)
     encoder, place, seconds = constriction.stream.queue.RangeEncoder(), _place(0, 0, 0), 0.0

@@ -1,7 +1,9 @@
-"""The one exception for what a caller got wrong, and the check of integers."""
+"""The one exception for what a caller got wrong, and the check of integers and seeds."""
 
 import operator
 from typing import Any
+
+MAX_SEED = 2**32 - 1  # a random key of JAX holds no more
 
 
 class InputError(ValueError):
@@ -11,12 +13,13 @@ class InputError(ValueError):
     """
 
 
-def check_integer(field: str, value: Any, low: int, high: int | None = None) -> None:
-    """Raises `InputError` unless `value` is an integer of at least `low` and, if given, at most `high`."""
+def check_integer(field: str, value: Any, low: int, high: int | None = None) -> int:
+    """The value as an `int`; `InputError`, unless it is an integer of at least `low` and, if given, at most `high`."""
     try:
-        valid = not isinstance(value, bool) and low <= operator.index(value) and (high is None or value <= high)
+        integer = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        valid = False
-    if not valid:
+        integer = None
+    if integer is None or integer < low or (high is not None and integer > high):
         expected = f"of at least {low}" if high is None else f"from {low} to {high}"
         raise InputError(f"{field} must be an integer {expected}; got {value!r}.")
+    return integer

@@ -40,6 +40,11 @@ class Score:
         return f"{self.split} {self.nats:.2f} nats {self.bits_per_dim:.4f} bits/dim"
 
 
+def make_score(split: str, nats: float, shape: tuple[int, int, int, int]) -> Score:
+    """The score of a split of images of a shape [N, H, W, C], from their mean negative log-likelihood in nats."""
+    return Score(split, shape[0], nats, bits_per_dim(-nats, shape[1:]))
+
+
 def evaluate(
     model: nn.Module,
     params: Any,
@@ -67,8 +72,7 @@ def evaluate(
       The score.
     """
     sums = _by_batch(_sum_of_nats, model, params, images, conditions, batch_size, mesh, num_threads, f"scoring {split}")
-    nats = sum(map(float, sums)) / len(images)
-    return Score(split, len(images), nats, bits_per_dim(-nats, images.shape[1:]))
+    return make_score(split, sum(map(float, sums)) / len(images), images.shape)
 
 
 def log_probs(
@@ -82,7 +86,21 @@ def log_probs(
     num_threads: int = 1,
     function: Callable[..., Float32[Array, "B ..."]] = log_prob,
 ) -> Float32[np.ndarray, "N ..."]:
-    """The log-probability of each image of a set, in nats; or its terms, by `log_prob_by_size`; else as for `evaluate`."""
+    """The log-probability of each image of a set, in nats.
+
+    Args:
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
+      params: its parameters.
+      images: integers [N, H, W, C] in [0, levels).
+      conditions: what each of them is given.
+      batch_size: images at a time; a multiple of the mesh's devices.
+      mesh: devices over which the batch is sharded.
+      num_threads: that decode images ahead, if they are not in memory.
+      function: `log_prob`, which gives [B] of a batch; or one like it, such as `log_prob_by_size`, which gives [B, sizes].
+
+    Returns:
+      What the function gives of all images, [N, ...].
+    """
     of_batch = functools.partial(score_batch, function)
     results = _by_batch(of_batch, model, params, images, conditions, batch_size, mesh, num_threads, "scoring")
     return np.concatenate(fetch(results))[: len(images)]
@@ -128,8 +146,7 @@ def score(
       image_shape: [H, W, C].
     """
     log_probs = np.concatenate([log_prob(batch) for batch in batches])
-    nats = -float(log_probs.mean())
-    return Score(split, len(log_probs), nats, bits_per_dim(-nats, image_shape))
+    return make_score(split, -float(log_probs.mean()), (len(log_probs), *image_shape))
 
 
 @functools.partial(jax.jit, static_argnames=("model", "mesh"))

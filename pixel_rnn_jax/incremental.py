@@ -84,6 +84,9 @@ def visit(
       row: of the sub-pixel.
       column: of the sub-pixel.
       channel: of the sub-pixel.
+
+    Returns:
+      The memory, for `write`; and the logits, unnormalised log-probabilities of each value in nats.
     """
     _, _, batch, channels = memory.canvas.shape
     window = jax.lax.dynamic_slice(memory.canvas, (row, column, 0, 0), (ABOVE + 1, SIDES + 1 + SIDES, batch, channels))
@@ -101,14 +104,30 @@ def visit(
 def write(
     model: nn.Module, memory: Memory, row: ArrayLike, column: ArrayLike, channel: ArrayLike, values: Integer[Array, " B"]
 ) -> Memory:
-    """Writes the values of one sub-pixel of each image."""
+    """Writes the values of the sub-pixel that was visited last; after each visit.
+
+    Args:
+      model: a `PixelRNN`.
+      memory: as `visit` returned it.
+      row: of the sub-pixel.
+      column: of the sub-pixel.
+      channel: of the sub-pixel.
+      values: in [0, levels), one for each image.
+    """
     values = centre(values, model.config.levels)[None, None, :, None]
     place = (row + ABOVE, column + SIDES, 0, channel)
     return memory._replace(canvas=jax.lax.dynamic_update_slice(memory.canvas, values, place))
 
 
 def finish_row(model: nn.Module, params: Any, memory: Memory, row: ArrayLike) -> Memory:
-    """Makes the row that has been visited the row above; all layers do what they have to at the same time."""
+    """Makes the row that has been visited the row above, after its last pixel; all layers do so at the same time.
+
+    Args:
+      model: a `PixelRNN`.
+      params: its parameters.
+      memory: in which the whole row has been visited and written.
+      row: its number.
+    """
     context = _context_row(memory, row)
 
     def finish(params, cells, above):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,7 +55,10 @@ class MetricsLog:
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         self._events.write(step, **values)
-        self._folder.upload(not_within=UPLOAD_SECONDS)
+        try:
+            self._folder.upload(not_within=UPLOAD_SECONDS)
+        except OSError as error:  # the rows are kept, and go up with later ones
+            tqdm.write(f"warning: {error}", file=sys.stderr)
 
     def save(self) -> None:
         """Stores all rows; to be called before each checkpoint, since a resumed run goes on from there."""

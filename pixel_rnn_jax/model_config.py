@@ -10,6 +10,19 @@ from pixel_rnn_jax.errors import InputError, check_integer
 LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
 PRECISIONS = ("highest", "high", "default")
 DTYPES = ("float32", "bfloat16")
+INTEGERS = (  # fields, and what they may be at least and at most
+    ("depth", 1, None),
+    ("features", 1, None),
+    ("head_features", 1, None),
+    ("channels", 1, None),
+    ("levels", 2, 256),
+    ("num_classes", 0, None),
+    ("context_channels", 0, None),
+    ("context_levels", 2, 256),
+    ("context_scale", 1, None),
+    ("context_features", 1, None),
+    ("context_depth", 0, None),
+)
 
 
 @no_type_check  # __post_init__ checks the fields, with ValueErrors
@@ -67,9 +80,8 @@ class ModelConfig:
         _check_name("layer", self.layer, LAYERS)
         _check_name("precision", self.precision, PRECISIONS)
         _check_name("dtype", self.dtype, DTYPES)
-        for name in ("depth", "features", "head_features", "channels"):
-            check_integer(name, getattr(self, name), 1)
-        check_integer("levels", self.levels, 2, 256)
+        for name, low, high in INTEGERS:
+            object.__setattr__(self, name, check_integer(name, getattr(self, name), low, high))
         for name in ("features", "head_features"):
             if getattr(self, name) < self.channels:
                 raise InputError(f"{name} (={getattr(self, name)}) must be at least channels (={self.channels}).")
@@ -78,15 +90,6 @@ class ModelConfig:
                 raise InputError(f"{name} must be True or False; got {getattr(self, name)!r}.")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be a number in [0, 1); got {self.dropout!r}.")
-        for name, low, high in (
-            ("num_classes", 0, None),
-            ("context_channels", 0, None),
-            ("context_levels", 2, 256),
-            ("context_scale", 1, None),
-            ("context_features", 1, None),
-            ("context_depth", 0, None),
-        ):
-            check_integer(name, getattr(self, name), low, high)
         if self.context_scale > 1 and not self.context_channels:
             raise InputError(f"context_scale (={self.context_scale}) must be 1 without context_channels.")
         object.__setattr__(self, "sizes", _checked_sizes(self.sizes))
@@ -108,9 +111,8 @@ def _checked_sizes(sizes: Any) -> tuple[int, ...]:
     rule = "sizes must be empty, or two or more integers of which each divides the next larger one, such as (8, 32)"
     if not isinstance(sizes, Sequence) or isinstance(sizes, str) or len(sizes) == 1:
         raise InputError(f"{rule}; got {sizes!r}.")
-    for size in sizes:
-        check_integer("each of sizes", size, 1)
+    sizes = tuple(check_integer("each of sizes", size, 1) for size in sizes)
     for small, large in itertools.pairwise(sizes):
         if small >= large or large % small:
-            raise InputError(f"{rule}; got {tuple(sizes)}: {small} does not divide {large}.")
-    return tuple(sizes)
+            raise InputError(f"{rule}; got {sizes}: {small} does not divide {large}.")
+    return sizes

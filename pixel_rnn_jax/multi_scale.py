@@ -128,7 +128,7 @@ def stages(config: ModelConfig) -> tuple[Stage, ...]:
 
 
 def stage_of_pixels(config: ModelConfig, height: int, width: int) -> Integer[np.ndarray, "H W"]:
-    """The number of the stage that draws each pixel of an image."""
+    """The number of the stage that draws each pixel of an image, from 0 on; all 0 for a `PixelRNN`."""
     stage_of = np.zeros((height, width), int)
     for number, stage in reversed(list(enumerate(stages(config)))):
         stage_of[:: stage.stride, :: stage.stride] = number
@@ -136,7 +136,7 @@ def stage_of_pixels(config: ModelConfig, height: int, width: int) -> Integer[np.
 
 
 def pixel_order(config: ModelConfig, height: int, width: int) -> Integer[np.ndarray, "H W"]:
-    """In which order a model draws the pixels of an image: the rank of each."""
+    """The rank of each pixel in the order in which a model draws them, from 0 on; raster order for a `PixelRNN`."""
     in_order = np.argsort(stage_of_pixels(config, height, width), axis=None, kind="stable")
     return np.argsort(in_order).reshape(height, width)
 

@@ -71,7 +71,8 @@ def local_copy(path: AnyPath) -> Path:
     """A local file or folder of the same content; of one at gs://, a copy in the cache directory.
 
     Only files that are missing there, or are of another size or time, are copied: each under a temporary name first, so that
-    processes can share the cache. It is $PIXEL_RNN_JAX_CACHE, else ~/.cache/pixel_rnn_jax.
+    processes can share the cache. Files that are no longer at gs:// are removed. The cache is $PIXEL_RNN_JAX_CACHE, else
+    ~/.cache/pixel_rnn_jax.
 
     Args:
       path: of a file, or of a folder with all that is below it.
@@ -100,7 +101,11 @@ def local_copy(path: AnyPath) -> Path:
             new.replace(copy)
         finally:
             new.unlink(missing_ok=True)
-    return root / str(path).removeprefix("gs://")
+    here = root / str(path).removeprefix("gs://")
+    for file in here.rglob("[!.]*"):  # without the temporary ones
+        if file.is_file() and str(file.relative_to(root)) not in found:
+            file.unlink(missing_ok=True)
+    return here
 
 
 def _same(copy: os.stat_result, info: dict) -> bool:
@@ -137,15 +142,24 @@ class WritableFolder:
         self._time = time.monotonic()
 
     def upload(self, *, not_within: float = 0.0) -> None:
-        """Uploads what has grown, if it is at gs://; unless so many seconds have not passed since the last time."""
+        """Uploads what has grown, if it is at gs://; unless so many seconds have not passed since it was tried last.
+
+        Raises:
+          OSError: if that fails.
+        """
         if self._remote is None or time.monotonic() - self._time < not_within:
             return
+        self._time = time.monotonic()
         for file in (path for path in sorted(self.local.rglob("*")) if path.is_file()):
             content = file.read_bytes()
-            if self._uploaded.get(file) != len(content):
-                (self._remote / file.relative_to(self.local)).write_bytes(content)
-                self._uploaded[file] = len(content)
-        self._time = time.monotonic()
+            if self._uploaded.get(file) == len(content):
+                continue
+            remote = self._remote / file.relative_to(self.local)
+            try:
+                remote.write_bytes(content)
+            except Exception as error:  # whatever gcsfs, aiohttp and google.auth raise about network, names and rights
+                raise OSError(f"{remote} cannot be written ({' '.join(str(error).split())[:200]})") from None
+            self._uploaded[file] = len(content)
 
     def close(self) -> None:
         """Uploads all, and removes the temporary folder."""

@@ -119,7 +119,8 @@ def save_curves(
         if len(validation[number]):
             axes.plot(*validation[number].T, **style, marker="o", markersize=3, label=f"{run}validation, averaged parameters")
     if all(map(len, validation)):  # the first steps, far above the rest, would flatten the part that matters
-        low, high = min(points[:, 1].min() for points in (*training, *validation)), max(p[:, 1].max() for p in validation)
+        low = min(points[:, 1].min() for points in (*training, *validation) if len(points))
+        high = max(points[:, 1].max() for points in validation)
         margin = 0.1 * (high - low) + 0.005 * high
         axes.set_ylim(low - margin, high + 2 * margin)
     if best_step:

@@ -101,7 +101,7 @@ def check_completion(
     temperature: ArrayLike,
     conditions: Conditions,
 ) -> Bool[Array | np.ndarray, "B H W"]:
-    """Raises `InputError` unless `complete` can take this; returns `known` for each image."""
+    """Which pixels of each image are known; `InputError`, unless `complete` can take these arguments."""
     check_shape(images, channels=model.config.channels)
     check_conditions(model.config, conditions, images.shape[:3])
     if str(getattr(known, "dtype", None)) != "bool" or known.shape not in (images.shape[1:3], images.shape[:3]):

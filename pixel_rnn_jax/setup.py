@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from pixel_rnn_jax.conditions import blank_conditions, check_conditions
 from pixel_rnn_jax.data import Batch, DataConfig, Dataset
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import MAX_SEED, InputError, check_integer
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
 from pixel_rnn_jax.optimizer import make_optimizer
@@ -24,7 +24,17 @@ from pixel_rnn_jax.train_step import TrainState, blank_batch, init_state, train_
 
 @dataclasses.dataclass(frozen=True)
 class StepSetup:
-    """What the training step of a configuration needs, for images of a shape [H, W, C]."""
+    """What the training step of a configuration needs, for images of a shape.
+
+    Attributes:
+      config: see `experiments/base.py`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
+      optimizer: with its learning-rate schedule.
+      mesh: devices that share the work.
+      image_shape: [H, W, C].
+      init_key: from which the parameters are drawn.
+      step_key: from which, with its number, each step takes its randomness.
+    """
 
     config: ConfigDict
     model: nn.Module
@@ -66,7 +76,11 @@ class StepSetup:
 
 @dataclasses.dataclass(frozen=True)
 class Setup(StepSetup):
-    """Everything that a configuration stands for, made and checked before the first step."""
+    """Everything that a configuration stands for, made and checked before the first step.
+
+    Attributes:
+      data: all splits; batches come from it.
+    """
 
     data: Dataset
 
@@ -83,7 +97,7 @@ def prepare(config: ConfigDict) -> Setup:
     """
     model, optimizer, mesh = _components(config)
     data = Dataset(DataConfig(**config.data), model.config)
-    _check_image_shape(model.config, data.image_shape)
+    check_image_shape(model.config, data.image_shape)
     data.decode()
     return Setup(config, model, optimizer, mesh, data.image_shape, *_keys(config, mesh), data)
 
@@ -99,7 +113,7 @@ def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepS
       InputError: if a field of the configuration cannot be used, or not for such images.
     """
     model, optimizer, mesh = _components(config)
-    _check_image_shape(model.config, image_shape)
+    check_image_shape(model.config, image_shape)
     return StepSetup(config, model, optimizer, mesh, image_shape, *_keys(config, mesh))
 
 
@@ -120,8 +134,7 @@ def _check_fields(config: ConfigDict) -> None:
         raise InputError(
             f"gradient_accumulation must be at least 0 (chosen by the device); got {config.gradient_accumulation}."
         )
-    if config.seed < 0:
-        raise InputError(f"seed must be at least 0; got {config.seed}.")
+    check_integer("seed", config.seed, 0, MAX_SEED)
     for name in ("eval_images", "test_images"):
         if config[name] < 0:
             raise InputError(f"{name} must be at least 0 (all); got {config[name]}.")
@@ -135,7 +148,7 @@ def _keys(config: ConfigDict, mesh: Mesh) -> tuple[jax.Array, ...]:
     return replicate(tuple(jax.random.split(jax.random.key(config.seed))), mesh)
 
 
-def _check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:
+def check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:
     """Raises `InputError` unless a model can be trained on images of this shape."""
     if config.sizes and shape[0] != config.sizes[-1]:
         raise InputError(f"model.sizes must end with {shape[0]}, the height of the images; got {config.sizes}.")

@@ -59,7 +59,17 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def on_shares(function: Callable[..., Any], mesh: Mesh, *, in_specs: Any, out_specs: Any) -> Callable[..., Any]:
-    """Runs a function on every device, on the pieces of the arguments that lie there; arguments are as of `jax.shard_map`."""
+    """Runs a function on every device, on the pieces of the arguments that lie there.
+
+    Args:
+      function: of pieces.
+      mesh: the devices.
+      in_specs: how each argument is cut, a `PartitionSpec` (or a tree of such) for each.
+      out_specs: how the results are put together.
+
+    Returns:
+      The function of whole arrays.
+    """
     # JAX's check of what varies over devices would ask for annotations in the loops.
     return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 

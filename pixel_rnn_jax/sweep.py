@@ -71,7 +71,7 @@ def scan_lines(
     flat = [_flatten(of_lstm) for of_lstm in gates]
     zero = jnp.zeros((flat[0].shape[1], flat[0].shape[2] // 4))  # before the first line lies no pixel of an image
     _, (hidden, traces) = jax.lax.scan(step, tuple(State(zero, zero) for _ in recurrences), (*flat, outside))
-    return tuple(h.reshape(*of_lstm.shape[:-1], -1) for h, of_lstm in zip(hidden, gates, strict=True)), traces
+    return tuple(h.reshape(*of_lstm.shape[:-1], h.shape[-1]) for h, of_lstm in zip(hidden, gates, strict=True)), traces
 
 
 def _line(
@@ -122,7 +122,7 @@ def _read(
     taps, size, _ = outside.shape
     padded = jnp.pad(hidden.reshape(-1, size, hidden.shape[-1]), ((0, 0), (OWN, taps - 1 - OWN), (0, 0)))
     read = [jnp.where(outside[tap], initial, padded[:, tap : tap + size]) for tap in range(taps)]
-    return jnp.concatenate(read, -1).reshape(len(hidden), -1)
+    return jnp.concatenate(read, -1).reshape(len(hidden), taps * hidden.shape[-1])
 
 
 def _unread(d_neighbours: Float32[Array, "pixels inner"], outside: Bool[Array, "taps N 1"]) -> Float32[Array, "pixels h"]:
@@ -131,7 +131,7 @@ def _unread(d_neighbours: Float32[Array, "pixels inner"], outside: Bool[Array, "
     d_taps = jnp.split(d_neighbours.reshape(-1, size, d_neighbours.shape[-1]), taps, -1)
     inside = [jnp.where(outside[tap], 0, d_tap) for tap, d_tap in enumerate(d_taps)]
     d_padded = sum(jnp.pad(d_tap, ((0, 0), (tap, taps - 1 - tap), (0, 0))) for tap, d_tap in enumerate(inside))
-    return d_padded[:, OWN : OWN + size].reshape(len(d_neighbours), -1)
+    return d_padded[:, OWN : OWN + size].reshape(len(d_neighbours), d_padded.shape[-1])
 
 
 def _select(
@@ -178,7 +178,7 @@ def _derivative(
     activations, cells_before = (tuple(getattr(trace, name) for trace in traces) for name in ("activations", "cell_before"))
     flat = tuple(_flatten(d) for d in d_hidden)
     carries, d_gates = jax.lax.scan(step, last, (activations, cells_before, flat, outside), reverse=True)
-    d_gates = tuple(d.reshape(*d_hidden[0].shape[:-1], -1) for d in d_gates)
+    d_gates = tuple(d.reshape(*d_hidden[0].shape[:-1], d.shape[-1]) for d in d_gates)
     d_initial_cells = [jnp.sum(d_initial_cell, 0) for _, d_initial_cell in carries]
     of_lstms = zip(recurrences, traces, d_gates, d_initial_cells, strict=True)
     return tuple(_recurrence_derivative(*of_lstm, outside) for of_lstm in of_lstms), d_gates

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from pixel_rnn_jax.checkpoint import Checkpoints, Record
 from pixel_rnn_jax.costs import training_flops
-from pixel_rnn_jax.data import Examples, random_subset
+from pixel_rnn_jax.data import Examples, at_most
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluate import Score, evaluate
 from pixel_rnn_jax.loading import load
@@ -61,7 +61,7 @@ def fit(
     first = int(state.step) + 1
     if first > config.num_steps or record.exhausted(config.patience):
         return
-    validation = _some(setup.data.examples("validation"), config.eval_images)
+    validation = at_most(setup.data.examples("validation"), config.eval_images)
     batches = setup.data.train_batches(  # one for each step: the step is the position in the data
         batch_size=config.batch_size, seed=config.seed, first_batch=first - 1, share=process_share(config.batch_size)
     )
@@ -199,7 +199,7 @@ def _score_best(setup: Setup, workdir: str | AnyPath, best_step: int | None) -> 
     config = setup.config
     _, params = load(workdir)
     split = setup.data.final_split
-    score = score_images(setup, params, split, _some(setup.data.examples(split), config.test_images))
+    score = score_images(setup, params, split, at_most(setup.data.examples(split), config.test_images))
     if is_main():
         title = f"{config.model.layer} on {config.data.source}: {score}"
         save_curves(as_path(workdir) / "curves.png", {"": read_metrics(workdir)}, best_step=best_step, title=title)
@@ -218,10 +218,3 @@ def score_images(setup: Setup, params: Any, split: str, examples: Examples) -> S
         mesh=setup.mesh,
         num_threads=config.data.num_threads,
     )
-
-
-def _some(examples: Examples, count: int) -> Examples:
-    """So many images of a set, drawn at random but always the same; all, if `count` is 0."""
-    if not 0 < count < len(examples.images):
-        return examples
-    return random_subset(examples, count, seed=0)

@@ -38,7 +38,14 @@ class TrainState(flax.struct.PyTreeNode):
 def init_state(
     key: jax.Array, *, model: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, ...]
 ) -> TrainState:
-    """The state before the first step; a function of the key."""
+    """The state before the first step; a function of the key.
+
+    Args:
+      key: from which the parameters are drawn.
+      model: to be trained.
+      optimizer: whose state it holds.
+      image_shape: [H, W, C].
+    """
     images = jnp.zeros((1, *image_shape), jnp.uint8)
     params = model.init(key, images, **blank_conditions(model.config, images.shape[:3])._asdict())["params"]
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))

@@ -59,7 +59,7 @@ def test_missing_validation_is_carved_from_train(tmp_path):
         ({"train": images_of(20).astype(np.float32)}, "got dtype float32"),
         ({"train": images_of(20).astype(bool)}, "got dtype bool"),
         ({"train": np.zeros((5, 12), np.uint8)}, "4 axes"),
-        ({"train": images_of(1)}, "train must hold at least 1 image"),
+        ({"train": images_of(1)}, "there must be at least 2 training images"),
         ({"train": images_of(20), "test": images_of(2, shape=(5, 4, 1))}, "of one shape"),
         ({"train": np.array([{}], object)}, "damaged or no npz file of plain arrays"),
     ],

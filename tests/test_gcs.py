@@ -130,6 +130,22 @@ def test_rows_are_there_when_a_checkpoint_is_saved(bucket):
         assert read_metrics(bucket + "/run") == [{"step": 1, "train_nats": 2.0}]
 
 
+def test_rows_that_cannot_be_uploaded_are_kept_for_the_next_time(bucket, monkeypatch, capsys):
+    def refuse(*arguments):
+        raise RuntimeError("no network")  # gcsfs's errors are no OSErrors either
+
+    monkeypatch.setattr("pixel_rnn_jax.metrics.UPLOAD_SECONDS", 0.0)
+    with MetricsLog(bucket + "/run", 0) as log:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(as_path(bucket)), "write_bytes", refuse)
+            log.write(1, train_nats=2.0)
+            assert f"warning: {bucket}/run/metrics.jsonl cannot be written (no network)" in capsys.readouterr().err
+            with pytest.raises(OSError, match="cannot be written"):
+                log.save()
+        log.write(2, train_nats=1.0)
+    assert [row["step"] for row in read_metrics(bucket + "/run")] == [1, 2]
+
+
 @pytest.mark.slow
 def test_rows_of_a_killed_run(bucket):
     """What was recorded after the last checkpoint is dropped; what is before it was stored with it."""
@@ -189,6 +205,9 @@ def test_only_what_changed_is_copied(bucket, tmp_path, monkeypatch):
     assert ((copy / "a").read_text(), (copy / "b" / "c").read_text()) == ("A", "b/c")
     assert [path.stat().st_ino == inode for path, inode in before.items()] == [False, True]
     assert {path.name for path in copy.rglob("*")} == {"a", "b", "c"}
+    (folder / "a").unlink()
+    local_copy(folder)
+    assert {path.name for path in copy.rglob("*")} == {"b", "c"}
     with pytest.raises(InputError, match="there is nothing"):
         local_copy(folder / "missing")
 

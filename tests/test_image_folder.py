@@ -40,6 +40,8 @@ def test_all_files_below_are_read_and_split(tmp_path):
     assert as_set(train, validation) == as_set(*images)
     assert 0 < len(set(as_set(validation)) & set(as_set(images[0]))) < 3, "validation must be of both subfolders"
     np.testing.assert_array_equal(open_folder(tmp_path).images("train"), train)
+    named = [np.asarray(Image.open(tmp_path / name)) for name in dataset.names("validation")]
+    np.testing.assert_array_equal(np.reshape(named, validation.shape), validation)
 
 
 def test_subfolders_may_be_the_splits(tmp_path):

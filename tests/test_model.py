@@ -53,6 +53,14 @@ def test_numbers_stay_what_they_were(layer, nats):
     np.testing.assert_allclose(-prnn.log_prob(model, params, images).sum(), nats, rtol=1e-5)
 
 
+@pytest.mark.parametrize("layer", ["pixel_cnn", "row_lstm", "diagonal_bilstm"])
+def test_no_images_have_no_likelihoods(layer):
+    model, params = make_model(layer, channels=1, levels=4)
+    images = jax.numpy.zeros((0, 3, 4, 1), jax.numpy.uint8)
+    total, gradient = jax.value_and_grad(lambda params: prnn.log_prob(model, params, images).sum())(params)
+    assert total == 0 and not any(map(np.any, jax.tree.leaves(gradient)))
+
+
 def receptive_field(layer, depth, height, width, channels):
     """Which sub-pixels [H, W, C] the logits of a sub-pixel [H, W, C] depend on, after the paper."""
     field = np.zeros((height, width, channels) * 2, bool)
@@ -172,6 +180,7 @@ def test_bad_config_is_refused(fields, message):
 
 def test_config_is_immutable_and_hashable():
     config = prnn.ModelConfig(layer="row_lstm", levels=2, channels=1)
+    assert repr(config) == repr(prnn.ModelConfig(layer="row_lstm", levels=np.int64(2), channels=np.uint8(1)))
     assert hash(config) == hash(prnn.ModelConfig(layer="row_lstm", levels=2, channels=1))
     with pytest.raises(AttributeError):
         config.depth = 3

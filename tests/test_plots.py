@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixel_rnn_jax.plots import UNKNOWN, hide_unknown, save_animation, save_sheet, to_rgb
+from pixel_rnn_jax.plots import UNKNOWN, hide_unknown, save_animation, save_curves, save_sheet, to_rgb
 
 
 def test_levels_are_spread_from_black_to_white():
@@ -45,3 +45,9 @@ def test_an_animation_draws_the_unknown_pixels_one_by_one(tmp_path, ending):
         expected = rgb[0].reshape(6, 3).astype(int)
         expected[np.setdiff1d(np.flatnonzero(unknown), drawn)] = UNKNOWN
         np.testing.assert_allclose(frame.reshape(6, 3), expected, atol=3)
+
+
+def test_a_run_that_was_validated_before_its_first_row_of_training_has_curves(tmp_path):
+    save_curves(tmp_path / "c.png", {"": [{"step": 5, "validation_bits_per_dim": 2.0}]})
+    with Image.open(tmp_path / "c.png") as picture:
+        assert np.unique(np.asarray(picture)).size > 2

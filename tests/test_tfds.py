@@ -118,7 +118,11 @@ def test_images_are_reduced_to_the_size_asked_for(stored):
         ("downsampled_imagenet/16x16", {}, "Its configurations are 32x32, 64x64"),
         ("mnist:9.9.9", {}, "cannot be loaded at version 9.9.9, only"),
         ("cifar10", {"channels": 1}, "model.channels must be 3 for tfds:cifar10"),
-        ("cifar10", {"levels": 8}, "model.levels must be 256 for tfds:cifar10; got 8. data.quantize=True reduces them"),
+        (
+            "cifar10",
+            {"levels": 8},
+            "model.levels must be 256 for tfds:cifar10; got 8. In a configuration, data.quantize",
+        ),
         ("svhn_cropped", {}, r"is not at .*TFDS needs TensorFlow: pip install tensorflow-cpu\. To give the files by hand"),
     ],
 )

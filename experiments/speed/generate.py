@@ -20,7 +20,7 @@ from experiments import command
 from experiments.compress import compare, print_sizes
 from experiments.speed.machine import timed
 from pixel_rnn_jax.codec import compress, decompress
-from pixel_rnn_jax.data import random_subset
+from pixel_rnn_jax.data import at_most
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.model import PixelRNN
@@ -88,8 +88,7 @@ def compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
     """Compresses images of the run's final split, picked at random, and decodes them."""
     model, params, run = load_run(workdir)
     dataset = command.open_dataset(run["config"], data_dir, run.get("classes"))
-    split = dataset.examples(dataset.final_split)
-    images, conditions = random_subset(split, min(num, len(split.images)), seed=0)
+    images, conditions = at_most(dataset.examples(dataset.final_split), num)
     seconds = {}
     begin = time.perf_counter()
     blob = compress(model, params, images, *conditions)

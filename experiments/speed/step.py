@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments import command
 from experiments.speed.machine import timed
 from pixel_rnn_jax.costs import training_flops
 from pixel_rnn_jax.data import Batch
@@ -66,7 +67,7 @@ def _if_it_fits(function: Callable[..., dict[str, Any]], *arguments: Any) -> dic
     try:
         return function(*arguments)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+        if not command.is_out_of_memory(error):
             raise
         return {"error": "does not fit in memory"}
 

@@ -24,7 +24,6 @@ from experiments import command, configuration
 from experiments.speed import report
 from experiments.speed.machine import describe_machine, product_rate
 from experiments.speed.step import Case, make_case, measure
-from pixel_rnn_jax.errors import check_integer
 from pixel_rnn_jax.model_config import DTYPES, LAYERS
 
 
@@ -151,8 +150,6 @@ def _check_flags(args: argparse.Namespace, parser: argparse.ArgumentParser) -> N
         parser.error("--sweeps and --layers go without --config")
     if args.profile and args.out is None:
         parser.error("--profile needs --out, where to write the traces")
-    for side in args.size or ():
-        check_integer("each of --size", side, 1)
 
 
 def _folder_of_profile(out: Path, case: Case) -> Path:

@@ -4,8 +4,8 @@ from pixel_rnn_jax.data.batches import Batch, eval_batches, train_batches
 from pixel_rnn_jax.data.config import BINARIZATIONS, DataConfig
 from pixel_rnn_jax.data.dataset import SOURCES, Dataset, Examples
 from pixel_rnn_jax.data.given import grey
-from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, in_order, random_subset
-from pixel_rnn_jax.data.inputs import holds_images, read_given, read_input, read_mask
+from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, at_most, decoded, in_order, random_numbers, random_subset, take
+from pixel_rnn_jax.data.inputs import holds_images, input_files, read_given, read_input, read_mask
 from pixel_rnn_jax.data.source import SPLITS
 
 __all__ = [
@@ -18,13 +18,18 @@ __all__ = [
     "Examples",
     "ImageSet",
     "LazyImages",
+    "at_most",
+    "decoded",
     "eval_batches",
     "grey",
     "holds_images",
     "in_order",
+    "input_files",
+    "random_numbers",
     "random_subset",
     "read_given",
     "read_input",
     "read_mask",
+    "take",
     "train_batches",
 ]

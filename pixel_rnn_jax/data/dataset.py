@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import grain
+import jax
 import numpy as np
 from jaxtyping import Integer, UInt8
 
@@ -78,7 +79,7 @@ class Dataset:
             raise InputError(f"data.source must be one of {forms}; got {config.source!r}.")
         self.config = config
         source = SOURCES[kind].read(argument, config, channels)
-        for note in source.notes:
+        for note in source.notes if jax.process_index() == 0 else ():
             print(note, file=sys.stderr)
         table = level_table(config, source_levels=source.levels, levels=levels)
         self._source_levels = len(table)
@@ -90,6 +91,7 @@ class Dataset:
         if len(set(shapes.values())) > 1:
             raise InputError(f"{config.source}: the splits must hold images of one shape; got {shapes}.")
         self.image_shape = shapes["train"]
+        self._names = _with_validation(source.names) if source.names else {}
         self._splits = splits
         self._decoded: dict[str, ImageSet] = {}
         self._labels = self._read_labels(source, model)
@@ -128,6 +130,10 @@ class Dataset:
     def examples(self, split: str) -> Examples:
         """The images of a split, see `images`, and what each of them is given."""
         return Examples(self.images(split), self._conditions(split))
+
+    def names(self, split: str) -> Sequence[str]:
+        """What tells the images of a split apart for people: their files, where there are such; else their numbers."""
+        return self._names.get(split) or [str(number) for number in range(len(self.images(split)))]
 
     def decode(self) -> None:
         """Decodes now what is to be kept in memory, so that damage shows before work begins."""
@@ -252,7 +258,9 @@ def _treat(
 def _with_validation(splits: dict[str, Any]) -> dict[str, Any]:
     if "validation" in splits:
         return splits
-    count = -(-len(splits["train"]) // 10)
     train = splits["train"]
+    if len(train) == 1:
+        raise InputError("there must be at least 2 training images, since the last tenth is for validation; got 1.")
+    count = -(-len(train) // 10)
     carved = {"train": train[: len(train) - count], "validation": train[len(train) - count :]}
     return {**carved, **{split: images for split, images in splits.items() if split != "train"}}

@@ -47,6 +47,7 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
         levels=256,
         labels=functools.partial(_labels, folder, kept),
         classes=functools.partial(_classes, folder, kept),
+        names={split: [str(path.relative_to(folder)) for path in files] for split, files in kept.items()},
         notes=tuple(notes),
     )
 

@@ -95,10 +95,19 @@ def take(sets: Any, numbers: Integer[np.ndarray, " B"]) -> Any:
     return jax.tree.map(lambda images: images[numbers], sets)
 
 
+def random_numbers(count: int, num: int, seed: int) -> Integer[np.ndarray, " num"]:
+    """So many of the numbers below `count`, picked at random, in order."""
+    return np.sort(np.random.default_rng(seed).choice(count, num, replace=False))
+
+
 def random_subset(sets: Any, num: int, seed: int) -> Any:
     """So many of the images, picked at random; they stay in order. Of a tree of sets, the same ones of each."""
-    count = len(jax.tree.leaves(sets)[0])
-    return take(sets, np.sort(np.random.default_rng(seed).choice(count, num, replace=False)))
+    return take(sets, random_numbers(len(jax.tree.leaves(sets)[0]), num, seed))
+
+
+def at_most(sets: Any, num: int) -> Any:
+    """So many of the images, the same ones every time; all, if there are no more, or `num` is 0."""
+    return random_subset(sets, num, seed=0) if 0 < num < len(jax.tree.leaves(sets)[0]) else sets
 
 
 def in_order(sets: Any, *, batch_size: int, num_threads: int) -> Iterable[Any]:

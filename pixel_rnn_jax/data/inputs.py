@@ -31,7 +31,7 @@ def read_input(path: str | Path, *, levels: int, channels: int, lossless: bool =
     """
     path = Path(path)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        files = input_files(path)
         if not files:
             raise InputError(f"{path} must hold pictures; there are no files in it. (As a data source it is folder:{path}.)")
         images = [_read_picture(file, levels, channels, lossless) for file in files]
@@ -53,6 +53,12 @@ def read_input(path: str | Path, *, levels: int, channels: int, lossless: bool =
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return images.astype(np.uint8)
+
+
+def input_files(path: str | Path) -> list[Path]:
+    """The files of a folder that `read_input` takes, in its order; none, if it is no folder."""
+    path = Path(path)
+    return sorted(file for file in path.glob("[!.]*") if file.is_file()) if path.is_dir() else []
 
 
 def holds_images(path: str | Path) -> bool:
@@ -107,6 +113,8 @@ def _read_picture(path: Path, levels: int, channels: int, lossless: bool) -> UIn
 
 def _read_array(path: Path, name: str, missing: Any = InputError) -> Any:
     """The array of an npy file, or the one of this name in an npz file; where there is none, `missing`, or an error."""
+    if not path.is_file():
+        raise InputError(f"there is no file {str(path)!r}.")
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)

@@ -24,6 +24,7 @@ class Source:
       labels: reads the classes of a split's images; None if the source does not know them.
       classes: reads their names, by number; None if they have none.
       contexts: images that those of a split are to be drawn from, where the source has them.
+      names: of each split's images, where they have any.
       notes: what the user should know, in a line each.
     """
 
@@ -32,4 +33,5 @@ class Source:
     labels: Callable[[str], Integer[np.ndarray, " N"]] | None = None
     classes: Callable[[], tuple[str, ...] | None] | None = None
     contexts: dict[str, StoredImages] = dataclasses.field(default_factory=dict)
+    names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -153,7 +153,9 @@ def _image_feature(builder: Any, channels: int) -> Any:
         raise InputError(f"tfds:{builder.info.full_name} must have a feature image; got {', '.join(features)}.")
     if feature.np_dtype != np.uint8:
         raise InputError(f"tfds:{builder.info.full_name} must hold 8-bit images; got {np.dtype(feature.np_dtype).name}.")
-    if feature.shape[2] != channels or channels not in MODES:
+    if feature.shape[2] not in MODES:
+        raise InputError(f"tfds:{builder.info.full_name} must hold images of 1 or 3 channels; got {feature.shape[2]}.")
+    if feature.shape[2] != channels:
         raise InputError(f"model.channels must be {feature.shape[2]} for tfds:{builder.info.full_name}; got {channels}.")
     return feature
 

@@ -31,8 +31,8 @@ def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -
         raise InputError(f"model.levels must be at most {source_levels}, those of {config.source}; got {levels}.")
     if not treated and levels != source_levels:
         raise InputError(
-            f"model.levels must be {source_levels} for {config.source}; got {levels}."
-            " data.quantize=True reduces them, data.binarization makes them 2."
+            f"model.levels must be {source_levels} for {config.source}; got {levels}. In a configuration, data.quantize=True"
+            " reduces the source's, and data.binarization (or --binarization) makes them 2."
         )
     if config.binarization == "threshold":
         values = 2 * values > source_levels - 1
