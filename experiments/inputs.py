@@ -130,6 +130,8 @@ def _check_flags(args: argparse.Namespace) -> None:
 
 def _checked_num(name: str, asked: int | None, default: int | None, count: int) -> int:
     """How many images to take, of so many."""
+    if not count:
+        raise InputError(f"{name} must hold at least 1 image; it holds none.")
     num = min(default or count, count) if asked is None else asked
     if not 1 <= num <= count:
         raise InputError(f"--num must be from 1 to {count}, the images in {name}; got {num}.")

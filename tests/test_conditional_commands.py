@@ -242,7 +242,7 @@ def test_classes_keep_their_names(tmp_path, monkeypatch):
     run = load_run("run")[2]
     assert run["classes"] == ["cat", "dog", "owl"]
     args = argparse.Namespace(input=None, label=None, binarization=None, split="train", num=None, seed=0, data_dir=None)
-    _, (images, conditions) = inputs.open_input("folder:two", args, run)
+    _, _, images, conditions = inputs.open_input("folder:two", args, run)
     owls = {np.asarray(Image.open(path)).tobytes() for path in (tmp_path / "two" / "owl").iterdir()}
     assert {label for image, label in zip(images, conditions.labels, strict=True) if image.tobytes() in owls} == {2}
     assert set(conditions.labels) == {0, 2}
