@@ -605,7 +605,8 @@ def test_a_training_that_one_device_can_do_is_not_refused_on_many_cores(override
 
 def test_scoring_takes_about_as_many_images_as_training():
     run, mesh = {"config": {"batch_size": 20}}, make_mesh()
-    assert command.scoring_batch_size(None, run, mesh) == 24
+    assert command.scoring_batch_size(None, run, mesh) == 32  # four for each device, at least
+    assert command.scoring_batch_size(None, {"config": {"batch_size": 41}}, mesh) == 48
     assert command.scoring_batch_size(16, run, mesh) == 16
     with pytest.raises(InputError, match="multiple of the 8 devices"):
         command.scoring_batch_size(20, run, mesh)
