@@ -175,7 +175,7 @@ def say(*words: str) -> None:
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
     """Adds --json, for `report` or `write_json`."""
-    parser.add_argument("--json", type=json_file, metavar="FILE", help="also write the figures to this file, as JSON")
+    parser.add_argument("--json", type=writable_file, metavar="FILE", help="also write the figures to this file, as JSON")
 
 
 def add_data_dir_flag(parser: argparse.ArgumentParser) -> None:
@@ -279,21 +279,21 @@ def output_file(*endings: str) -> Callable[[str], Path]:
     """An argparse type: a file of one of these endings, in a folder that exists."""
 
     def check(path: str) -> Path:
-        file = _local(path)
+        file = writable_file(path)
         if file.suffix.lower() not in endings:
             raise argparse.ArgumentTypeError(f"{path!r} must end in {' or '.join(endings)}")
         if not file.parent.is_dir():
             raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that exists")
-        check_file(file)
         return file
 
     return check
 
 
-def json_file(path: str) -> Path:
+def writable_file(path: str) -> Path:
     """An argparse type: a file that can be written, in a folder that exists or can be made."""
     file = _local(path)
-    check_file(file)
+    if file.is_dir() or not _can_be_written(file.absolute().parent) or (file.exists() and not os.access(file, os.W_OK)):
+        raise argparse.ArgumentTypeError(f"{path!r} must be a file that can be written")
     return file
 
 
@@ -303,12 +303,6 @@ def output_folder(path: str) -> Path:
     if not _can_be_written(folder.absolute()):
         raise argparse.ArgumentTypeError(f"{path!r} must be a folder that can be written to")
     return folder
-
-
-def check_file(path: Path) -> None:
-    """Raises an error of argparse unless a file can be written there, or its folders made."""
-    if path.is_dir() or not _can_be_written(path.absolute().parent) or (path.exists() and not os.access(path, os.W_OK)):
-        raise argparse.ArgumentTypeError(f"{str(path)!r} must be a file that can be written")
 
 
 def _local(path: str) -> Path:

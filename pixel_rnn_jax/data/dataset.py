@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import grain
-import jax
 import numpy as np
 from jaxtyping import Integer, UInt8
 
@@ -25,6 +24,7 @@ from pixel_rnn_jax.data.treatment import binarized_once, level_table
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images
 from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.processes import is_main
 
 
 class Examples(NamedTuple):
@@ -79,8 +79,9 @@ class Dataset:
             raise InputError(f"data.source must be one of {forms}; got {config.source!r}.")
         self.config = config
         source = SOURCES[kind].read(argument, config, channels)
-        for note in source.notes if jax.process_index() == 0 else ():
-            print(note, file=sys.stderr)
+        if is_main():
+            for note in source.notes:
+                print(note, file=sys.stderr)
         table = level_table(config, source_levels=source.levels, levels=levels)
         self._source_levels = len(table)
         splits = {
