@@ -544,14 +544,16 @@ def test_scores_tell_which_image_is_which(tiny_run, tmp_path, capsys):
     assert "image b.png: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["samples.png", "gs://bucket/x.png"])
-def test_an_output_that_cannot_be_written_is_refused_before_any_work(name, tiny_run, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "name,message", [("samples.png", "a file that can be written"), ("gs://bucket/x.png", "on this machine, not at gs://")]
+)
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(name, message, tiny_run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("samples.png").mkdir()
     out = [] if name == "samples.png" else [f"--out={name}"]  # the default is looked at, too
     monkeypatch.setattr(sample, "load_run", None)
     assert run_in_process(sample.main, f"--workdir={tiny_run[0]}", *out) == 2
-    assert f"'{name}' must be" in capsys.readouterr().err
+    assert f"'{name}' must be {message}" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
 
 
