@@ -4,7 +4,6 @@ A conditional model needs what the images were given; by default, it is read fro
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--input", type=Path, required=True, help="file that `compress` wrote")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=_file_or_folder,
         required=True,
         help="npz file (array `images`), npy file, PNG file (of one image), or else a new folder of PNG files",
     )
@@ -56,23 +55,24 @@ def open_given(args: argparse.Namespace, config: ModelConfig) -> Conditions:
     return read_given(path)
 
 
+def _file_or_folder(path: str) -> Path:
+    """An argparse type: what `write_images` can write to."""
+    if Path(path).suffix:
+        return command.output_file(".npz", ".npy", ".png")(path)
+    folder = command.output_folder(path)
+    if folder.exists():
+        raise argparse.ArgumentTypeError(f"{path!r} must be a new folder; it is there already")
+    return folder
+
+
 def check_output(path: Path, header: Header) -> None:
-    """Raises `InputError` unless the images can be written to this path."""
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(f"--out must be in a folder that exists and can be written to; got {str(path)!r}.")
-    ending = path.suffix.lower()
-    if ending not in ("", ".npz", ".npy", ".png"):
-        raise InputError(f"--out must end in .npz, .npy or .png, or be a folder; got {str(path)!r}.")
-    if ending and (path.is_dir() or (path.exists() and not os.access(path, os.W_OK))):
-        raise InputError(f"--out must be a file that can be written; got {str(path)!r}.")
-    if ending in (".npz", ".npy"):
+    """Raises `InputError` unless the images are such that this kind of file can hold them."""
+    if path.suffix.lower() in (".npz", ".npy"):
         return
     if header.channels not in (1, 3):
         raise InputError(f"--out must be an npz or npy file for images of {header.channels} channels; got {str(path)!r}.")
-    if ending == ".png" and header.num != 1:
+    if path.suffix and header.num != 1:
         raise InputError(f"--out must be a folder or an npz or npy file for {header.num} images; got {str(path)!r}.")
-    if not ending and path.exists():
-        raise InputError(f"--out must be a new folder; {str(path)!r} is there already.")
 
 
 def write_images(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int) -> None:
@@ -88,7 +88,7 @@ def write_images(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int) 
         if ending == ".png":
             files = [path]
         else:
-            path.mkdir()
+            path.mkdir(parents=True)
             files = [path / f"{number:06}.png" for number in range(len(images))]
         for file, picture in zip(files, pictures, strict=True):
             Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(file)

@@ -297,6 +297,8 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
             ["--input=x.prnn", "--out=y.npz"],
             "must be a file that `compress` wrote; there is none at 'x.prnn'",
         ),
+        (decompress.main, ["--input=x.prnn", "--out=.."], "argument --out: '..' must be a new folder; it is there already"),
+        (decompress.main, ["--input=x.prnn", "--out=y.jpg"], "argument --out: 'y.jpg' must end in .npz or .npy or .png"),
     ],
 )
 def test_mistakes_with_a_run_cost_one_line(tiny_run, tmp_path, monkeypatch, capsys, main, argv, message):
