@@ -11,8 +11,7 @@ from experiments import mnist_rowlstm
 
 
 def get_config() -> ConfigDict:
-    """The Row LSTM's, with another layer, deeper, at a higher rate."""
+    """The Row LSTM's, with another layer, deeper."""
     config = mnist_rowlstm.get_config()
     config.model.update(layer="pixel_cnn", depth=15)
-    config.optimizer.learning_rate = 1e-2
     return config
