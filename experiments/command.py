@@ -1,6 +1,7 @@
 """What all command lines share: flags, and errors in one line."""
 
 import argparse
+import atexit
 import dataclasses
 import json
 import logging
@@ -10,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -61,10 +62,18 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         )
     except Interrupted as interruption:
         print(interruption, file=sys.stderr)
-        sys.exit(PREEMPTED if interruption.signal == signal.SIGTERM else 128 + interruption.signal)
+        leave(PREEMPTED if interruption.signal == signal.SIGTERM else 128 + interruption.signal)
     except KeyboardInterrupt:
         print("stopped by SIGINT", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        leave(128 + signal.SIGINT)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process at once: XLA may go on compiling in threads of its own, and crash if Python ends before them."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def is_out_of_memory(error: MemoryError | jax.errors.JaxRuntimeError) -> bool:

@@ -14,6 +14,7 @@ from pixel_rnn_jax.data import (
     SOURCES,
     Examples,
     ImageSet,
+    PictureForm,
     decoded,
     grey,
     holds_images,
@@ -51,7 +52,7 @@ def open_input(
     run: dict[str, Any],
     *,
     default_num: int | None = None,
-    lossless: bool = False,
+    as_it_is: bool = False,
     in_memory: bool = True,
 ) -> Input:
     """The images that --input names, and what each of them is given.
@@ -61,13 +62,14 @@ def open_input(
       args: with `split`, `binarization`, `num`, `seed`, `data_dir` and `label`.
       run: of the trained model.
       default_num: so many of them, if there are, without --num; None for all. They are picked at random, and stay in order.
-      lossless: refuse pictures that have values which the model has not.
+      as_it_is: refuse pictures that have values which the model has not. Else, pictures are cut, reduced and quantized as the
+        data of the training were.
       in_memory: decode the images, however many there are.
     """
     _check_flags(args)
     model = ModelConfig(**run["config"]["model"])
     label = label_number(args.label, model, run)
-    found = _input_of_source(path, args, run) if names_data(path) else _input_of_file(path, run, lossless=lossless)
+    found = _input_of_source(path, args, run) if names_data(path) else _input_of_file(path, run, as_it_is=as_it_is)
     conditions = labelled(found.conditions, label, len(found.images))
     _check_given(found.name, model, conditions)
     if not names_data(path):  # what comes from a source has been checked
@@ -175,16 +177,26 @@ def _input_of_source(path: str | None, args: argparse.Namespace, run: dict[str, 
     return Input(f"{data['source']}, {split}", dataset.names(split), *dataset.examples(split))
 
 
-def _input_of_file(path: str, run: dict[str, Any], *, lossless: bool) -> Input:
+def _input_of_file(path: str, run: dict[str, Any], *, as_it_is: bool) -> Input:
     """Images, see `read_input`, with the labels and contexts of an npz file; or with themselves in grey as contexts."""
     model = ModelConfig(**run["config"]["model"])
-    images = read_input(path, levels=model.levels, channels=model.channels, lossless=lossless)
+    form = PictureForm(lossless=True) if as_it_is else _form_of_training(run)
+    images = read_input(path, levels=model.levels, channels=model.channels, form=form)
     names = [file.name for file in input_files(path)] or [str(number) for number in range(len(images))]
     given = read_given(path) if Path(path).suffix == ".npz" else UNCONDITIONAL
     given = Conditions(given.context if model.context_channels else None, given.labels if model.num_classes else None)
     if run["config"]["data"].get("context") == "grey":
         given = given._replace(context=grey(images))
     return Input(path, names, images, given)
+
+
+def _form_of_training(run: dict[str, Any]) -> PictureForm:
+    """What makes of pictures what the training made of its own."""
+    data = run["config"]["data"]
+    return PictureForm(
+        size=data["size"] and tuple(data["size"]),
+        source_levels=(data["source_levels"] or 256) if data["quantize"] else None,
+    )
 
 
 def _checked(model: ModelConfig, conditions: Conditions, shape: tuple[int, int, int]) -> Conditions:

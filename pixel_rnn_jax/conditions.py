@@ -78,9 +78,10 @@ def _check_labels(config: ModelConfig, labels: Any, batch: int) -> None:
     expected = f"labels must be integers [{batch}] in [0, {config.num_classes}), one for each image"
     if labels is None:
         raise InputError(f"{expected}; the model is class-conditional, and got none.")
-    if not hasattr(labels, "dtype") or not jnp.issubdtype(labels.dtype, jnp.integer) or labels.shape != (batch,):
-        got = f"{getattr(labels, 'dtype', type(labels).__name__)} of shape {np.shape(labels)}"
-        raise InputError(f"{expected}; got {got}.")
+    if not hasattr(labels, "dtype"):
+        raise InputError(f"{expected}, as an array; got {type(labels).__name__}.")
+    if not jnp.issubdtype(labels.dtype, jnp.integer) or labels.shape != (batch,):
+        raise InputError(f"{expected}; got {labels.dtype} of shape {labels.shape}.")
     if is_concrete(labels) and batch and (np.min(labels) < 0 or np.max(labels) >= config.num_classes):
         raise InputError(f"{expected}; got values from {np.min(labels)} to {np.max(labels)}.")
 

@@ -35,8 +35,10 @@ def check_images(images: Images, *, levels: int, channels: int, allow_float: boo
 
 def check_shape(images: Images, *, channels: int) -> None:
     """Raises `InputError` unless `images` have the shape [B, H, W, channels]."""
-    if not hasattr(images, "ndim") or images.ndim != 4:
-        raise InputError(f"images must have 4 axes, [B, H, W, C]; got shape {getattr(images, 'shape', None)}.")
+    if not hasattr(images, "ndim"):
+        raise InputError(f"images must be an array [B, H, W, C]; got a {type(images).__name__}.")
+    if images.ndim != 4:
+        raise InputError(f"images must have 4 axes, [B, H, W, C]; got shape {images.shape}.")
     if images.shape[3] != channels:
         raise InputError(f"images must have {channels} channels on their last axis; got shape {images.shape}.")
     if 0 in images.shape[1:3]:
@@ -52,11 +54,20 @@ def check_values(images: Images, *, levels: int, where: Shaped[Array | np.ndarra
       where: bool, of the images' shape; values elsewhere may be anything.
     """
     if not jnp.issubdtype(images.dtype, jnp.integer):
-        raise InputError(f"images must be integers in [0, {levels}); got dtype {images.dtype}.")
+        raise InputError(f"images must be integers in [0, {levels}); got dtype {images.dtype}.{remedy(images.dtype)}")
     if is_concrete(images) and is_concrete(where) and images.size:
         values = np.asarray(images) if where is None else np.where(where, images, 0)
         if values.min() < 0 or values.max() >= levels:
             raise InputError(f"images must lie in [0, {levels}); got values from {values.min()} to {values.max()}.")
+
+
+def remedy(dtype: Any) -> str:
+    """How to make integers of images of another type, if that is known; a sentence to end an error with."""
+    if jnp.issubdtype(dtype, jnp.bool_):
+        return " array.astype('uint8') makes 0 and 1 of them."
+    if jnp.issubdtype(dtype, jnp.floating):
+        return " Those of values in [0, 1] are np.round(array * (levels - 1)).astype('uint8')."
+    return ""
 
 
 def centre(images: Num[Array, "*shape"], levels: int) -> Float32[Array, "*shape"]:

@@ -24,7 +24,7 @@ def log_prob_from_logits(
       images: integers [B, H, W, C] in [0, levels).
 
     Returns:
-      [B], natural logarithms of the images' probabilities.
+      [B], natural logarithms of the images' probabilities; NaN for an image that has a value out of range.
     """
     return jnp.sum(log_probs_from_logits(logits, images), (1, 2, 3))
 
@@ -33,10 +33,12 @@ def log_probs_from_logits(
     logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
 ) -> Float32[Array, "B H W C"]:
     """log p(x_i | x_<i) of each sub-pixel, in nats; see `log_prob_from_logits`."""
+    images = jnp.asarray(images)
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
     # Selected by comparison and not by index: a gather's gradient is a scatter, which is slow on every backend.
-    selected = jnp.arange(logits.shape[-1]) == jnp.asarray(images)[..., None]
-    return jnp.sum(jnp.where(selected, log_probs, 0), -1)
+    selected = jnp.arange(logits.shape[-1]) == images[..., None]
+    possible = (images >= 0) & (images < logits.shape[-1])
+    return jnp.where(possible, jnp.sum(jnp.where(selected, log_probs, 0), -1), jnp.nan)
 
 
 def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None) -> Float32[Array, " B"]:
@@ -52,7 +54,8 @@ def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None,
       labels: integers [B] in [0, num_classes), for a class-conditional model: the result is then log p(x | y).
 
     Returns:
-      [B], nats, summed over all sub-pixels.
+      [B], nats, summed over all sub-pixels. While images are traced (under `jit`), their values cannot be looked at: an image
+      with one out of range has NaN then.
 
     Raises:
       InputError: (a ValueError) if images, context or labels are missing or superfluous, or have the wrong rank, type, shape

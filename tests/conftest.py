@@ -1,7 +1,9 @@
 """Eight simulated devices, annotations checked, and what several tests share."""
 
 import os
+import sys
 import tempfile
+from unittest import mock
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -85,7 +87,8 @@ def measured(workdir):
 def run_in_process(main, *argv):
     """Runs a command; returns its exit status or message."""
     try:
-        command.run(main, argv)
+        with mock.patch.object(command, "leave", sys.exit):
+            command.run(main, argv)
     except SystemExit as stop:
         return stop.code
     return 0

@@ -428,6 +428,23 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path):
     assert measured(tmp_path / "killed") == measured(tmp_path / "alone")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number,status", [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_while_xla_compiles_ends_the_process_in_order(number, status, tmp_path):
+    argv = [sys.executable, "-m", "experiments.train", "--config=digits_rowlstm", f"--workdir={tmp_path}/run"]
+    process = subprocess.Popen(
+        argv, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL)
+    )
+    for line in process.stderr:
+        if "GFLOP for each image" in line:  # what is said before the training step is compiled
+            break
+    time.sleep(3)
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert errors.strip() == f"stopped by {number.name}"
+    assert process.returncode == status
+
+
 TINY = ("num_steps=2", "batch_size=8", "eval_every=1", "model.depth=1", "model.features=3", "model.head_features=3")
 
 

@@ -152,7 +152,7 @@ HALF = {"context_channels": 1, "context_levels": 4, "context_scale": 2}
         (CLASSES, {"labels": np.array([-1, 0])}, "got values from -1 to 0"),
         (CLASSES, {"labels": np.array([0, 1, 2])}, r"got int64 of shape \(3,\)"),
         (CLASSES, {"labels": np.array([0.0, 1.0])}, r"got float64 of shape \(2,\)"),
-        (CLASSES, {"labels": 2}, r"got int of shape \(\)"),
+        (CLASSES, {"labels": 2}, r"as an array; got int"),
         ({}, {"labels": np.array([0, 1])}, "labels must be None: the model is not class-conditional"),
         (HALF, {}, r"context must be images of shape \(2, 2, 3, 1\): .* got none"),
         (HALF, {"context": np.zeros((2, 4, 6, 1), int)}, r"shape \(2, 2, 3, 1\); got \(2, 4, 6, 1\)"),

@@ -1,7 +1,9 @@
 """A folder of pictures as a source."""
 
+import dataclasses
 import multiprocessing
 import shutil
+from argparse import Namespace
 
 import cloudpickle
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 from conftest import takes
 from PIL import Image
 
+from experiments.inputs import open_input
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.model_config import ModelConfig
 
 
 def write_images(folder, count, shape=(8, 8, 3), suffix="png", seed=0):
@@ -73,6 +77,27 @@ def test_images_are_made_of_one_size(tmp_path):
         open_folder(tmp_path, size=(17, 8))
 
 
+def test_a_picture_of_ones_own_is_treated_like_those_of_the_training(tmp_path):
+    write_images(tmp_path / "train", 3, (16, 24, 3))
+    write_images(tmp_path / "test", 2, (20, 18, 3))
+    fields = {"source": f"folder:{tmp_path}", "size": (12, 8), "quantize": True}
+    config = ModelConfig(layer="row_lstm", levels=8, channels=3)
+    run = {"config": {"data": dataclasses.asdict(DataConfig(**fields)), "model": dataclasses.asdict(config)}}
+    args = Namespace(input=str(tmp_path / "test"), split=None, data_dir=None, binarization=None, label=None, num=None, seed=0)
+    expected = Dataset(DataConfig(**fields), config).images("test")
+    found = open_input(args.input, args, run)
+    np.testing.assert_array_equal(found.images, expected[np.arange(2)])
+    file = tmp_path / "test" / found.names[1]
+    one = open_input(str(file), args, run)
+    np.testing.assert_array_equal(one.images, found.images[1:])
+    assert one.names == [file.name]
+    with pytest.raises(InputError, match=r"between the model's 8 levels.* 256 levels .* keeps all pictures"):
+        open_input(str(file), args, run, as_it_is=True)
+    Image.new("RGB", (8, 11)).save(file)
+    with pytest.raises(InputError, match=r"is 11x8 pixels, smaller than data.size \(12x8\)"):
+        open_input(str(file), args, run)
+
+
 def test_bad_files_are_named_or_counted(tmp_path, capsys):
     images = write_images(tmp_path, 10)
     (tmp_path / "notes.txt").write_text("not an image")
@@ -82,7 +107,12 @@ def test_bad_files_are_named_or_counted(tmp_path, capsys):
     with pytest.raises(InputError, match=r"(cut.png|notes.txt|transparent.webp) is .*skip_bad"):
         open_folder(tmp_path)
     dataset = open_folder(tmp_path, skip_bad=True)
-    assert "skipped 3 of 13 files" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "skipped 3 of 13 files: cut.png is a damaged image" in told
+    assert "; notes.txt is no PNG, JPEG or WebP image" in told
+    (tmp_path / "list.txt").write_text("not an image")
+    open_folder(tmp_path, skip_bad=True)
+    assert "; list.txt (and 1 more) is no PNG, JPEG or WebP image" in capsys.readouterr().err
     assert as_set(dataset.images("train"), dataset.images("validation")) == as_set(images)
 
 

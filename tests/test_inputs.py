@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixel_rnn_jax.data import read_input, read_mask
+from pixel_rnn_jax.data import PictureForm, read_input, read_mask
 from pixel_rnn_jax.images import from_picture, to_picture
 
 
@@ -20,9 +20,9 @@ def test_a_picture_and_a_folder(tmp_path):
         Image.fromarray(to_picture(image, 17)).save(tmp_path / f"{number}.png")
     (tmp_path / ".hidden").write_text("no picture")
     for lossless in (False, True):
-        one = read_input(tmp_path / "1.png", levels=17, channels=1, lossless=lossless)
+        one = read_input(tmp_path / "1.png", levels=17, channels=1, form=PictureForm(lossless=lossless))
         np.testing.assert_array_equal(one[..., 0], images[1:2])
-        many = read_input(tmp_path, levels=17, channels=1, lossless=lossless)
+        many = read_input(tmp_path, levels=17, channels=1, form=PictureForm(lossless=lossless))
         np.testing.assert_array_equal(many[..., 0], images)
 
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_used(tmp_path):
         ("nowhere", 1, "must be a file or a folder; there is none"),
     ):
         with pytest.raises(ValueError, match=message):
-            read_input(tmp_path / name, levels=17, channels=channels, lossless=True)
+            read_input(tmp_path / name, levels=17, channels=channels, form=PictureForm(lossless=True))
     with pytest.raises(ValueError, match="must be of one size; b.png has 2x5 pixels, a.png has 4x5"):
         read_input(tmp_path / "two", levels=256, channels=3)
 

@@ -11,6 +11,7 @@ from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.images import remedy
 from pixel_rnn_jax.paths import AnyPath, in_data_dir, local_copy
 
 
@@ -81,5 +82,5 @@ def _as_images(path: AnyPath, split: str, images: Shaped[np.ndarray, "..."]) -> 
     if images.ndim != 4:
         raise InputError(f"{path}: {split} must have 4 axes, [N, H, W, C]; got shape {images.shape}.")
     if not np.issubdtype(images.dtype, np.integer):
-        raise InputError(f"{path}: {split} must hold integers; got dtype {images.dtype}.")
+        raise InputError(f"{path}: {split} must hold integers; got dtype {images.dtype}.{remedy(images.dtype)}")
     return images

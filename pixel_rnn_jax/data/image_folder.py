@@ -1,5 +1,6 @@
 """People's own pictures: a folder of image files."""
 
+import collections
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,7 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
         if not good:
             raise InputError(f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}. {skipped}".strip())
         if skipped:
-            notes.append(f"{split}: {skipped}")
+            notes.append(f"{folder}, {split}: {skipped}" if split in SPLITS[1:] else f"{folder}: {skipped}")
         splits[split], kept[split] = _lazy_images(good, size, channels), good
     return Source(
         splits,
@@ -121,7 +122,7 @@ def _check(
             return str(error)
         return None
 
-    good, bad = [], []
+    good, bad = [], collections.defaultdict(list)
     size = size or _first_size(files)
     with (
         ThreadPoolExecutor(config.num_threads) as threads,
@@ -131,12 +132,21 @@ def _check(
             if reason is None:
                 good.append(path)
             elif config.skip_bad:
-                bad.append(f"{path.name} {reason}")
+                bad[reason].append(path.name)
             else:
                 threads.shutdown(cancel_futures=True)
                 raise InputError(f"{path} {reason}. data.skip_bad=True leaves such files out.")
             bar.update()
-    return good, size, f"skipped {len(bad)} of {len(files)} files; the first, {bad[0]}." if bad else ""
+    return good, size, _told(bad, len(files))
+
+
+def _told(bad: dict[str, list[str]], count: int) -> str:
+    """What is to be said of files that are left out: for each reason, the first by name and how many more."""
+    if not bad:
+        return ""
+    names = {reason: sorted(files) for reason, files in bad.items()}
+    told = [f"{first}{f' (and {len(more)} more)' * bool(more)} {reason}" for reason, (first, *more) in names.items()]
+    return f"skipped {sum(map(len, bad.values()))} of {count} files: {'; '.join(sorted(told))}."
 
 
 def _first_size(files: list[Path]) -> tuple[int, int] | None:

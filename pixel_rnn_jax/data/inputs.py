@@ -2,20 +2,37 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
 from pixel_rnn_jax.conditions import Conditions
-from pixel_rnn_jax.data.image_files import MODES, decode
+from pixel_rnn_jax.data.image_files import MODES, decode, fit
+from pixel_rnn_jax.data.treatment import quantized
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images, from_picture, to_picture
 
 ARRAY = "images"  # its name in an npz file
 
 
-def read_input(path: str | Path, *, levels: int, channels: int, lossless: bool = False) -> UInt8[np.ndarray, "N H W C"]:
+class PictureForm(NamedTuple):
+    """What becomes of pictures; by default, they keep their size, and every value becomes the nearest level.
+
+    Attributes:
+      size: height and width to which they are cut and reduced, as `data.size` says.
+      source_levels: levels of which the model's are made as `data.quantize` makes them.
+      lossless: pictures that have colours or values which the model has not are refused.
+    """
+
+    size: tuple[int, int] | None = None
+    source_levels: int | None = None
+    lossless: bool = False
+
+
+def read_input(
+    path: str | Path, *, levels: int, channels: int, form: PictureForm | None = None
+) -> UInt8[np.ndarray, "N H W C"]:
     """Reads images as a model takes them.
 
     Args:
@@ -24,17 +41,17 @@ def read_input(path: str | Path, *, levels: int, channels: int, lossless: bool =
         bits, as in the pictures that the commands write; those of arrays are the model's.
       levels: of the model.
       channels: of the model.
-      lossless: refuse pictures that have colours or values which the model has not, instead of taking the nearest.
+      form: what becomes of pictures; the default's, if None.
 
     Raises:
       InputError: if there are no images, or they cannot be used.
     """
-    path = Path(path)
+    path, form = Path(path), form or PictureForm()
     if path.is_dir():
         files = input_files(path)
         if not files:
             raise InputError(f"{path} must hold pictures; there are no files in it. (As a data source it is folder:{path}.)")
-        images = [_read_picture(file, levels, channels, lossless) for file in files]
+        images = [_read_picture(file, levels, channels, form) for file in files]
         for file, image in zip(files, images, strict=True):
             if image.shape != images[0].shape:
                 sizes = [
@@ -45,7 +62,7 @@ def read_input(path: str | Path, *, levels: int, channels: int, lossless: bool =
     if not path.is_file():
         raise InputError(f"the images must be a file or a folder; there is none at {str(path)!r}.")
     if path.suffix not in (".npy", ".npz"):
-        return _read_picture(path, levels, channels, lossless)[None]
+        return _read_picture(path, levels, channels, form)[None]
     images = _read_array(path, ARRAY)
     images = images[..., None] if images.ndim == 3 else images
     try:
@@ -56,9 +73,11 @@ def read_input(path: str | Path, *, levels: int, channels: int, lossless: bool =
 
 
 def input_files(path: str | Path) -> list[Path]:
-    """The files of a folder that `read_input` takes, in its order; none, if it is no folder."""
+    """The pictures that `read_input` takes, in its order; none of an npy or npz file."""
     path = Path(path)
-    return sorted(file for file in path.glob("[!.]*") if file.is_file()) if path.is_dir() else []
+    if path.is_dir():
+        return sorted(file for file in path.glob("[!.]*") if file.is_file())
+    return [] if path.suffix in (".npy", ".npz") else [path]
 
 
 def holds_images(path: str | Path) -> bool:
@@ -97,18 +116,34 @@ def _decoded(path: Path, channels: int) -> UInt8[np.ndarray, "H W C"]:
         raise InputError(f"{path} {error}.") from None
 
 
-def _read_picture(path: Path, levels: int, channels: int, lossless: bool) -> UInt8[np.ndarray, "H W C"]:
+def _read_picture(path: Path, levels: int, channels: int, form: PictureForm) -> UInt8[np.ndarray, "H W C"]:
     if channels not in MODES:
         raise InputError(f"pictures have 1 (grey) or 3 channels; the model has {channels}.")
-    pixels = _decoded(path, 3 if lossless else channels)
-    if lossless and channels == 1:
+    if not form.lossless:
+        return _formed(path, _decoded(path, channels), levels, form)
+    pixels = _decoded(path, 3)
+    if channels == 1:
         if np.any(pixels != pixels[..., :1]):
             raise InputError(f"{path} is in colour, the model is of grey images: it could not be kept without loss.")
         pixels = pixels[..., :1]
     image = from_picture(pixels, levels)
-    if lossless and np.any(to_picture(image, levels) != pixels):
-        raise InputError(f"{path} has values between the model's {levels} levels: it could not be kept without loss.")
+    if np.any(to_picture(image, levels) != pixels):
+        raise InputError(
+            f"{path} has values between the model's {levels} levels: it could not be kept without loss. A model of 256 levels"
+            " (trained without data.quantize and data.binarization) keeps all pictures."
+        )
     return image
+
+
+def _formed(path: Path, pixels: UInt8[np.ndarray, "H W C"], levels: int, form: PictureForm) -> UInt8[np.ndarray, "h w C"]:
+    if form.size is not None:
+        try:
+            pixels = fit(pixels, form.size)
+        except InputError as error:
+            raise InputError(f"{path} {error}.") from None
+    if form.source_levels is None:
+        return from_picture(pixels, levels)
+    return quantized(from_picture(pixels, form.source_levels), form.source_levels, levels)
 
 
 def _read_array(path: Path, name: str, missing: Any = InputError) -> Any:

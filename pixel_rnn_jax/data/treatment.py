@@ -37,8 +37,13 @@ def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -
     if config.binarization == "threshold":
         values = 2 * values > source_levels - 1
     elif config.quantize:
-        values = values * levels // source_levels
+        values = quantized(values, source_levels, levels)
     return values.astype(np.uint8)
+
+
+def quantized(values: Integer[np.ndarray, "*shape"], source_levels: int, levels: int) -> UInt8[np.ndarray, "*shape"]:
+    """Fewer levels, each of as many of the source's."""
+    return (values.astype(np.int64) * levels // source_levels).astype(np.uint8)
 
 
 def binarize(
