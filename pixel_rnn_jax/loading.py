@@ -39,6 +39,8 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
 def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
     """Like `load`, and returns the run's record too: its `config` and `image_shape`, among others."""
     place = as_path(path)
+    if place.parent.name == "checkpoints" and is_folder(place):
+        raise InputError(f"{path} is one checkpoint; give the work directory that it is in, {place.parent.parent}.")
     if is_folder(place):
         return _load_workdir(place)
     if place.suffix == ENDING or (not is_remote(place) and place.exists()):

@@ -21,7 +21,7 @@ from pixel_rnn_jax.multi_scale import Stage, stages
 def sample(
     model: nn.Module,
     params: Any,
-    key: jax.Array,
+    key: jax.Array | Any,
     num: int,
     size: Sequence[int],
     temperature: ArrayLike = 1.0,
@@ -46,7 +46,7 @@ def sample(
       uint8 [num, H, W, C] in [0, levels).
 
     Raises:
-      InputError: (a ValueError) if num, size or temperature are not positive, or context or labels do not fit.
+      InputError: (a ValueError) if num, size or temperature are not positive, or key, context or labels do not fit.
     """
     if not isinstance(size, Sequence) or len(size) != 2:
         raise InputError(f"size must be (height, width); got {size}.")
@@ -60,7 +60,7 @@ def sample(
 def complete(
     model: nn.Module,
     params: Any,
-    key: jax.Array,
+    key: jax.Array | Any,
     images: Images,
     known: Shaped[Array | np.ndarray, "..."],
     temperature: ArrayLike = 1.0,
@@ -88,6 +88,8 @@ def complete(
     Raises:
       InputError: (a ValueError) if shapes or types do not fit, or the temperature is not positive.
     """
+    if not hasattr(key, "dtype") or not (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == jnp.uint32):
+        raise InputError(f"key must be a random key, such as jax.random.key(0); got {key!r}.")
     conditions = Conditions(context, labels)
     known = check_completion(model, images, known, temperature, conditions)
     images = jnp.where(known[..., None], images, 0).astype(jnp.uint8)

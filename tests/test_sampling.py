@@ -213,12 +213,13 @@ def test_sampling_can_be_jitted_and_repeated():
         ({"temperature": float("nan")}, "temperature must be a number greater than 0; got nan"),
         ({"temperature": True}, "temperature must be a number greater than 0; got True"),
         ({"temperature": np.ones(2)}, "temperature must be a number greater than 0"),
+        ({"key": 0}, r"key must be a random key, such as jax.random.key\(0\); got 0"),
     ],
 )
 def test_bad_sampling_arguments(arguments, message):
     model, params = make_model("row_lstm")
     with pytest.raises(ValueError, match=message):
-        prnn.sample(model, params, jax.random.key(0), **{"num": 1, "size": (4, 4), **arguments})
+        prnn.sample(model, params, **{"key": jax.random.key(0), "num": 1, "size": (4, 4), **arguments})
 
 
 @pytest.mark.parametrize(

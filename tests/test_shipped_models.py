@@ -55,6 +55,13 @@ def test_commands_take_the_name_of_a_shipped_model(tmp_path, monkeypatch, capsys
     assert "must be the work directory of a training run, an exported file (*.safetensors), or one of digits_" in message
 
 
+def test_a_checkpoint_is_told_from_its_work_directory(tiny_run):
+    workdir = tiny_run[0]
+    checkpoint = next((workdir / "checkpoints").iterdir())
+    with pytest.raises(ValueError, match=f"is one checkpoint; give the work directory that it is in, {workdir}"):
+        prnn.load(checkpoint)
+
+
 def test_a_folder_goes_before_a_shipped_model_of_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("digits_rowlstm").mkdir()

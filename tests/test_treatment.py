@@ -27,6 +27,20 @@ def test_levels_are_bins_of_one_width(grey):
     assert np.bincount(uneven).tolist() == [86, 85, 85]
 
 
+@pytest.mark.parametrize(
+    "levels,fields", [(16, {"quantize": True}), (2, {"binarization": "threshold"}), (2, {"binarization": "stochastic"})]
+)
+def test_what_was_reduced_before_is_not_reduced_to_nothing(tmp_path, levels, fields):
+    reduced = np.arange(256).reshape(1, 16, 16, 1).repeat(5, 0) * levels // 256
+    np.savez(tmp_path / "reduced.npz", train=reduced, test=0 * reduced)
+    source = f"npz:{tmp_path}/reduced.npz"
+    message = f"train: data.source_levels must be .*; of 256, all values up to the largest one, {levels - 1}, would become 0"
+    with pytest.raises(InputError, match=message):
+        open_data(source, levels, **fields)
+    dataset = open_data(source, levels, source_levels=levels, **fields)
+    np.testing.assert_array_equal(dataset.images("train")[0], reduced[0])
+
+
 def test_threshold_is_one_half_of_the_range(grey):
     dataset = open_data(grey, 2, binarization="threshold")
     np.testing.assert_array_equal(dataset.images("test")[0].ravel(), np.arange(256) >= 128)
@@ -103,3 +117,4 @@ def test_arrays_are_reduced_to_the_size_asked_for(grey):
     expected = np.arange(256).reshape(8, 2, 8, 2).mean((1, 3))
     np.testing.assert_allclose(dataset.images("test")[0, ..., 0], expected, atol=1)
     assert dataset.image_shape == (8, 8, 1)
+    assert dataset.config.treatment == "cut and reduced to 8x8"

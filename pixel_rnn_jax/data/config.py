@@ -77,11 +77,16 @@ class DataConfig:
     @property
     def treatment(self) -> str:
         """How the images of an evaluation are treated, in words."""
+        words = []
+        if self.size is not None:
+            words.append(f"cut and reduced to {self.size[0]}x{self.size[1]}")
         if self.binarization == "stochastic":
-            return f"stochastic binarization (seed {self.seed})"
-        if self.binarization == "threshold":
-            return "binarization by threshold"
-        return "quantized" if self.quantize else "values as stored"
+            words.append(f"stochastic binarization (seed {self.seed})")
+        elif self.binarization == "threshold":
+            words.append("binarization by threshold")
+        elif self.quantize:
+            words.append("quantized")
+        return ", ".join(words) or "values as stored"
 
     def fits_in_memory(self, shape: tuple[int, ...]) -> bool:
         """Whether a split of this shape is to be decoded once and kept."""

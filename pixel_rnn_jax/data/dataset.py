@@ -20,7 +20,7 @@ from pixel_rnn_jax.data.image_folder import read_folder
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, decoded
 from pixel_rnn_jax.data.source import Source, StoredImages
 from pixel_rnn_jax.data.tfds_sets import read_tfds
-from pixel_rnn_jax.data.treatment import binarized_once, level_table
+from pixel_rnn_jax.data.treatment import binarized_once, check_levels_are_used, level_table
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images
 from pixel_rnn_jax.model_config import ModelConfig
@@ -85,7 +85,9 @@ class Dataset:
         table = level_table(config, source_levels=source.levels, levels=levels)
         self._source_levels = len(table)
         splits = {
-            split: _treated(images, f"{config.source}: {split}", table=table, size=config.size, channels=channels)
+            split: _treated(
+                images, f"{config.source}: {split}", table=table, levels=levels, size=config.size, channels=channels
+            )
             for split, images in _with_validation(source.splits).items()
         }
         shapes = {split: images.shape[1:] for split, images in splits.items()}
@@ -223,13 +225,20 @@ class Dataset:
 
 
 def _treated(
-    images: StoredImages, name: str, *, table: UInt8[np.ndarray, " source_levels"], size: tuple[int, int] | None, channels: int
+    images: StoredImages,
+    name: str,
+    *,
+    table: UInt8[np.ndarray, " source_levels"],
+    levels: int,
+    size: tuple[int, int] | None,
+    channels: int,
 ) -> ImageSet:
     """A split in the size asked for and with the table's values; checked, unless it is decoded later."""
     if not len(images):
         raise InputError(f"{name} must hold at least 1 image; got none.")
     treat = functools.partial(_treat, name=name, table=table, size=size, channels=channels)
     if not isinstance(images, LazyImages):
+        check_levels_are_used(images, name, source_levels=len(table), levels=levels)
         return treat(images)
     treated = images.map(treat, size=size)
     treated[np.array([0])]  # what is wrong with all of them shows now

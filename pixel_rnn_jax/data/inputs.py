@@ -162,4 +162,5 @@ def _read_array(path: Path, name: str, missing: Any = InputError) -> Any:
         raise InputError(f"{path} is damaged, or no file of plain arrays ({error}).") from None
     if missing is not InputError:
         return missing
-    raise InputError(f"{path} must hold an array named {name}; got {', '.join(names) or 'none'}.")
+    hint = f" (As a data source it is npz:{path}.)" if "train" in names else ""
+    raise InputError(f"{path} must hold an array named {name}; got {', '.join(names) or 'none'}.{hint}")

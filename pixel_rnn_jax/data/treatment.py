@@ -41,6 +41,16 @@ def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -
     return values.astype(np.uint8)
 
 
+def check_levels_are_used(images: Integer[np.ndarray, "B H W C"], name: str, *, source_levels: int, levels: int) -> None:
+    """Raises `InputError` if no value is so large that it becomes another than the lowest: it was of fewer levels before."""
+    largest = int(images.max())
+    if 0 < largest * levels < source_levels:
+        raise InputError(
+            f"{name}: data.source_levels must be the number of levels that are stored; of {source_levels}, all values up to"
+            f" the largest one, {largest}, would become 0."
+        )
+
+
 def quantized(values: Integer[np.ndarray, "*shape"], source_levels: int, levels: int) -> UInt8[np.ndarray, "*shape"]:
     """Fewer levels, each of as many of the source's."""
     return (values.astype(np.int64) * levels // source_levels).astype(np.uint8)
