@@ -345,6 +345,8 @@ def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[st
         data = DataConfig(**config["data"])
     except TypeError as error:
         raise InputError(f"the run has a data configuration of another version ({error}).") from None
+    if not data.source:
+        raise InputError("the model was saved without a data source: name images with --input, to `score` or to `complete`.")
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
     return Dataset(data, ModelConfig(**config["model"]), classes)

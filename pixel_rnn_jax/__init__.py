@@ -8,6 +8,7 @@ from pixel_rnn_jax.model import PixelRNN
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import MultiScalePixelRNN, make_model
 from pixel_rnn_jax.sampling import complete, sample
+from pixel_rnn_jax.weights_file import save
 
 __all__ = [
     "InputError",
@@ -22,5 +23,6 @@ __all__ = [
     "log_prob",
     "make_model",
     "sample",
+    "save",
 ]
 __version__ = "0.1.0"

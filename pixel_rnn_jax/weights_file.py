@@ -11,8 +11,9 @@ Nothing in it is executed when it is read.
 """
 
 import copy
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,45 @@ import safetensors
 import safetensors.numpy
 
 from pixel_rnn_jax.checkpoint import abstract_params, restore_model
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.data import DataConfig
+from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.paths import AnyPath, as_path, local_copy, write_whole
 from pixel_rnn_jax.prnn_file import checksum
 
 ENDING = ".safetensors"
 FIELD = "pixel_rnn_jax"
 VERSION = 1
+BATCH_SIZE = 16  # in which commands score a model that was not trained by `train`
 RUN_FIELDS = ("config", "image_shape", "classes", "record")
+
+
+def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | Any, source: str = "") -> None:
+    """Writes a model, however it was trained, as one file that `load` reads, and all commands as their --workdir.
+
+    Args:
+      path: of the file, on this machine, whose name ends in .safetensors; it is replaced if it exists.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
+      params: its parameters.
+      size: height and width of the images that it was trained on: what is drawn, unless another size is asked for.
+      source: where such images are, as in a configuration (`data.source`): what is scored, unless other images are named.
+
+    Raises:
+      InputError: (a ValueError) if the path cannot be used, or the parameters are not the model's.
+    """
+    path = Path(path)
+    if path.suffix != ENDING or not path.parent.is_dir():
+        raise InputError(f"path must be of a file in a folder that exists, and end in {ENDING}; got {str(path)!r}.")
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise InputError(f"size must be (height, width); got {size!r}.")
+    height, width = (check_integer(name, number, 1) for name, number in zip(("height", "width"), size, strict=True))
+    if _shapes(params) != _shapes(abstract_params(model)):
+        raise InputError(f"params must be the parameters of {model.config}; theirs are other names, shapes or types.")
+    config = {
+        "model": dataclasses.asdict(model.config),
+        "data": dataclasses.asdict(DataConfig(source=source)),
+        "batch_size": BATCH_SIZE,
+    }
+    save_weights(path, params, {"config": config, "image_shape": (height, width, model.config.channels)})
 
 
 def save_weights(path: Path, params: Any, run: Mapping[str, Any]) -> None:

@@ -3,14 +3,17 @@
 import copy
 import json
 import shutil
+from pathlib import Path
 
 import chex
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import run_in_process
+from conftest import make_model, run_in_process
 
-from experiments import evaluate, export
+import pixel_rnn_jax as prnn
+from experiments import evaluate, export, sample, score
+from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.weights_file import _checksum, read_weights, save_weights
 
@@ -47,6 +50,45 @@ def test_an_exported_model_does_not_name_a_folder_of_this_machine(tiny_run, tmp_
     assert (data["data_dir"], data["source"]) == (None, "folder:pictures")
     assert run["config"]["data"]["data_dir"] == "/home/me/data"
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_a_model_of_ones_own_loop_is_saved_for_all_commands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model, params = make_model("row_lstm", levels=17)
+    prnn.save("mine.safetensors", model, params, size=(6, 5))
+    again, params_again = prnn.load("mine.safetensors")
+    assert again == model
+    chex.assert_trees_all_equal(params_again, params)
+    flag = "--workdir=mine.safetensors"
+    assert run_in_process(sample.main, flag, "--num=2", "--npz=drawn.npz") == 0
+    assert np.load("drawn.npz")["images"].shape == (2, 6, 5, 1)
+    assert run_in_process(score.main, flag, "--input=drawn.npz", "--out=scores.csv") == 0
+    assert run_in_process(export.main, flag, "--out=again.safetensors") == 0
+    assert Path("again.safetensors").read_bytes() == Path("mine.safetensors").read_bytes()
+    error = run_in_process(evaluate.main, flag)
+    assert error == "error: the model was saved without a data source: name images with --input, to `score` or to `complete`."
+    prnn.save("mine.safetensors", model, params, size=[8, 8], source="digits")
+    assert run_in_process(evaluate.main, flag) == 0
+    nats = -prnn.log_prob(model, params, prnn.data.Dataset(DataConfig(source="digits"), model.config).images("test")).mean()
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"test {nats:.2f} nats")
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        ({"path": "mine.npz"}, "must be of a file in a folder that exists, and end in .safetensors; got 'mine.npz'"),
+        ({"path": "nowhere/x.safetensors"}, "a folder that exists"),
+        ({"size": (0, 4)}, "height must be an integer of at least 1; got 0"),
+        ({"size": 4}, r"size must be \(height, width\); got 4"),
+        ({"params": {}}, "params must be the parameters of ModelConfig"),
+    ],
+)
+def test_what_cannot_be_saved_is_refused(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, params = make_model("row_lstm")
+    with pytest.raises(ValueError, match=message):
+        prnn.save(**{"path": "x.safetensors", "model": model, "params": params, "size": (4, 4), **arguments})
+    assert not any(tmp_path.iterdir())
 
 
 def test_any_file_that_exists_is_read(exported, tmp_path, monkeypatch):
