@@ -33,7 +33,7 @@ def log_probs_from_logits(
     logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
 ) -> Float32[Array, "B H W C"]:
     """log p(x_i | x_<i) of each sub-pixel, in nats; see `log_prob_from_logits`."""
-    images = jnp.asarray(images)
+    images = jnp.asarray(images).astype(jnp.int32)  # 256 is no uint8
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
     # Selected by comparison and not by index: a gather's gradient is a scatter, which is slow on every backend.
     selected = jnp.arange(logits.shape[-1]) == images[..., None]

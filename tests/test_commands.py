@@ -143,7 +143,7 @@ def test_complete_fills_a_rectangle_of_a_picture(tiny_run, tmp_path, capsys):
     log_probs = jax.nn.log_softmax(model.apply({"params": params}, completions[0]))
     drawn = np.take_along_axis(np.asarray(log_probs), completions[0][..., None].astype(int), -1)[..., 0, 0]
     np.testing.assert_allclose(arrays["log_prob_drawn"][0], drawn[:, ~known].sum(-1), rtol=1e-5)
-    assert f"image 0: {', '.join(f'{nats:.2f}' for nats in arrays['log_prob_drawn'][0])}; original -" in out
+    assert f"image face.png: {', '.join(f'{nats:.2f}' for nats in arrays['log_prob_drawn'][0])}; original -" in out
     with Image.open(tmp_path / "c.webp") as animation:
         assert animation.n_frames > 6
 
