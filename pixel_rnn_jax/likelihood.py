@@ -54,8 +54,8 @@ def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None,
       labels: integers [B] in [0, num_classes), for a class-conditional model: the result is then log p(x | y).
 
     Returns:
-      [B], nats, summed over all sub-pixels. While images are traced (under `jit`), their values cannot be looked at: an image
-      with one out of range has NaN then.
+      [B], nats, summed over all sub-pixels; NaN for an image that has a value out of range and is traced (under `jit`), where
+      it cannot be refused.
 
     Raises:
       InputError: (a ValueError) if images, context or labels are missing or superfluous, or have the wrong rank, type, shape
