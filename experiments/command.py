@@ -201,13 +201,15 @@ def add_drawing_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_input_flags(parser: argparse.ArgumentParser, *, seed_of: str, num: str = "all") -> None:
+def add_input_flags(
+    parser: argparse.ArgumentParser, *, seed_of: str, num: str = "all", pictures: str = "treated like those of the training"
+) -> None:
     """Adds --input and what goes with it, for `inputs.open_input`."""
     parser.add_argument(
         "--input",
         metavar="PATH|SOURCE",
-        help="a picture, a folder of pictures, an npy file, an npz file with the array `images`, or a data source such as"
-        " tfds:fashion_mnist; the data of the training, if not given",
+        help=f"a picture, a folder of pictures (they are {pictures}), an npy file, an npz file with the array `images`,"
+        " or a data source such as tfds:fashion_mnist; the data of the training, if not given",
     )
     add_split_flag(parser)
     parser.add_argument(

@@ -36,7 +36,7 @@ PIXELS_AT_A_TIME = 2**16  # on each device, where the likelihood is computed to 
 def main(argv: Sequence[str] | None = None) -> None:
     """Compresses images, and prints how many bits they take, here and in other formats."""
     parser = command.make_parser("compress", __doc__)
-    command.add_input_flags(parser, seed_of="the choice of images")
+    command.add_input_flags(parser, seed_of="the choice of images", pictures="kept as they are")
     parser.add_argument("--out", type=command.output_file(".prnn"), required=True, help="file to write")
     parser.add_argument("--batch_size", type=command.positive, default=BATCH_SIZE, help="images at a time")
     parser.add_argument("--tile", type=command.image_size, metavar="H,W", help="cut images into tiles of this size")
