@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import dataclasses
+import io
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from pixel_rnn_jax.errors import MAX_SEED, InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.loading import shipped_models
 from pixel_rnn_jax.model_config import ModelConfig
-from pixel_rnn_jax.paths import is_remote
+from pixel_rnn_jax.paths import is_remote, write_whole
 from pixel_rnn_jax.processes import connect, is_main, num_cores
 from pixel_rnn_jax.sharding import check_batch_size
 from pixel_rnn_jax.stopping import Interrupted, ends_at_sigterm
@@ -245,15 +246,16 @@ def add_seed_flag(parser: argparse.ArgumentParser, of: str) -> None:
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes an npz file of exactly this name."""
-    with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    """Writes an npz file of exactly this name, which is there when it is complete."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    write_whole(path, file.getvalue())
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Writes a JSON file, and the folder that it is to be in."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    write_whole(path, (json.dumps(record, indent=2) + "\n").encode())
 
 
 def integers(form: str) -> Callable[[str], tuple[int, ...]]:
@@ -348,7 +350,9 @@ def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[st
     except TypeError as error:
         raise InputError(f"the run has a data configuration of another version ({error}).") from None
     if not data.source:
-        raise InputError("the model was saved without a data source: name images with --input, to `score` or to `complete`.")
+        raise InputError(
+            "the model was saved without a data source: name images with --input, to `score`, `complete` or `compress`."
+        )
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
     return Dataset(data, ModelConfig(**config["model"]), classes)

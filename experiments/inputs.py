@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from experiments.command import open_dataset
-from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions, plain
 from pixel_rnn_jax.data import (
     SOURCES,
     Examples,
@@ -19,6 +19,7 @@ from pixel_rnn_jax.data import (
     grey,
     holds_images,
     input_files,
+    is_npz,
     random_numbers,
     random_subset,
     read_given,
@@ -100,7 +101,7 @@ def open_contexts(
     if names_data(path) or holds_images(path):
         found = open_input(path, args, run, default_num=default_num)
         return found.conditions, found.images
-    if Path(path).suffix == ".npz":
+    if is_npz(path):
         given = read_given(path)
     else:
         given = Conditions(read_input(path, levels=model.context_levels, channels=model.context_channels))
@@ -169,6 +170,8 @@ def _input_of_source(path: str | None, args: argparse.Namespace, run: dict[str, 
     config = run["config"]
     data, model = dict(config["data"]), dict(config["model"])
     if path is not None:
+        if not path.startswith("tfds:"):
+            data.update(data_dir=None)  # what is named here is where the user is, not where the training's data was
         data.update(source=path, binarization=args.binarization or data["binarization"])
     if args.label is not None:
         model.update(num_classes=0)  # the source need not know the classes
@@ -183,7 +186,7 @@ def _input_of_file(path: str, run: dict[str, Any], *, as_it_is: bool) -> Input:
     form = PictureForm(lossless=True) if as_it_is else _form_of_training(run)
     images = read_input(path, levels=model.levels, channels=model.channels, form=form)
     names = [file.name for file in input_files(path)] or [str(number) for number in range(len(images))]
-    given = read_given(path) if Path(path).suffix == ".npz" else UNCONDITIONAL
+    given = read_given(path) if is_npz(path) else UNCONDITIONAL
     given = Conditions(given.context if model.context_channels else None, given.labels if model.num_classes else None)
     if run["config"]["data"].get("context") == "grey":
         given = given._replace(context=grey(images))
@@ -202,7 +205,7 @@ def _form_of_training(run: dict[str, Any]) -> PictureForm:
 def _checked(model: ModelConfig, conditions: Conditions, shape: tuple[int, int, int]) -> Conditions:
     """The conditions, if the model can take them; those from files have any type of integers."""
     check_conditions(model, conditions, shape)
-    return conditions if conditions.context is None else conditions._replace(context=conditions.context.astype(np.uint8))
+    return plain(model, conditions)
 
 
 def _check_given(name: str, model: ModelConfig, conditions: Conditions) -> None:

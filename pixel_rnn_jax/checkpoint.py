@@ -12,7 +12,6 @@ folder cannot be renamed, a file commit_success.txt says so. The latest few and 
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import json
 import math
@@ -20,14 +19,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 import tensorstore
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from pixel_rnn_jax.conditions import blank_conditions
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, one_line
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
 from pixel_rnn_jax.paths import AnyPath, absolute, is_folder, is_remote
@@ -114,7 +110,7 @@ class Checkpoints:
         try:
             self._manager = ocp.CheckpointManager(self.directory, options=options)
         except (OSError, ValueError) as error:
-            raise InputError(f"{self.directory} is damaged, or cannot hold checkpoints ({_one_line(error)}).") from None
+            raise InputError(f"{self.directory} is damaged, or cannot hold checkpoints ({one_line(error)}).") from None
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -176,7 +172,7 @@ class Checkpoints:
             self._manager.reload()
             step = self._manager.latest_step()
             last = "there is no complete one" if step is None else f"the last complete one is {self.path(step)}"
-            raise InputError(f"a checkpoint cannot be written to {self.directory} ({_one_line(error)}); {last}.") from error
+            raise InputError(f"a checkpoint cannot be written to {self.directory} ({one_line(error)}); {last}.") from error
 
     def save(self, step: int, *, ema: Any, state: Any, run: dict[str, Any], best_step: int) -> None:
         """Saves a checkpoint in the background.
@@ -249,8 +245,8 @@ class Checkpoints:
             yield
         except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
             if any(reason in str(error) for reason in PASSING):
-                raise InputError(f"the checkpoint {self.path(step)} cannot be read now ({_one_line(error)}).") from error
-            raise DamagedCheckpoint(f"the checkpoint {self.path(step)} is damaged ({_one_line(error)}).") from error
+                raise InputError(f"the checkpoint {self.path(step)} cannot be read now ({one_line(error)}).") from error
+            raise DamagedCheckpoint(f"the checkpoint {self.path(step)} is damaged ({one_line(error)}).") from error
 
 
 def restore_model(run: dict[str, Any], *, of: str = "the checkpoint") -> nn.Module:
@@ -269,16 +265,6 @@ def restore_model(run: dict[str, Any], *, of: str = "the checkpoint") -> nn.Modu
         raise InputError(f"{of} has a model configuration that is damaged, or of another version ({error}).") from None
 
 
-def abstract_params(model: nn.Module) -> Any:
-    """Shapes and types of a model's parameters, without computing them; on the default device."""
-    shape = (1, model.config.multiple, model.config.multiple)
-    images = jax.ShapeDtypeStruct((*shape, model.config.channels), jnp.uint8)
-    init = functools.partial(model.init, **blank_conditions(model.config, shape)._asdict())
-    params = jax.eval_shape(init, jax.random.key(0), images)["params"]
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), params)
-
-
 def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
     """The fields in which two nested configurations differ, each as "name: old -> new"."""
     changes = []
@@ -290,8 +276,3 @@ def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -
         elif was != now:
             changes.append(f"{prefix}{name}: {json.dumps(was)} -> {json.dumps(now)}")
     return changes
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:200]}…"

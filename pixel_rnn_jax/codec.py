@@ -21,14 +21,16 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float32, UInt8
 from tqdm import tqdm
 
-from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
-from pixel_rnn_jax.errors import InputError, check_integer
+from pixel_rnn_jax.checksum import checksum
+from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions, plain
+from pixel_rnn_jax.errors import InputError, check_integer, check_size
 from pixel_rnn_jax.fingerprint import fingerprint, this_platform
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.incremental import Memory, finish_row, start, visit, write
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import stages
-from pixel_rnn_jax.prnn_file import Header, checksum, pack, unpack
+from pixel_rnn_jax.parameters import check_params
+from pixel_rnn_jax.prnn_file import Header, pack, unpack
 from pixel_rnn_jax.progress import progress_bar
 from pixel_rnn_jax.tiles import cut, join
 
@@ -65,13 +67,14 @@ def compress(
       The bytes of a .prnn file. It is tied to this model, these parameters, and this platform; see `prnn_file`.
 
     Raises:
-      InputError: (a ValueError) if images, context or labels are missing or superfluous, or have the wrong rank, type, shape
-        or range, or sizes are not positive.
+      InputError: (a ValueError) if the parameters are of another model; if images, context or labels are missing or
+        superfluous, or have the wrong rank, type, shape or range; or if sizes are not positive.
     """
     config, conditions = model.config, Conditions(context, labels)
     check_images(images, levels=config.levels, channels=config.channels)
+    check_params(model, params)
     check_conditions(config, conditions, images.shape[:3])
-    images, conditions = np.asarray(images).astype(np.uint8), _plain(config, conditions)
+    images, conditions = np.asarray(images).astype(np.uint8), plain(config, conditions)
     header = dataclasses.replace(
         _plan(model, params, images.shape[:3], conditions, batch_size, tile),
         model_hash=fingerprint(model, params),
@@ -111,11 +114,13 @@ def decompress(
     Warns:
       UserWarning: if the platform is another one.
     """
+    if not isinstance(blob, bytes):
+        raise InputError(f"blob must be the bytes of a .prnn file; got {type(blob).__name__}.")
     header, payload = unpack(blob)
     _check_model(header, model, params)
     conditions = Conditions(context, labels)
     check_conditions(model.config, conditions, (header.num, header.height, header.width))
-    conditions = _plain(model.config, conditions)
+    conditions = plain(model.config, conditions)
     if header.conditions_checksum != _checksum(conditions):
         raise InputError("context and labels must be those that the file was compressed with; they are others.")
     _check_memory(header, model, params, conditions)
@@ -170,7 +175,7 @@ def seconds_to_code(
     """
     header = _plan(model, params, shape, conditions, batch_size, tile)
     encoder, place, seconds = constriction.stream.queue.RangeEncoder(), _place(0, 0, 0), 0.0
-    tiles, size, given = next(_batches(header, model.config, _plain(model.config, conditions)))
+    tiles, size, given = next(_batches(header, model.config, plain(model.config, conditions)))
     values = np.zeros(size, np.uint8)
     for stage in stages(model.config):
         network, weights = stage.network, stage.params(params)
@@ -179,7 +184,7 @@ def seconds_to_code(
 
         def visit_one(memory, network=network, weights=weights):
             memory, probabilities = _visit(network, weights, memory, *place)
-            encoder.encode(values.astype(np.int32), FAMILY, np.asarray(probabilities))
+            encoder.encode(values.astype(np.int32), FAMILY, _finite(probabilities))
             return jax.block_until_ready(_write(network, memory, *place, values))
 
         def finish_one(memory, network=network, weights=weights):
@@ -220,10 +225,7 @@ def _plan(
     """How images are cut into tiles and batches, as a header that lacks its hashes; checked."""
     num, height, width = shape
     if tile is not None:
-        if not isinstance(tile, Sequence) or len(tile) != 2:
-            raise InputError(f"tile must be (height, width); got {tile}.")
-        check_integer("tile height", tile[0], 1)
-        check_integer("tile width", tile[1], 1)
+        tile = check_size("tile", tile)
     check_integer("batch_size", batch_size, 1)
     tile_height, tile_width = np.minimum(tile or (height, width), (height, width)).tolist()
     multiple = model.config.multiple
@@ -274,15 +276,6 @@ def _check_model(header: Header, model: nn.Module, params: Any) -> None:
         )
 
 
-def _plain(config: ModelConfig, conditions: Conditions) -> Conditions:
-    """As arrays of one type, whatever the types that they came in."""
-    context, labels = conditions
-    return Conditions(
-        None if context is None else np.asarray(context).astype(np.uint8 if config.context_channels else np.float32),
-        None if labels is None else np.asarray(labels).astype(np.int32),
-    )
-
-
 def _checksum(conditions: Conditions) -> bytes:
     return checksum(b"".join(array.tobytes() for array in jax.tree.leaves(conditions)))
 
@@ -324,13 +317,18 @@ def _visits(
                 place = _place(row, column, channel)
                 memory, probabilities = _visit(network, weights, memory, *place)
                 if drawn[row, column]:
-                    probabilities = np.asarray(probabilities)[:count]
-                    if not np.isfinite(probabilities).all():
-                        raise InputError("the model's probabilities are not finite: its parameters are damaged.")
-                    yield (slice(None), row * stride, column * stride, channel), probabilities
+                    yield (slice(None), row * stride, column * stride, channel), _finite(probabilities)[:count]
                 memory = _write(network, memory, *place, part[:, row, column, channel])
             memory = _finish_row(network, weights, memory, place[0])
             bar.update()
+
+
+def _finite(probabilities: Float32[Array, "B levels"]) -> Float32[np.ndarray, "B levels"]:
+    """Probabilities for the coder, which would take others for a defect of the program."""
+    probabilities = np.asarray(probabilities)
+    if not np.isfinite(probabilities).all():
+        raise InputError("the model's probabilities are not finite: its parameters are damaged.")
+    return probabilities
 
 
 def _place(*indices: int) -> tuple[np.int32, ...]:

@@ -12,6 +12,7 @@ from pixel_rnn_jax.model_config import ModelConfig
 
 # The map that every layer adds to its input-to-state map; one pixel stands for all, where it is the same everywhere.
 Context = Float[Array, "B #H #W context"]
+CONTEXT_LAYERS = ("context_to_state", "context_to_hidden")  # what the layers call the weights of their context
 
 
 class Conditions(NamedTuple):
@@ -49,6 +50,24 @@ def check_conditions(config: ModelConfig, conditions: Conditions, shape: tuple[i
         _check_context_image(config, conditions.context, shape)
     elif conditions.context is not None:
         _check_map(config, conditions.context, shape)
+
+
+def plain(config: ModelConfig, conditions: Conditions) -> Conditions:
+    """Conditions that have been checked, as arrays of one type, whatever the types that they came in.
+
+    Raises:
+      InputError: if a context that must be images holds floats, which are for derivatives only.
+    """
+    context, labels = conditions
+    if context is not None and config.context_channels:
+        try:
+            check_values(context, levels=config.context_levels)
+        except InputError as error:
+            raise InputError(f"context: {error}") from None
+    return Conditions(
+        None if context is None else np.asarray(context).astype(np.uint8 if config.context_channels else np.float32),
+        None if labels is None else np.asarray(labels).astype(np.int32),
+    )
 
 
 def context_shape(config: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:

@@ -1,6 +1,7 @@
-"""The one exception for what a caller got wrong, and the check of integers and seeds."""
+"""The one exception for what a caller got wrong, and the checks of integers and sizes."""
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 MAX_SEED = 2**32 - 1  # a random key of JAX holds no more
@@ -23,3 +24,20 @@ def check_integer(field: str, value: Any, low: int, high: int | None = None) -> 
         expected = f"of at least {low}" if high is None else f"from {low} to {high}"
         raise InputError(f"{field} must be an integer {expected}; got {value!r}.")
     return integer
+
+
+def check_size(field: str, value: Any, sides: Sequence[str] = ("height", "width")) -> tuple[int, ...]:
+    """The value as a tuple of `int`, one for each side; `InputError`, unless it is so many integers of at least 1."""
+    try:
+        numbers = tuple(value)
+    except TypeError:
+        numbers = ()
+    if len(numbers) != len(sides):
+        raise InputError(f"{field} must be ({', '.join(sides)}); got {value!r}.")
+    return tuple(check_integer(f"{field}: {side}", number, 1) for side, number in zip(sides, numbers, strict=True))
+
+
+def one_line(error: BaseException, at_most: int = 200) -> str:
+    """What an error says, in so many characters; its type, if it says nothing."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= at_most else f"{text[:at_most]}…"

@@ -11,14 +11,15 @@ import jax
 import jaxlib
 import numpy as np
 
-from pixel_rnn_jax.prnn_file import checksum
+from pixel_rnn_jax.checksum import checksum
 from pixel_rnn_jax.processes import num_cores
 
 
 def fingerprint(model: nn.Module, params: Any) -> bytes:
     """A hash, of 16 bytes, of all that a model's numbers depend on: its configuration and its parameters."""
     config = dataclasses.asdict(model.config)
-    del config["dropout"]  # of the training only
+    for name in ("dropout", "remat"):  # of the training only
+        del config[name]
     parts = [repr(sorted(config.items()))]
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         leaf = np.asarray(leaf)
@@ -29,7 +30,8 @@ def fingerprint(model: nn.Module, params: Any) -> bytes:
 def this_platform() -> str:
     """What the last bits of the numbers may depend on, in words."""
     device = jax.devices()[0]
-    return f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {num_cores()} cores"[:255]
+    words = f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {num_cores()} cores"
+    return words.encode("ascii", "replace").decode()[:255]
 
 
 @functools.cache

@@ -58,9 +58,10 @@ def generate(
       mesh: devices over which a batch is sharded.
 
     Raises:
-      InputError: (a ValueError) if shapes or types do not fit, or the temperature is not positive.
+      InputError: (a ValueError) if the parameters are of another model, the key is none, shapes or types do not fit, values
+        are out of range, or the temperature is not positive.
     """
-    known = np.asarray(check_completion(model, images, known, temperature, conditions))
+    known = np.asarray(check_completion(model, params, key, images, known, temperature, conditions))
     images = np.where(known[..., None], images, 0).astype(np.uint8)
     log_probs = np.zeros(images.shape, np.float32)
     count, height = images.shape[:2]

@@ -1,7 +1,6 @@
 """Log-probabilities of images, in nats and in bits per dimension (§2.2 and §5.1 of the paper)."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -10,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Integer
 
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import check_size
 from pixel_rnn_jax.images import Images, check_images
+from pixel_rnn_jax.parameters import check_params
 
 
 def log_prob_from_logits(
@@ -58,10 +58,11 @@ def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None,
       it cannot be refused.
 
     Raises:
-      InputError: (a ValueError) if images, context or labels are missing or superfluous, or have the wrong rank, type, shape
-        or, where they are not traced, range.
+      InputError: (a ValueError) if the parameters are of another model; if images, context or labels are missing or
+        superfluous, or have the wrong rank, type, shape or, where they are not traced, range.
     """
     check_images(images, levels=model.config.levels, channels=model.config.channels)
+    check_params(model, params)
     return log_prob_from_logits(model.apply({"params": params}, images, context=context, labels=labels), images)
 
 
@@ -75,6 +76,4 @@ def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: Any) -> Fl
     Raises:
       InputError: (a ValueError) if `image_shape` is not three positive integers.
     """
-    if not isinstance(image_shape, Sequence) or len(image_shape) != 3 or min(image_shape) < 1:
-        raise InputError(f"image_shape must be (H, W, C), each at least 1; got {image_shape}.")
-    return -log_prob / (math.log(2) * math.prod(image_shape))
+    return -log_prob / (math.log(2) * math.prod(check_size("image_shape", image_shape, ("height", "width", "channels"))))

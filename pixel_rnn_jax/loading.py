@@ -5,8 +5,9 @@ from typing import Any
 
 import flax.linen as nn
 
-from pixel_rnn_jax.checkpoint import Checkpoints, abstract_params, restore_model
+from pixel_rnn_jax.checkpoint import Checkpoints, restore_model
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.parameters import abstract_params
 from pixel_rnn_jax.paths import AnyPath, as_path, is_folder, is_remote
 from pixel_rnn_jax.weights_file import ENDING, read_weights
 

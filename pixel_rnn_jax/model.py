@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 from jaxtyping import Array, Float, Float32
 
-from pixel_rnn_jax.conditions import Conditions, Context, check_conditions
+from pixel_rnn_jax.conditions import CONTEXT_LAYERS, Conditions, Context, check_conditions
 from pixel_rnn_jax.context_network import ContextNetwork
 from pixel_rnn_jax.conv import MaskedConv
 from pixel_rnn_jax.diagonal_bilstm import DiagonalBiLSTM
@@ -19,9 +19,8 @@ from pixel_rnn_jax.neighbours import Neighbours
 from pixel_rnn_jax.pixel_cnn import PixelCNNBlock
 from pixel_rnn_jax.row_lstm import RowLSTM
 
-LAYERS = {"pixel_cnn": PixelCNNBlock, "row_lstm": RowLSTM, "diagonal_bilstm": DiagonalBiLSTM}
+LAYER_TYPES = {"pixel_cnn": PixelCNNBlock, "row_lstm": RowLSTM, "diagonal_bilstm": DiagonalBiLSTM}
 STEM_SIZE = (7, 7)
-CONTEXT_LAYERS = ("context_to_state", "context_to_hidden")  # what the layers call the weights of their context
 
 
 class PixelRNN(nn.Module):
@@ -145,7 +144,7 @@ class PixelRNN(nn.Module):
 
 def make_layer(config: ModelConfig) -> nn.Module:
     """One layer of a model; its parameters are called as its kind is."""
-    return LAYERS[config.layer](config.features, config.channels, config.dropout, config.dtype, name=config.layer)
+    return LAYER_TYPES[config.layer](config.features, config.channels, config.dropout, config.dtype, name=config.layer)
 
 
 class ResidualLayer(nn.Module):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from etils import epath
 
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, one_line
 
 AnyPath = Path | epath.Path
 # epath would give gs:// to TensorFlow where that is installed; importing it takes many seconds.
@@ -59,7 +59,7 @@ def is_folder(path: AnyPath) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except Exception as error:  # whatever gcsfs, aiohttp and google.auth raise about network, names and rights
-        raise InputError(f"{path} cannot be reached ({' '.join(str(error).split())[:200]}).") from None
+        raise InputError(f"{path} cannot be reached ({one_line(error)}).") from None
 
 
 def in_data_dir(data_dir: str | None, path: str) -> AnyPath:
@@ -158,7 +158,7 @@ class WritableFolder:
             try:
                 remote.write_bytes(content)
             except Exception as error:  # whatever gcsfs, aiohttp and google.auth raise about network, names and rights
-                raise OSError(f"{remote} cannot be written ({' '.join(str(error).split())[:200]})") from None
+                raise OSError(f"{remote} cannot be written ({one_line(error)})") from None
             self._uploaded[file] = len(content)
 
     def close(self) -> None:

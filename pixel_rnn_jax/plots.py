@@ -112,13 +112,12 @@ def save_curves(
     axes = figure.subplots()
     training, validation = ([_points(rows, f"{kind}_{unit}") for rows in runs.values()] for kind in ("train", "validation"))
     training = [_means_of_neighbours(points) for points in training]
-    for number, name in enumerate(runs):
-        style, run = {"color": f"C{number}"}, f"{name}: " if name else ""
-        if len(training[number]):
-            axes.plot(*training[number].T, **style, alpha=0.5, linewidth=1, label=f"{run}training batches")
-        if len(validation[number]):
-            axes.plot(*validation[number].T, **style, marker="o", markersize=3, label=f"{run}validation, averaged parameters")
-    if all(map(len, validation)):  # the first steps, far above the rest, would flatten the part that matters
+    thin, dotted = {"alpha": 0.5, "linewidth": 1}, {"marker": "o", "markersize": 3}
+    for kind, curves, style in (("training batches", training, thin), ("validation", validation, dotted)):
+        for number, (name, points) in enumerate(zip(runs, curves, strict=True)):
+            if len(points):
+                axes.plot(*points.T, color=f"C{number}", label=f"{name}: {kind}" if name else kind, **style)
+    if all(len(points) > 1 for points in validation):  # the first steps, far above the rest, would flatten what matters
         low = min(points[:, 1].min() for points in (*training, *validation) if len(points))
         high = max(points[:, 1].max() for points in validation)
         margin = 0.1 * (high - low) + 0.005 * high
@@ -127,7 +126,7 @@ def save_curves(
         axes.axvline(best_step, color="grey", linestyle=":", label=f"best on validation: step {best_step}")
     axes.set(xlabel="step", ylabel=UNITS[unit], title=title)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     with as_path(path).open("wb") as file:
         figure.savefig(file, format="png", dpi=120)
 
@@ -186,7 +185,9 @@ def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    bins = np.histogram_bin_edges(np.concatenate(list(scores.values())), bins=60)
+    together = np.concatenate(list(scores.values()))
+    shown = together.min(), np.quantile(together, 0.999)  # a few far away would squeeze all others
+    bins = np.histogram_bin_edges(together, bins=60, range=shown)
     for name, values in scores.items():
         axes.hist(values, bins, density=True, alpha=0.6, label=f"{name} ({len(values)} images)")
     axes.set(xlabel="bits/dim", ylabel="density", title=title)

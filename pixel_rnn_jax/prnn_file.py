@@ -11,9 +11,9 @@ for archives. The checksum tells damage before anything is decoded, and that of 
 """
 
 import dataclasses
-import hashlib
 import struct
 
+from pixel_rnn_jax.checksum import checksum
 from pixel_rnn_jax.errors import InputError
 
 MAGIC = b"PRNN"
@@ -40,7 +40,7 @@ class Header:
       model_hash: of the model and its parameters.
       conditions_checksum: of what the images are given.
       images_checksum: of the images.
-      platform: what the numbers depend on, besides model and batch.
+      platform: what the numbers depend on, besides model and batch; ASCII.
     """
 
     num: int
@@ -70,15 +70,10 @@ class Header:
             raise InputError(f"tiles must not be larger than images, nor batches than all tiles; got {self}.")
 
 
-def checksum(data: bytes, size: int = CHECKSUM_BYTES) -> bytes:
-    """A hash of so many bytes."""
-    return hashlib.blake2b(data, digest_size=size).digest()
-
-
 def pack(header: Header, payload: bytes) -> bytes:
     """Puts a file together."""
     header.check()
-    platform = header.platform.encode("ascii", "replace")
+    platform = header.platform.encode("ascii")
     *fields, _ = dataclasses.astuple(header)
     fields = _FIELDS.pack(*fields, len(platform))
     body = _START.pack(MAGIC, VERSION) + fields + platform + payload

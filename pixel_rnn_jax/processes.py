@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, one_line
 
 T = TypeVar("T")
 LONGEST = 1000  # bytes of an error that is told to all processes
@@ -64,7 +64,7 @@ def connect(
         )
     except (ValueError, RuntimeError) as error:
         where = "no cluster was found in the environment" if coordinator is None else f"no connection by {coordinator}"
-        raise InputError(f"the processes cannot be joined: {where} ({' '.join(str(error).split())[:200]}).") from None
+        raise InputError(f"the processes cannot be joined: {where} ({one_line(error)}).") from None
 
 
 def is_main() -> bool:

@@ -3,8 +3,9 @@
 import sys
 from typing import Any
 
-from pixel_rnn_jax.checkpoint import Checkpoints, DamagedCheckpoint, Record, abstract_params, changed_fields, restore_model
+from pixel_rnn_jax.checkpoint import Checkpoints, DamagedCheckpoint, Record, changed_fields, restore_model
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.parameters import abstract_params
 from pixel_rnn_jax.paths import AnyPath
 from pixel_rnn_jax.processes import is_main
 from pixel_rnn_jax.setup import Setup
@@ -77,9 +78,7 @@ def _restore(setup: Setup, checkpoints: Checkpoints, step: int) -> TrainState:
 
 def _check_config(setup: Setup, run: dict[str, Any], checkpoints: Checkpoints) -> None:
     """Raises `InputError` unless a checkpoint's training was started with this configuration."""
-    old, new = run["config"], setup.config.to_dict()
-    for config in (old, new):
-        config.pop("mesh", None)  # how arrays lie on devices; what is computed is the same
+    old, new = ({**config, "mesh": None} for config in (run["config"], setup.config.to_dict()))  # numbers do not depend on it
     changes = changed_fields(old, new)
     if changes:
         raise InputError(

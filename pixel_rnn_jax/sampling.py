@@ -12,10 +12,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Float32, Integer, Shaped, UInt8
 
 from pixel_rnn_jax.conditions import Conditions, check_conditions
-from pixel_rnn_jax.errors import InputError, check_integer
+from pixel_rnn_jax.errors import InputError, check_integer, check_size
 from pixel_rnn_jax.images import Images, check_shape, check_values, is_concrete
 from pixel_rnn_jax.incremental import Memory, finish_row, start, visit, write
 from pixel_rnn_jax.multi_scale import Stage, stages
+from pixel_rnn_jax.parameters import check_params
 
 
 def sample(
@@ -46,13 +47,10 @@ def sample(
       uint8 [num, H, W, C] in [0, levels).
 
     Raises:
-      InputError: (a ValueError) if num, size or temperature are not positive, or key, context or labels do not fit.
+      InputError: (a ValueError) if num, size or temperature are not positive, the parameters are of another model, or key,
+        context or labels do not fit.
     """
-    if not isinstance(size, Sequence) or len(size) != 2:
-        raise InputError(f"size must be (height, width); got {size}.")
-    for name, number in (("num", num), ("height", size[0]), ("width", size[1])):
-        check_integer(name, number, 1)
-    shape = (num, *size, model.config.channels)
+    shape = (check_integer("num", num, 1), *check_size("size", size), model.config.channels)
     images = jnp.zeros(shape, jnp.uint8)
     return complete(model, params, key, images, jnp.zeros(shape[1:3], bool), temperature, context, labels)
 
@@ -86,24 +84,27 @@ def complete(
       uint8 [B, H, W, C].
 
     Raises:
-      InputError: (a ValueError) if shapes or types do not fit, or the temperature is not positive.
+      InputError: (a ValueError) if the parameters are of another model, the key is none, shapes or types do not fit, values
+        are out of range, or the temperature is not positive.
     """
-    if not hasattr(key, "dtype") or not (jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == jnp.uint32):
-        raise InputError(f"key must be a random key, such as jax.random.key(0); got {key!r}.")
     conditions = Conditions(context, labels)
-    known = check_completion(model, images, known, temperature, conditions)
+    known = check_completion(model, params, key, images, known, temperature, conditions)
     images = jnp.where(known[..., None], images, 0).astype(jnp.uint8)
     return _complete(model, params, key, images, known, temperature, conditions)
 
 
 def check_completion(
     model: nn.Module,
+    params: Any,
+    key: jax.Array | Any,
     images: Images,
     known: Shaped[Array | np.ndarray, "..."],
     temperature: ArrayLike,
     conditions: Conditions,
 ) -> Bool[Array | np.ndarray, "B H W"]:
     """Which pixels of each image are known; `InputError`, unless `complete` can take these arguments."""
+    _check_key(key)
+    check_params(model, params)
     check_shape(images, channels=model.config.channels)
     check_conditions(model.config, conditions, images.shape[:3])
     if str(getattr(known, "dtype", None)) != "bool" or known.shape not in (images.shape[1:3], images.shape[:3]):
@@ -117,6 +118,16 @@ def check_completion(
     if is_concrete(temperature) and not (_is_number(temperature) and temperature > 0):
         raise InputError(f"temperature must be a number greater than 0; got {temperature!r}.")
     return known
+
+
+def _check_key(key: Any) -> None:
+    """Raises `InputError` unless this is one random key, as jax.random.key or jax.random.PRNGKey makes it."""
+    try:
+        typed = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(f"key must be a random key, such as jax.random.key(0); got {key!r}.") from None
+    if typed.shape:
+        raise InputError(f"key must be one random key; got {typed.shape[0]}, of which key[0] is one.")
 
 
 class Rows(NamedTuple):

@@ -37,12 +37,12 @@ class StepProfile:
             self._stop()
 
     def _start(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        written = WritableFolder(self._folder)  # the profiler knows gs://, but not who we are there
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            written = WritableFolder(self._folder)  # the profiler knows gs://, but not who we are there
             jax.profiler.start_trace(str(written.local))
             self._written = written
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             warnings.warn(f"the profiler cannot be started ({error})", stacklevel=2)
 
     def _stop(self) -> None:

@@ -25,11 +25,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pixel_rnn_jax.checkpoint import abstract_params, restore_model
-from pixel_rnn_jax.data import DataConfig
-from pixel_rnn_jax.errors import InputError, check_integer
+from pixel_rnn_jax.checkpoint import restore_model
+from pixel_rnn_jax.checksum import checksum
+from pixel_rnn_jax.conditions import blank_conditions, check_conditions
+from pixel_rnn_jax.data import SOURCES, DataConfig
+from pixel_rnn_jax.errors import InputError, check_size
+from pixel_rnn_jax.parameters import abstract_params, check_params
 from pixel_rnn_jax.paths import AnyPath, as_path, local_copy, write_whole
-from pixel_rnn_jax.prnn_file import checksum
 
 ENDING = ".safetensors"
 FIELD = "pixel_rnn_jax"
@@ -49,22 +51,28 @@ def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | 
       source: where such images are, as in a configuration (`data.source`): what is scored, unless other images are named.
 
     Raises:
-      InputError: (a ValueError) if the path cannot be used, or the parameters are not the model's.
+      InputError: (a ValueError) if the path, the size or the source cannot be used, or the parameters are not the model's, in
+        float32. Those of a model that is given maps (a context without `context_channels`) cannot be saved.
     """
     path = Path(path)
-    if path.suffix != ENDING or not path.parent.is_dir():
+    if path.suffix != ENDING or not path.parent.is_dir() or path.is_dir():
         raise InputError(f"path must be of a file in a folder that exists, and end in {ENDING}; got {str(path)!r}.")
-    if not isinstance(size, Sequence) or len(size) != 2:
-        raise InputError(f"size must be (height, width); got {size!r}.")
-    height, width = (check_integer(name, number, 1) for name, number in zip(("height", "width"), size, strict=True))
+    shape = (1, *check_size("size", size))
+    check_conditions(model.config, blank_conditions(model.config, shape), shape)
+    if source and source.partition(":")[0] not in SOURCES:
+        raise InputError(f"source must be empty, or begin with one of {', '.join(SOURCES)}; got {source!r}.")
+    check_params(model, params)
     if _shapes(params) != _shapes(abstract_params(model)):
-        raise InputError(f"params must be the parameters of {model.config}; theirs are other names, shapes or types.")
+        raise InputError(
+            "params must be of float32, and of a model without maps of one's own, since a file has no word of those; got"
+            f" {', '.join(sorted({str(leaf.dtype) for leaf in jax.tree.leaves(params)}))}."
+        )
     config = {
         "model": dataclasses.asdict(model.config),
         "data": dataclasses.asdict(DataConfig(source=source)),
         "batch_size": BATCH_SIZE,
     }
-    save_weights(path, params, {"config": config, "image_shape": (height, width, model.config.channels)})
+    save_weights(path, params, {"config": config, "image_shape": (*shape[1:], model.config.channels)})
 
 
 def save_weights(path: Path, params: Any, run: Mapping[str, Any]) -> None:

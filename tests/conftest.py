@@ -18,7 +18,7 @@ import pytest
 
 import pixel_rnn_jax as prnn
 from experiments import command, configuration
-from pixel_rnn_jax.checkpoint import abstract_params
+from pixel_rnn_jax.parameters import abstract_params
 from pixel_rnn_jax.metrics import read_metrics
 from pixel_rnn_jax.train import train
 

@@ -13,11 +13,12 @@ import pytest
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax import codec
+from pixel_rnn_jax import codec, fingerprint
+from pixel_rnn_jax.checksum import checksum
 from pixel_rnn_jax.codec import cut_conditions, seconds_to_code
 from pixel_rnn_jax.conditions import Conditions
 from pixel_rnn_jax.fingerprint import this_platform
-from pixel_rnn_jax.prnn_file import checksum, pack, unpack
+from pixel_rnn_jax.prnn_file import pack, unpack
 from pixel_rnn_jax.tiles import cut, join
 
 
@@ -220,6 +221,21 @@ def test_another_model_of_the_same_parameters_does_not_decode(coded):
         prnn.decompress(other, params, blob)
 
 
+def test_what_is_of_the_training_only_does_not_matter(coded):
+    model, params, images, blob = coded
+    other = prnn.PixelRNN(dataclasses.replace(model.config, remat=True, dropout=0.5))
+    np.testing.assert_array_equal(prnn.decompress(other, params, blob), images)
+
+
+def test_the_processors_name_may_have_any_letters(coded, monkeypatch):
+    model, params, images, _ = coded
+    monkeypatch.setattr(fingerprint, "_processor", lambda: "Intel® Core™")
+    blob = prnn.compress(model, params, images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(prnn.decompress(model, params, blob), images)
+
+
 def test_the_platform_names_what_numbers_depend_on():
     name = this_platform()
     assert f"jaxlib {jaxlib.__version__}" in name
@@ -243,7 +259,7 @@ def test_another_platform_is_warned_of(coded, monkeypatch):
         (np.full((1, 3, 3, 1), 4, np.uint8), {}, r"\[0, 4\); got values from 4 to 4"),
         (np.zeros((3, 3, 1), np.uint8), {}, "4 axes"),
         (np.zeros((1, 3, 3, 1), np.uint8), {"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
-        (np.zeros((1, 3, 3, 1), np.uint8), {"tile": (0, 3)}, "tile height must be an integer of at least 1; got 0"),
+        (np.zeros((1, 3, 3, 1), np.uint8), {"tile": (0, 3)}, "tile: height must be an integer of at least 1; got 0"),
         (np.zeros((1, 3, 3, 1), np.uint8), {"tile": (3,)}, r"tile must be \(height, width\)"),
     ],
 )
@@ -258,6 +274,17 @@ def test_parameters_that_are_not_finite():
     params = jax.tree.map(lambda leaf: leaf * np.nan, params)
     with pytest.raises(ValueError, match="not finite"):
         prnn.compress(model, params, random_images(1, 2, 2, 1))
+    with pytest.raises(ValueError, match="not finite"):
+        seconds_to_code(model, params, (1, 2, 2))
+
+
+def test_contexts_are_integers():
+    model, params = make_model("row_lstm", context_channels=1)
+    context = np.full((1, 3, 3, 1), 0.9, np.float32)
+    with pytest.raises(
+        ValueError, match=r"context: images must be integers in \[0, 256\); got dtype float32"
+    ):
+        prnn.compress(model, params, np.zeros((1, 3, 3, 1), np.uint8), context)
 
 
 def test_the_time_that_it_takes_is_estimated(monkeypatch):

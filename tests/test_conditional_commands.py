@@ -209,6 +209,7 @@ def test_mistakes_with_classes_cost_one_line(class_run, tmp_path, monkeypatch, m
         ),
         (complete.main, ["--input=bare.npz"], "as the array `context`"),
         (sample.main, ["--input=given.npy", "--num=3"], "--num must be from 1 to 2, the images in given.npy; got 3"),
+        (sample.main, ["--input=floats.npz"], "context: images must be integers in [0, 5); got dtype float64"),
         (evaluate.main, ["--classify"], "--classify needs a class-conditional model"),
     ],
 )
@@ -216,6 +217,7 @@ def test_mistakes_with_given_images_cost_one_line(pair_run, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     np.savez("bare.npz", images=np.zeros((2, 4, 6, 1), int))
     np.save("given.npy", np.zeros((2, 2, 3, 2), int))
+    np.savez("floats.npz", context=np.full((2, 2, 3, 2), 0.9))
     error = run_in_process(main, f"--workdir={pair_run}", *flags)
     assert error.startswith("error: ")
     assert message in error

@@ -9,9 +9,9 @@ from test_docs import ROOT
 
 import pixel_rnn_jax as prnn
 from experiments import configuration
-from pixel_rnn_jax.checkpoint import abstract_params
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.optimizer import make_optimizer
+from pixel_rnn_jax.parameters import abstract_params
 
 
 def convolution(inputs, outputs, taps=1):

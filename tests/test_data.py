@@ -1,11 +1,12 @@
 import itertools
+import zipfile
 
 import numpy as np
 import pytest
 from conftest import takes
 from sklearn.datasets import load_digits
 
-from pixel_rnn_jax.data import DataConfig, Dataset, LazyImages, eval_batches, train_batches
+from pixel_rnn_jax.data import DataConfig, Dataset, LazyImages, eval_batches, read_input, train_batches
 from pixel_rnn_jax.errors import InputError
 
 
@@ -59,6 +60,8 @@ def test_missing_validation_is_carved_from_train(tmp_path):
         ({"train": images_of(20).astype(np.float32)}, "got dtype float32"),
         ({"train": images_of(20).astype(bool)}, "got dtype bool"),
         ({"train": np.zeros((5, 12), np.uint8)}, "4 axes"),
+        ({"train": np.zeros((9, 0, 5, 1), np.uint8)}, "at least 1 pixel high"),
+        ({"train": np.zeros((9, 5, 5, 0), np.uint8)}, "must have 1 channels"),
         ({"train": images_of(1)}, "there must be at least 2 training images"),
         ({"train": images_of(20), "test": images_of(2, shape=(5, 4, 1))}, "of one shape"),
         ({"train": np.array([{}], object)}, "damaged or no npz file of plain arrays"),
@@ -80,6 +83,43 @@ def test_damaged_npz_is_refused(tmp_path):
         (tmp_path / "x.npz").write_bytes(content)
         with pytest.raises(InputError, match=r"x\.npz is damaged or no npz file"):
             load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
+
+
+@pytest.mark.parametrize("kind,save", [("npz", np.savez_compressed), ("npy", np.save)])
+def test_damage_anywhere_is_refused_in_words(tmp_path, kind, save):
+    """A few bytes changed, of compressed arrays and of headers: if that shows at all, it is no traceback."""
+    path, rng = tmp_path / f"x.{kind}", np.random.default_rng(0)
+    save(path, **{"train" if kind == "npz" else "arr": images_of(50)})
+    whole, refused = path.read_bytes(), 0
+    for _ in range(200):
+        damaged = bytearray(whole)
+        damaged[rng.integers(min(len(whole), 300))] = rng.integers(256)
+        path.write_bytes(damaged)
+        for use in (
+            lambda: load_images(f"{kind}:{path}", levels=2, channels=1),
+            lambda: read_input(path, levels=2, channels=1),
+        ):
+            try:
+                use()
+            except InputError:
+                refused += 1
+    assert refused > 50
+
+
+def test_a_zip_of_other_files_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
+        file.writestr("train", "no array")
+        file.writestr("images", "no array")
+    with pytest.raises(InputError, match="must hold train as an array, as np.savez writes it"):
+        load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
+    with pytest.raises(InputError, match="must hold images as an array, as np.savez writes it"):
+        read_input(tmp_path / "x.npz", levels=2, channels=1)
+
+
+@pytest.mark.parametrize("field,value", [("quantize", "False"), ("flip", "no"), ("skip_bad", 1), ("size", True)])
+def test_fields_of_another_type_are_refused(field, value):
+    with pytest.raises(InputError, match=f"data.{field} must be .*; got {value!r}"):
+        DataConfig(source="digits", **{field: value})
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ PAIRED = {"context_channels": 2, "context_scale": 2}
     "arrays,fields,message",
     [
         ({}, {"num_classes": 2}, r"labels must lie in \[0, 2\), by model.num_classes; got values from 0 to 2"),
+        ({"train_labels": np.full(20, 2**32)}, {"num_classes": 2}, "got values from 4294967296 to 4294967296"),
         ({"train_labels": np.zeros(3, int)}, {"num_classes": 2}, "must have a label for each of 18 images; got 2"),
         ({"train_labels": np.zeros((20, 1), int)}, {"num_classes": 2}, r"train_labels must be integers \[N\]; got int64 of"),
         ({"train_labels": np.zeros(20)}, {"num_classes": 2}, "got float64"),

@@ -66,6 +66,15 @@ def test_subfolders_may_be_the_splits(tmp_path):
         open_folder(tmp_path)
 
 
+def test_pictures_beside_the_splits_are_not_overlooked(tmp_path):
+    write_images(tmp_path / "train", 3, (8, 8, 3))
+    (tmp_path / "README.txt").write_text("not a picture")
+    assert len(open_folder(tmp_path).images("train")) == 2
+    write_images(tmp_path, 1, (8, 8, 3))
+    with pytest.raises(InputError, match="must hold its pictures in train; .* is beside them"):
+        open_folder(tmp_path)
+
+
 def test_images_are_made_of_one_size(tmp_path):
     write_images(tmp_path, 5, (16, 24, 3), "jpg")
     write_images(tmp_path, 5, (20, 18, 1), "webp")

@@ -1,10 +1,15 @@
 """Images that a command is given by path."""
 
+import dataclasses
+from argparse import Namespace
+
 import numpy as np
 import pytest
+from conftest import takes
 from PIL import Image
 
-from pixel_rnn_jax.data import PictureForm, read_input, read_mask
+from experiments.inputs import open_input
+from pixel_rnn_jax.data import DataConfig, PictureForm, holds_images, read_given, read_input, read_mask
 from pixel_rnn_jax.images import from_picture, to_picture
 
 
@@ -36,6 +41,26 @@ def test_arrays(tmp_path):
         np.testing.assert_array_equal(read[..., 0], images)
 
 
+def test_endings_may_be_capital(tmp_path):
+    images = np.random.default_rng(0).integers(0, 17, (3, 4, 5, 1))
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(3))
+    (tmp_path / "x.npz").rename(tmp_path / "X.NPZ")
+    np.testing.assert_array_equal(read_input(tmp_path / "X.NPZ", levels=17, channels=1), images)
+    assert holds_images(tmp_path / "X.NPZ")
+    np.testing.assert_array_equal(read_given(tmp_path / "X.NPZ").labels, np.arange(3))
+
+
+def test_a_named_source_is_where_the_user_is(tmp_path, monkeypatch):
+    """Not where the data of the training was."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", train=np.zeros((4, 3, 3), np.uint8))
+    config = takes(2, 1)
+    data = DataConfig(source="npz:train.npz", data_dir="/elsewhere")
+    run = {"config": {"data": dataclasses.asdict(data), "model": dataclasses.asdict(config)}}
+    args = Namespace(input="npz:x.npz", split="train", data_dir=None, binarization=None, label=None, num=None, seed=0)
+    assert open_input(args.input, args, run).images.shape == (3, 3, 3, 1)
+
+
 def test_what_cannot_be_used(tmp_path):
     rgb = np.random.default_rng(0).integers(0, 255, (4, 5, 3)).astype(np.uint8)
     Image.fromarray(rgb).save(tmp_path / "colour.png")
@@ -57,7 +82,7 @@ def test_what_cannot_be_used(tmp_path):
         ("large.npy", 1, r"large.npy: images must lie in \[0, 17\); got values from 17 to 17"),
         ("rank.npy", 1, "4 axes"),
         ("other.npz", 1, r"must hold an array named images; got train. \(As a data source it is npz:.*other.npz.\)"),
-        ("damaged.npz", 1, "is damaged, or no file of plain arrays"),
+        ("damaged.npz", 1, "is damaged or no npz file of plain arrays"),
         ("empty", 1, "must hold pictures; there are no files in it"),
         ("nowhere", 1, "must be a file or a folder; there is none"),
     ):

@@ -5,21 +5,24 @@ from pathlib import Path
 
 import pytest
 
+from pixel_rnn_jax.model import LAYER_TYPES
+from pixel_rnn_jax.model_config import LAYERS
+
 ROOT = Path(__file__).parent.parent
 FLOORS = [  # the lowest first; rooms of one floor do not import one another
-    ["errors", "baselines", "neighbours", "step_clock", "summary", "event_log"],
+    ["errors", "checksum", "baselines", "neighbours", "step_clock", "summary", "event_log"],
     ["paths"],
     ["images", "model_config", "masks", "skew", "stopping", "progress", "metrics", "prnn_file", "tiles"],
     ["processes", "lock", "step_profile"],
-    ["likelihood", "conv", "conditions", "context_network", "plots", "picture_formats", "fingerprint"],
-    ["lstm", "pixel_cnn", "parts"],
-    ["sweep"],
+    ["conv", "conditions", "context_network", "plots", "picture_formats", "fingerprint"],
+    ["parameters", "lstm", "pixel_cnn", "parts"],
+    ["likelihood", "sweep"],
     ["row_lstm", "diagonal_bilstm"],
     ["model"],
     ["multi_scale"],
     ["costs"],
     ["data.config", "data.image_files", "data.image_set"],
-    ["data.source", "data.treatment", "data.given"],
+    ["data.source", "data.treatment", "data.given", "data.numpy_files"],
     ["data.batches", "data.digits", "data.array_files", "data.image_folder", "data.tfds_sets", "data.inputs"],
     ["data.dataset"],
     ["data"],
@@ -65,3 +68,7 @@ def test_rooms_import_downwards_only(path):
 def test_ln_2_appears_in_one_place():
     users = [path.stem for path in PACKAGE.rglob("*.py") if "log(2)" in path.read_text()]
     assert users == ["likelihood"]
+
+
+def test_each_kind_of_layer_has_a_module():
+    assert tuple(LAYER_TYPES) == LAYERS

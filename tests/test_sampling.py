@@ -196,6 +196,12 @@ def test_low_temperature_takes_the_most_probable_value(temperature):
     np.testing.assert_array_equal(np.argmax(logits, -1), images)
 
 
+def test_keys_of_both_kinds_and_sizes_of_any_kind():
+    model, params = make_model("row_lstm")
+    images = prnn.sample(model, params, jax.random.key(3), 2, (4, 3))
+    np.testing.assert_array_equal(prnn.sample(model, params, jax.random.PRNGKey(3), 2, np.array([4, 3])), images)
+
+
 def test_sampling_can_be_jitted_and_repeated():
     model, params = make_model("row_lstm")
     draw = functools.partial(prnn.sample, model, num=2, size=(2, 2))
@@ -214,6 +220,9 @@ def test_sampling_can_be_jitted_and_repeated():
         ({"temperature": True}, "temperature must be a number greater than 0; got True"),
         ({"temperature": np.ones(2)}, "temperature must be a number greater than 0"),
         ({"key": 0}, r"key must be a random key, such as jax.random.key\(0\); got 0"),
+        ({"key": jax.random.split(jax.random.key(0), 3)}, r"key must be one random key; got 3, of which key\[0\] is one"),
+        ({"key": np.zeros(4, np.uint32)}, "key must be a random key"),
+        ({"key": np.zeros(2, np.float32)}, "key must be a random key"),
     ],
 )
 def test_bad_sampling_arguments(arguments, message):

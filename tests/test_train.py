@@ -16,10 +16,11 @@ from conftest import make_model, measured, tiny_config
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax import setup as setup_room
 from pixel_rnn_jax import train as train_module
-from pixel_rnn_jax.checkpoint import Checkpoints, abstract_params, changed_fields
+from pixel_rnn_jax.checkpoint import Checkpoints, changed_fields
 from pixel_rnn_jax.conditions import UNCONDITIONAL
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.metrics import read_metrics
+from pixel_rnn_jax.parameters import abstract_params
 from pixel_rnn_jax.resume import start_or_resume
 from pixel_rnn_jax.setup import prepare
 from pixel_rnn_jax.sharding import make_mesh, replicated, shard_batch
@@ -147,6 +148,12 @@ def test_a_trace_of_some_steps_is_left_on_request(tmp_path):
     train(tiny_config("--config.num_steps=4"), tmp_path, profile=True)
     (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
     assert trace.stat().st_size > 1000
+
+
+def test_a_trace_that_cannot_be_written_is_a_warning(tmp_path):
+    (tmp_path / "profile").write_text("in the way")
+    with pytest.warns(UserWarning, match="the profiler cannot be started"):
+        train(tiny_config("--config.num_steps=4"), tmp_path, profile=True)
 
 
 def test_a_finished_run_is_only_scored_again(tiny_run, monkeypatch):

@@ -66,7 +66,10 @@ def test_a_model_of_ones_own_loop_is_saved_for_all_commands(tmp_path, monkeypatc
     assert run_in_process(export.main, flag, "--out=again.safetensors") == 0
     assert Path("again.safetensors").read_bytes() == Path("mine.safetensors").read_bytes()
     error = run_in_process(evaluate.main, flag)
-    assert error == "error: the model was saved without a data source: name images with --input, to `score` or to `complete`."
+    assert (
+        error
+        == "error: the model was saved without a data source: name images with --input, to `score`, `complete` or `compress`."
+    )
     prnn.save("mine.safetensors", model, params, size=[8, 8], source="digits")
     assert run_in_process(evaluate.main, flag) == 0
     nats = -prnn.log_prob(model, params, prnn.data.Dataset(DataConfig(source="digits"), model.config).images("test")).mean()
@@ -78,17 +81,23 @@ def test_a_model_of_ones_own_loop_is_saved_for_all_commands(tmp_path, monkeypatc
     [
         ({"path": "mine.npz"}, "must be of a file in a folder that exists, and end in .safetensors; got 'mine.npz'"),
         ({"path": "nowhere/x.safetensors"}, "a folder that exists"),
+        ({"path": "folder.safetensors"}, "must be of a file"),
         ({"size": (0, 4)}, "height must be an integer of at least 1; got 0"),
         ({"size": 4}, r"size must be \(height, width\); got 4"),
-        ({"params": {}}, "params must be the parameters of ModelConfig"),
+        (
+            {"size": (6, 5), "model": make_model("row_lstm", sizes=(2, 4))[0]},
+            "sides that are multiples of 2, .* got 6x5 pixels",
+        ),
+        ({"source": "nonsense:x"}, "source must be empty, or begin with one of digits, .*; got 'nonsense:x'"),
     ],
 )
 def test_what_cannot_be_saved_is_refused(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("folder.safetensors").mkdir()
     model, params = make_model("row_lstm")
     with pytest.raises(ValueError, match=message):
         prnn.save(**{"path": "x.safetensors", "model": model, "params": params, "size": (4, 4), **arguments})
-    assert not any(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder.safetensors"]
 
 
 def test_any_file_that_exists_is_read(exported, tmp_path, monkeypatch):

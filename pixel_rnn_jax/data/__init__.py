@@ -5,7 +5,7 @@ from pixel_rnn_jax.data.config import BINARIZATIONS, DataConfig
 from pixel_rnn_jax.data.dataset import SOURCES, Dataset, Examples
 from pixel_rnn_jax.data.given import grey
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, at_most, decoded, in_order, random_numbers, random_subset, take
-from pixel_rnn_jax.data.inputs import PictureForm, holds_images, input_files, read_given, read_input, read_mask
+from pixel_rnn_jax.data.inputs import PictureForm, holds_images, input_files, is_npz, read_given, read_input, read_mask
 from pixel_rnn_jax.data.source import SPLITS
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "holds_images",
     "in_order",
     "input_files",
+    "is_npz",
     "random_numbers",
     "random_subset",
     "read_given",

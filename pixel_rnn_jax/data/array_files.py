@@ -1,7 +1,6 @@
 """Images in NumPy's own files."""
 
 import functools
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from jaxtyping import Integer, Shaped
 
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import LazyImages
+from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import remedy
@@ -21,15 +21,11 @@ def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
     It may hold train_labels, integers [N], and train_context, images, and the same for the other splits.
     """
     path = _existing_file("npz", argument, config)
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file), np.load(file, allow_pickle=False) as arrays:
-            splits, labels, contexts = (
-                {split: arrays[f"{split}{ending}"] for split in SPLITS if f"{split}{ending}" in arrays}
-                for ending in ("", "_labels", "_context")
-            )
-            names = list(arrays)
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged or no npz file of plain arrays ({error}).") from None
+    endings = ("", "_labels", "_context")
+    arrays, names = load_npz(path, {f"{split}{ending}" for split in SPLITS for ending in endings})
+    splits, labels, contexts = (
+        {split: arrays[f"{split}{ending}"] for split in SPLITS if f"{split}{ending}" in arrays} for ending in endings
+    )
     if "train" not in splits:
         raise InputError(f"{path} must hold an array named train (and may hold {SPLITS[1]} and {SPLITS[2]}); got {names}.")
 
@@ -52,13 +48,7 @@ def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
 def read_npy(argument: str, config: DataConfig, channels: int) -> Source:
     """An npy file of one array, [N, H, W, C] or [N, H, W]: the training images."""
     path = local_copy(_existing_file("npy", argument, config))  # which is mapped into memory
-    try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} is damaged or no npy file of a plain array ({error}).") from None
-    if not isinstance(images, np.ndarray):
-        raise InputError(f"{path} must be an npy file of one array; it is an npz file, see 'npz:PATH'.")
-    images = _as_images(path, "train", images)
+    images = _as_images(path, "train", load_npy(path, mmap=True))
     if not config.fits_in_memory(images.shape):
         read = functools.partial(_read_from_disk, path=path)
         images = LazyImages(read, np.arange(len(images)), images.shape[1:])
@@ -67,7 +57,7 @@ def read_npy(argument: str, config: DataConfig, channels: int) -> Source:
 
 def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Integer[np.ndarray, "B H W C"]:
     # Mapped anew each time, which costs microseconds: an array that is open cannot be handed to a worker process.
-    return _as_images(path, "train", np.load(path, mmap_mode="r", allow_pickle=False)[numbers])
+    return _as_images(path, "train", load_npy(path, mmap=True)[numbers])
 
 
 def _existing_file(kind: str, argument: str, config: DataConfig) -> AnyPath:

@@ -64,6 +64,9 @@ class DataConfig:
             raise InputError(f"data.binarization must be one of {', '.join(BINARIZATIONS)}; got {self.binarization!r}.")
         if self.context not in CONTEXTS:
             raise InputError(f"data.context must be one of {', '.join(CONTEXTS)}; got {self.context!r}.")
+        for name in ("quantize", "flip", "skip_bad"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"data.{name} must be True or False; got {getattr(self, name)!r}.")
         if self.quantize and self.binarization != "none":
             raise InputError(f"data.quantize goes with data.binarization 'none' only; got {self.binarization!r}.")
         check_integer("data.seed", self.seed, 0)
@@ -96,7 +99,7 @@ class DataConfig:
 
 def _height_and_width(size):
     try:
-        size = (size,) if isinstance(size, int) else tuple(size)
+        size = (size,) if isinstance(size, int) and not isinstance(size, bool) else tuple(size)
         height, width = map(operator.index, size * 2 if len(size) == 1 else size)
     except (TypeError, ValueError):
         height = width = 0

@@ -165,11 +165,11 @@ class Dataset:
             return {}
         if source.labels is None:
             raise InputError(f"{self.config.source} has no labels; a class-conditional model (num_classes > 0) needs them.")
-        labels = _with_validation({split: source.labels(split).astype(np.int32) for split in source.splits})
+        labels = _with_validation({split: source.labels(split) for split in source.splits})
         for split, of_split in labels.items():
             name, num_images = f"{self.config.source}: {split}", len(self._splits[split])
             check_labels(of_split, name, num_images=num_images, num_classes=model.num_classes)
-        return labels
+        return {split: of_split.astype(np.int32) for split, of_split in labels.items()}
 
     def _number_classes(self, source: Source, classes: Sequence[str] | None) -> tuple[str, ...] | None:
         """Names the classes; if the model has names for them, gives the labels its numbers."""

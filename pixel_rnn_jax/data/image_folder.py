@@ -17,6 +17,8 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")  # of files that are pictures without doubt
+
 
 def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
     """All PNG, JPEG and WebP files under a folder.
@@ -88,6 +90,9 @@ def _files_of_splits(folder: Path) -> dict[str, list[Path]]:
             f"{folder} must hold train/, and beside it validation/ and test/ only, if its folders are splits;"
             f" got {', '.join(sorted(names))}."
         )
+    loose = sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in ENDINGS and entry.is_file())
+    if loose:
+        raise InputError(f"{folder} must hold its pictures in {' and '.join(sorted(names))}; {loose[0]} is beside them.")
     return {split: _files(folder / split) for split in SPLITS if split in names}
 
 

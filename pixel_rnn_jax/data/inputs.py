@@ -1,14 +1,14 @@
 """Images that a command is given: a picture, a folder of pictures, or an array file."""
 
-import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Shaped, UInt8
 
 from pixel_rnn_jax.conditions import Conditions
 from pixel_rnn_jax.data.image_files import MODES, decode, fit
+from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.treatment import quantized
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images, from_picture, to_picture
@@ -61,7 +61,7 @@ def read_input(
         return np.stack(images)
     if not path.is_file():
         raise InputError(f"the images must be a file or a folder; there is none at {str(path)!r}.")
-    if path.suffix not in (".npy", ".npz"):
+    if not _is_array_file(path):
         return _read_picture(path, levels, channels, form)[None]
     images = _read_array(path, ARRAY)
     images = images[..., None] if images.ndim == 3 else images
@@ -77,21 +77,27 @@ def input_files(path: str | Path) -> list[Path]:
     path = Path(path)
     if path.is_dir():
         return sorted(file for file in path.glob("[!.]*") if file.is_file())
-    return [] if path.suffix in (".npy", ".npz") else [path]
+    return [] if _is_array_file(path) else [path]
+
+
+def is_npz(path: str | Path) -> bool:
+    """Whether a path is of an npz file, by its name."""
+    return Path(path).suffix.lower() == ".npz"
 
 
 def holds_images(path: str | Path) -> bool:
     """Whether a path is of an npz file with the array `images`."""
-    return Path(path).suffix == ".npz" and _read_array(Path(path), ARRAY, missing=None) is not None
+    return is_npz(path) and ARRAY in load_npz(_existing(path), ())[1]
 
 
 def read_given(path: str | Path) -> Conditions:
     """Reads what images are given: the arrays `labels`, integers [N], and `context`, of an npz file, if it has them.
 
     Raises:
-      InputError: if the file is damaged.
+      InputError: if there is no such file, or it is damaged.
     """
-    return Conditions(*(_read_array(Path(path), name, missing=None) for name in ("context", "labels")))
+    arrays, _ = load_npz(_existing(path), Conditions._fields)
+    return Conditions(**arrays)
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
@@ -100,13 +106,17 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"
     Raises:
       InputError: if it cannot be read, or is not of this size.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"the mask must be a file; there is none at {str(path)!r}.")
-    known = _read_array(path, ARRAY) if path.suffix == ".npy" else _decoded(path, 1)[..., 0] > 0
+    path = _existing(path)
+    known = load_npy(path) if path.suffix.lower() == ".npy" else _decoded(path, 1)[..., 0] > 0
     if known.dtype != bool or known.shape != size:
         raise InputError(f"{path} must be a mask of {size[0]}x{size[1]} pixels; got {known.dtype} of shape {known.shape}.")
     return known
+
+
+def _existing(path: str | Path) -> Path:
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {str(path)!r}.")
+    return Path(path)
 
 
 def _decoded(path: Path, channels: int) -> UInt8[np.ndarray, "H W C"]:
@@ -146,21 +156,16 @@ def _formed(path: Path, pixels: UInt8[np.ndarray, "H W C"], levels: int, form: P
     return quantized(from_picture(pixels, form.source_levels), form.source_levels, levels)
 
 
-def _read_array(path: Path, name: str, missing: Any = InputError) -> Any:
-    """The array of an npy file, or the one of this name in an npz file; where there is none, `missing`, or an error."""
-    if not path.is_file():
-        raise InputError(f"there is no file {str(path)!r}.")
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            if name in loaded:
-                return loaded[name]
-            names = list(loaded)
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged, or no file of plain arrays ({error}).") from None
-    if missing is not InputError:
-        return missing
-    hint = f" (As a data source it is npz:{path}.)" if "train" in names else ""
-    raise InputError(f"{path} must hold an array named {name}; got {', '.join(names) or 'none'}.{hint}")
+def _is_array_file(path: Path) -> bool:
+    return path.suffix.lower() in (".npy", ".npz")
+
+
+def _read_array(path: Path, name: str) -> Shaped[np.ndarray, "..."]:
+    """The array of an npy file, or the one of this name in an npz file."""
+    if path.suffix.lower() == ".npy":
+        return load_npy(path)
+    arrays, names = load_npz(path, {name})
+    if not arrays:
+        hint = f" (As a data source it is npz:{path}.)" if "train" in names else ""
+        raise InputError(f"{path} must hold an array named {name}; got {', '.join(names) or 'none'}.{hint}")
+    return arrays[name]

@@ -17,7 +17,7 @@ from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_files import MODES, check_same_size, decode, fit
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, one_line
 from pixel_rnn_jax.paths import as_path, is_remote, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
@@ -78,12 +78,12 @@ def _named_damage(path: Any) -> Iterator[None]:
         raise
     except NotImplementedError as error:
         raise InputError(
-            f"{path} cannot be read in any order ({_one_line(error)}); TFDS must prepare the set with"
+            f"{path} cannot be read in any order ({one_line(error, 400)}); TFDS must prepare the set with"
             " file_format='array_record'."
         ) from None
     except Exception as error:  # whatever TFDS, protobuf and array_record raise about files that are not what they should be
         raise InputError(
-            f"{path} is damaged ({type(error).__name__}: {_one_line(error)}). Remove it, so that it is made anew."
+            f"{path} is damaged ({type(error).__name__}: {one_line(error, 400)}). Remove it, so that it is made anew."
         ) from None
 
 
@@ -101,12 +101,8 @@ def _builder(name: str, config: DataConfig) -> Any:
         raise InputError(f"data.source 'tfds:NAME' must name a set that TFDS knows; got {name!r}: {hint}") from None
     except Exception as error:  # of a wrong version or configuration, or of damaged files
         configs = _configs(name)
-        hint = f"Its configurations are {', '.join(configs)}." if configs else _one_line(error)
+        hint = f"Its configurations are {', '.join(configs)}." if configs else one_line(error, 400)
         raise InputError(f"tfds:{name} cannot be opened. {hint}") from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]
 
 
 def _configs(name: str) -> list[str]:
@@ -139,7 +135,7 @@ def _prepare(builder: Any) -> None:
         builder.download_and_prepare()
     except Exception as error:  # whatever network, archive, disk and the set's own script raise
         raise InputError(
-            f"{missing}, and TFDS could not prepare it ({type(error).__name__}: {_one_line(error)}). {by_hand}."
+            f"{missing}, and TFDS could not prepare it ({type(error).__name__}: {one_line(error, 400)}). {by_hand}."
         ) from error
 
 

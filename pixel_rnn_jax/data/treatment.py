@@ -43,7 +43,7 @@ def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -
 
 def check_levels_are_used(images: Integer[np.ndarray, "B H W C"], name: str, *, source_levels: int, levels: int) -> None:
     """Raises `InputError` if no value is so large that it becomes another than the lowest: it was of fewer levels before."""
-    largest = int(images.max())
+    largest = int(images.max(initial=0))
     if 0 < largest * levels < source_levels:
         raise InputError(
             f"{name}: data.source_levels must be the number of levels that are stored; of {source_levels}, all values up to"

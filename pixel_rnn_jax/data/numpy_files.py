@@ -1,0 +1,44 @@
+"""NumPy's own files, of which nothing is unpickled."""
+
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+
+from pixel_rnn_jax.errors import InputError, one_line
+from pixel_rnn_jax.paths import AnyPath
+
+
+def load_npz(path: AnyPath, wanted: Collection[str]) -> tuple[dict[str, Shaped[np.ndarray, "..."]], list[str]]:
+    """Those of the wanted arrays that an npz file holds, by name; and the names of all that it holds.
+
+    Raises:
+      InputError: if the file is damaged, or none of plain arrays.
+    """
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file), np.load(file, allow_pickle=False) as content:
+            names = list(content)
+            arrays = {name: content[name] for name in names if name in wanted}
+    except Exception as error:  # of many kinds: by NumPy, zipfile, zlib and tokenize
+        raise InputError(f"{path} is damaged or no npz file of plain arrays ({one_line(error)}).") from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise InputError(f"{path} must hold {name} as an array, as np.savez writes it; it holds a file of another kind.")
+    return arrays, names
+
+
+def load_npy(path: Path, *, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
+    """The array of an npy file; with `mmap`, of which only those parts are read that are used.
+
+    Raises:
+      InputError: if the file is damaged, or none of a plain array.
+    """
+    try:
+        array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except Exception as error:  # of many kinds
+        raise InputError(f"{path} is damaged or no npy file of a plain array ({one_line(error)}).") from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path} must be an npy file of one array; it is an npz file.")
+    return array
