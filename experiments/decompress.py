@@ -4,6 +4,8 @@ A conditional model needs what the images were given; by default, it is read fro
 """
 
 import argparse
+import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.paths import write_whole
 from pixel_rnn_jax.prnn_file import Header, unpack
 
 
@@ -81,17 +84,24 @@ def write_images(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int) 
     if ending == ".npz":
         command.write_arrays(path, images=images)
     elif ending == ".npy":
-        with path.open("wb") as file:  # of exactly this name
-            np.save(file, images)
+        file = io.BytesIO()
+        np.save(file, images)
+        write_whole(path, file.getvalue())
+    elif ending == ".png":
+        write_whole(path, _as_png(to_picture(images[0], levels)))
     else:
-        pictures = to_picture(images, levels)
-        if ending == ".png":
-            files = [path]
-        else:
-            path.mkdir(parents=True)
-            files = [path / f"{number:06}.png" for number in range(len(images))]
-        for file, picture in zip(files, pictures, strict=True):
-            Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(file)
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)  # what an interruption has left
+        unfinished.mkdir(parents=True)
+        for number, picture in enumerate(to_picture(images, levels)):
+            (unfinished / f"{number:06}.png").write_bytes(_as_png(picture))
+        unfinished.rename(path)
+
+
+def _as_png(picture: UInt8[np.ndarray, "H W C"]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(file, "PNG")
+    return file.getvalue()
 
 
 if __name__ == "__main__":

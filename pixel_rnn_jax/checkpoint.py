@@ -4,7 +4,7 @@ A work directory holds `checkpoints/STEP/` with the items
 
     ema     the averaged parameters, which evaluation and sampling use
     state   step, parameters and optimiser state; the step is also the position in the data
-    run     JSON: the configuration, the images' shape, and the best validation score so far
+    run     JSON: the configuration, the images' shape, the names of the classes, the record of the validations so far
 
 A checkpoint is written in the background into a temporary folder that gets its name when it is complete; at gs://, where a
 folder cannot be renamed, a file commit_success.txt says so. The latest few and the best on validation are kept.

@@ -201,12 +201,21 @@ def seconds_to_code(
 
 
 def count_batches(header: Header) -> int:
-    """Number of batches of tiles."""
+    """Number of batches in which the tiles of all images are coded, by the header of their file."""
     return -(-header.num_tiles // header.batch_size)
 
 
 def cut_conditions(header: Header, config: ModelConfig, conditions: Conditions) -> Conditions:
-    """What each tile of the images is given."""
+    """What each tile of the images is given.
+
+    Args:
+      header: with the sizes of images and tiles.
+      config: of the model.
+      conditions: of whole images.
+
+    Returns:
+      The part of the context that belongs to each tile, and the label of its image.
+    """
     tiles_of_one = header.num_tiles // max(header.num, 1)
     context, labels = conditions
     if context is not None:

@@ -1,5 +1,6 @@
 """Trained models, loaded by where they are: a work directory, an exported file, or the name of one that ships."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
         unless there is something of that name, the name of a model that comes with the package, as "digits_rowlstm".
 
     Returns:
-      The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters, the moving average at the step with the best
-      validation score.
+      The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters: of a training run, the moving average at the step
+      with the best validation score (at the latest step, before the first validation); of a file, what was saved.
 
     Raises:
       InputError: (a ValueError) if there is nothing of that name, or no usable model in it.
@@ -39,6 +40,8 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
 
 def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
     """Like `load`, and returns the run's record too: its `config` and `image_shape`, among others."""
+    if not isinstance(path, (str, os.PathLike)) or not str(path):
+        raise InputError(f"path must be a work directory, an exported file, or the name of a model; got {path!r}.")
     place = as_path(path)
     if place.parent.name == "checkpoints" and is_folder(place):
         raise InputError(f"{path} is one checkpoint; give the work directory that it is in, {place.parent.parent}.")

@@ -28,6 +28,9 @@ def join(tiles: UInt8[np.ndarray, "tiles h w C"], num: int, size: tuple[int, int
       tiles: of all images.
       num: number of images.
       size: their height and width.
+
+    Returns:
+      The images.
     """
     _, tile_height, tile_width, channels = tiles.shape
     rows, columns = -(-size[0] // tile_height), -(-size[1] // tile_width)

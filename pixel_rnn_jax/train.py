@@ -149,6 +149,7 @@ def train(
     Raises:
       InputError: (a ValueError) if the configuration or the work directory cannot be used.
       FloatingPointError: if a loss or a gradient is no longer finite.
+      OSError: if something cannot be written, with what is kept.
       Interrupted: after SIGINT or SIGTERM, when the state is saved.
     """
     setup = prepare(config)

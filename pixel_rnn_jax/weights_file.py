@@ -1,7 +1,7 @@
 """Exported models: one safetensors file with the parameters and all that is needed to use them.
 
-The tensors are the averaged parameters, named by their path in the tree ("stem/kernel"), float32. The file's metadata has one
-field, "pixel_rnn_jax", a JSON object:
+The tensors are the parameters (of a training run, the averaged ones), named by their path in the tree ("stem/kernel"), in
+float32. The file's metadata has one field, "pixel_rnn_jax", a JSON object:
 
     version   1
     run       the configuration, the images' shape, the names of the classes, the record of the validations

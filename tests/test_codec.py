@@ -281,9 +281,7 @@ def test_parameters_that_are_not_finite():
 def test_contexts_are_integers():
     model, params = make_model("row_lstm", context_channels=1)
     context = np.full((1, 3, 3, 1), 0.9, np.float32)
-    with pytest.raises(
-        ValueError, match=r"context: images must be integers in \[0, 256\); got dtype float32"
-    ):
+    with pytest.raises(ValueError, match=r"context: images must be integers in \[0, 256\); got dtype float32"):
         prnn.compress(model, params, np.zeros((1, 3, 3, 1), np.uint8), context)
 
 
