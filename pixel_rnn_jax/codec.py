@@ -48,7 +48,7 @@ def compress(
     labels: Any = None,
     *,
     batch_size: int = BATCH_SIZE,
-    tile: Sequence[int] | None = None,
+    tile: Sequence[int] | Any = None,
 ) -> bytes:
     """Compresses images without loss, to about their negative log-likelihood under the model.
 
@@ -158,7 +158,7 @@ def seconds_to_code(
     conditions: Conditions = UNCONDITIONAL,
     *,
     batch_size: int = BATCH_SIZE,
-    tile: Sequence[int] | None = None,
+    tile: Sequence[int] | Any = None,
 ) -> float:
     """Estimates how long it takes to compress (or decompress) images, once compiled, from a few visits.
 
@@ -229,7 +229,7 @@ def _plan(
     shape: tuple[int, int, int],
     conditions: Conditions,
     batch_size: int,
-    tile: Sequence[int] | None,
+    tile: Sequence[int] | Any,
 ) -> Header:
     """How images are cut into tiles and batches, as a header that lacks its hashes; checked."""
     num, height, width = shape

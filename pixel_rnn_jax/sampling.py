@@ -24,7 +24,7 @@ def sample(
     params: Any,
     key: jax.Array | Any,
     num: int,
-    size: Sequence[int],
+    size: Sequence[int] | Any,
     temperature: ArrayLike = 1.0,
     context: Any = None,
     labels: Any = None,
