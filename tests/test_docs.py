@@ -122,7 +122,7 @@ NOT_RUN = {
         r"^(train|baselines) --config=(cifar|imagenet|mnist)\w+(?!.*data\.source=(folder|npz):)"
         r"|^(evaluate|complete|compress|score) --workdir=mnist_\w+(?!.*--input)"
     ),
-    "uses a model of such a data set": r"--workdir=runs/colorize",
+    "uses a model of such a data set": r"--workdir=runs/(colorize|mnist)",
     "measures for minutes": r"^benchmark",
     "trains ten models": r"^ablation",
 }
