@@ -160,13 +160,15 @@ def save_comparison(
       title: above the plot.
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
-    for axes, values, label in zip(
-        figure.subplots(1, 2), (measured, published), ("measured here", "the paper, on CIFAR-10"), strict=True
+    left, right = figure.subplots(1, 2)
+    for axes, values, decimals, label in (
+        (left, measured, 4, "measured here"),
+        (right, published, 2, "the paper, on CIFAR-10"),
     ):
         axes.plot(range(len(names)), values, marker="o")
         for place, value in enumerate(values):
             if np.isfinite(value):
-                axes.annotate(f"{value:.2f}", (place, value), xytext=(6, 6), textcoords="offset points")
+                axes.annotate(f"{value:.{decimals}f}", (place, value), xytext=(6, 6), textcoords="offset points")
         axes.set(title=label, ylabel="validation bits/dim")
         axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 4 else 0)
         axes.margins(x=0.16, y=0.2)
