@@ -284,7 +284,7 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
         (complete.main, ["--num=181"], "--num must be from 1 to 180"),
         (complete.main, ["--completions=0"], "argument --completions: 0 must be at least 1"),
         (complete.main, ["--box=2,3,9,5"], "--box must be TOP,LEFT,BOTTOM,RIGHT within images of 8x8 pixels; got 2,3,9,5"),
-        (complete.main, ["--mask=nowhere.png"], "the mask must be a file; there is none at 'nowhere.png'"),
+        (complete.main, ["--mask=nowhere.png"], "there is no file 'nowhere.png'"),
         (complete.main, ["--input=nowhere.png"], "must be a file or a folder; there is none at 'nowhere.png'"),
         (score.main, ["--input=digits", "--binarization=threshold"], "model.levels must be 2 with data.binarization"),
         (score.main, ["--binarization=threshold"], "--binarization is for a data source that is named; got 'threshold'"),

@@ -172,6 +172,8 @@ class World:
             (self.path / "plan" / key).write_text("".join(f"{line}\n" for line in lines))
 
     def start(self, *command, cwd=None, **env):
+        # Tests in the background of a shell ignore SIGINT, their children would too, and bash cannot change that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             command,
             cwd=cwd or self.repository,
@@ -182,6 +184,7 @@ class World:
             text=True,
             start_new_session=True,
         )
+        signal.signal(signal.SIGINT, before)
         self.processes.append(process)
         return process
 
