@@ -46,12 +46,9 @@ def _shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
 def _shapes(model: nn.Module, params: Any) -> dict[str, tuple[int, ...]]:
     """Shapes by name, but for those of a map's weights, where the model may have been made with any map."""
     takes_maps = not model.config.context_channels and not model.config.sizes
-    names = {jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf) for path, leaf in _leaves(params)}
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    names = {jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf) for path, leaf in leaves}
     return {name: shape for name, shape in names.items() if not (takes_maps and {*name.split("/")} & {*CONTEXT_LAYERS})}
-
-
-def _leaves(params: Any) -> list[tuple[Any, Any]]:
-    return jax.tree_util.tree_leaves_with_path(params)
 
 
 def _words(shape: tuple[int, ...] | None) -> str:

@@ -21,6 +21,8 @@ def load_npz(path: AnyPath, wanted: Collection[str]) -> tuple[dict[str, Shaped[n
         with path.open("rb") as file, zipfile.ZipFile(file), np.load(file, allow_pickle=False) as content:
             names = list(content)
             arrays = {name: content[name] for name in names if name in wanted}
+    except MemoryError:
+        raise
     except Exception as error:  # of many kinds: by NumPy, zipfile, zlib and tokenize
         raise InputError(f"{path} is damaged or no npz file of plain arrays ({one_line(error)}).") from None
     for name, array in arrays.items():
@@ -37,6 +39,8 @@ def load_npy(path: Path, *, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
     """
     try:
         array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except MemoryError:
+        raise
     except Exception as error:  # of many kinds
         raise InputError(f"{path} is damaged or no npy file of a plain array ({one_line(error)}).") from None
     if not isinstance(array, np.ndarray):
