@@ -247,9 +247,14 @@ def add_seed_flag(parser: argparse.ArgumentParser, of: str) -> None:
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes an npz file of exactly this name, which is there when it is complete."""
+    write_whole(path, npz_bytes(**arrays))
+
+
+def npz_bytes(**arrays: np.ndarray) -> bytes:
+    """The bytes of an npz file."""
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
-    write_whole(path, file.getvalue())
+    return file.getvalue()
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ round in the same way. It is no format for archives. What a conditional model is
 it is written beside it, as x.given.npz.
 """
 
-import io
 import math
 import sys
 import time
@@ -75,10 +74,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def in_a_file(conditions: Conditions) -> bytes:
     """The bytes of an npz file of what images were given; none, if they were given nothing."""
-    arrays, file = inputs.present(conditions), io.BytesIO()
-    if arrays:
-        np.savez_compressed(file, **arrays)
-    return file.getvalue()
+    arrays = inputs.present(conditions)
+    return command.npz_bytes(**arrays) if arrays else b""
 
 
 def given_beside(path: Path) -> Path:

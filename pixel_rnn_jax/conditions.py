@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.images import check_shape, check_values, is_concrete
+from pixel_rnn_jax.images import check_images, is_concrete
 from pixel_rnn_jax.model_config import ModelConfig
 
 # The map that every layer adds to its input-to-state map; one pixel stands for all, where it is the same everywhere.
@@ -31,13 +31,16 @@ class Conditions(NamedTuple):
 UNCONDITIONAL = Conditions()
 
 
-def check_conditions(config: ModelConfig, conditions: Conditions, shape: tuple[int, int, int]) -> None:
+def check_conditions(
+    config: ModelConfig, conditions: Conditions, shape: tuple[int, int, int], *, allow_float: bool = False
+) -> None:
     """Raises `InputError` unless a model can take the conditions.
 
     Args:
       config: of the model.
       conditions: what it is to be given; of traced arrays, values are not checked.
       shape: number, height and width of the images.
+      allow_float: also accept context images of floating-point numbers, as `check_images` does.
     """
     batch, height, width = shape
     if height % config.multiple or width % config.multiple:
@@ -47,23 +50,14 @@ def check_conditions(config: ModelConfig, conditions: Conditions, shape: tuple[i
         )
     _check_labels(config, conditions.labels, batch)
     if config.context_channels:
-        _check_context_image(config, conditions.context, shape)
+        _check_context_image(config, conditions.context, shape, allow_float=allow_float)
     elif conditions.context is not None:
         _check_map(config, conditions.context, shape)
 
 
 def plain(config: ModelConfig, conditions: Conditions) -> Conditions:
-    """Conditions that have been checked, as arrays of one type, whatever the types that they came in.
-
-    Raises:
-      InputError: if a context that must be images holds floats, which are for derivatives only.
-    """
+    """Conditions that have been checked, as arrays of one type, whatever the types that they came in."""
     context, labels = conditions
-    if context is not None and config.context_channels:
-        try:
-            check_values(context, levels=config.context_levels)
-        except InputError as error:
-            raise InputError(f"context: {error}") from None
     return Conditions(
         None if context is None else np.asarray(context).astype(np.uint8 if config.context_channels else np.float32),
         None if labels is None else np.asarray(labels).astype(np.int32),
@@ -105,16 +99,14 @@ def _check_labels(config: ModelConfig, labels: Any, batch: int) -> None:
         raise InputError(f"{expected}; got values from {np.min(labels)} to {np.max(labels)}.")
 
 
-def _check_context_image(config: ModelConfig, context: Any, shape: tuple[int, int, int]) -> None:
+def _check_context_image(config: ModelConfig, context: Any, shape: tuple[int, int, int], *, allow_float: bool) -> None:
     expected = context_shape(config, shape)
     if context is None:
         raise InputError(f"context must be images of shape {expected}: the model draws images given others, and got none.")
     if not hasattr(context, "ndim"):
         raise InputError(f"context must be images of shape {expected}; got {type(context).__name__}.")
     try:
-        check_shape(context, channels=config.context_channels)
-        if not jnp.issubdtype(context.dtype, jnp.floating):  # as for images: derivatives by the input
-            check_values(context, levels=config.context_levels)
+        check_images(context, levels=config.context_levels, channels=config.context_channels, allow_float=allow_float)
     except InputError as error:
         raise InputError(f"context: {error}") from None
     if context.shape != expected:

@@ -91,7 +91,7 @@ class PixelRNN(nn.Module):
           conditions: see `__call__`.
         """
         config = self.config
-        check_conditions(config, conditions, shape)
+        check_conditions(config, conditions, shape, allow_float=True)
         maps = []
         if conditions.labels is not None:
             maps.append(jax.nn.one_hot(conditions.labels, config.num_classes)[:, None, None])

@@ -171,7 +171,7 @@ def save_comparison(
                 axes.annotate(f"{value:.{decimals}f}", (place, value), xytext=(6, 6), textcoords="offset points")
         axes.set(title=label, ylabel="validation bits/dim")
         axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > 4 else 0)
-        axes.margins(x=0.16, y=0.2)
+        axes.margins(x=0.24, y=0.2)  # room for the numbers
         axes.grid(alpha=0.3)
     figure.suptitle(title)
     figure.savefig(path, dpi=120)

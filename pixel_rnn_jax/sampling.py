@@ -106,7 +106,7 @@ def check_completion(
     _check_key(key)
     check_params(model, params)
     check_shape(images, channels=model.config.channels)
-    check_conditions(model.config, conditions, images.shape[:3])
+    check_conditions(model.config, conditions, images.shape[:3], allow_float=True)
     if str(getattr(known, "dtype", None)) != "bool" or known.shape not in (images.shape[1:3], images.shape[:3]):
         raise InputError(
             f"known must be bool of shape {images.shape[1:3]} or {images.shape[:3]}, as the images' pixels;"

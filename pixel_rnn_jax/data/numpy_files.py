@@ -1,7 +1,8 @@
 """NumPy's own files, of which nothing is unpickled."""
 
+import contextlib
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,14 @@ def load_npz(path: AnyPath, wanted: Collection[str]) -> tuple[dict[str, Shaped[n
     Raises:
       InputError: if the file is damaged, or none of plain arrays.
     """
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file), np.load(file, allow_pickle=False) as content:
-            names = list(content)
-            arrays = {name: content[name] for name in names if name in wanted}
-    except MemoryError:
-        raise
-    except Exception as error:  # of many kinds: by NumPy, zipfile, zlib and tokenize
-        raise InputError(f"{path} is damaged or no npz file of plain arrays ({one_line(error)}).") from None
+    with (
+        _named_damage(path, "npz file of plain arrays"),
+        path.open("rb") as file,
+        zipfile.ZipFile(file),
+        np.load(file, allow_pickle=False) as content,
+    ):
+        names = list(content)
+        arrays = {name: content[name] for name in names if name in wanted}
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise InputError(f"{path} must hold {name} as an array, as np.savez writes it; it holds a file of another kind.")
@@ -37,12 +38,18 @@ def load_npy(path: Path, *, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
     Raises:
       InputError: if the file is damaged, or none of a plain array.
     """
-    try:
+    with _named_damage(path, "npy file of a plain array"):
         array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
-    except MemoryError:
-        raise
-    except Exception as error:  # of many kinds
-        raise InputError(f"{path} is damaged or no npy file of a plain array ({one_line(error)}).") from None
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} must be an npy file of one array; it is an npz file.")
     return array
+
+
+@contextlib.contextmanager
+def _named_damage(path: AnyPath, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # of many kinds: by NumPy, zipfile, zlib and tokenize
+        raise InputError(f"{path} is damaged or no {kind} ({one_line(error)}).") from None
