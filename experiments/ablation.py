@@ -7,7 +7,6 @@ cifar_rowlstm.
 """
 
 import contextlib
-import csv
 import json
 import sys
 from collections.abc import Sequence
@@ -17,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import command, configuration
+from experiments import command, configuration, outputs
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.loading import load_run
-from pixel_rnn_jax.paths import is_remote
+from pixel_rnn_jax.paths import is_remote, write_whole
 from pixel_rnn_jax.plots import save_comparison
 from pixel_rnn_jax.train import train
 
@@ -116,7 +115,7 @@ def _result(config: ConfigDict, workdir: Path, *, allow_config_change: bool) -> 
         result["best_step"] = run["record"]["best_step"]
         if score.split == "test":
             result["test_bits_per_dim"] = score.bits_per_dim
-    command.write_json(file, result)
+    outputs.write_json(file, result)
     return result
 
 
@@ -133,8 +132,7 @@ def write_table(path: Path, table: Table, results: Sequence[dict], *, arguments:
         )
         for row, result in zip(table.rows, results, strict=False)
     ]
-    with path.with_suffix(".csv").open("w", newline="") as file:
-        csv.writer(file).writerows([columns, *rows])
+    outputs.write_csv(path.with_suffix(".csv"), [columns, *rows])
     config = results[0]["config"]
     validation = f"{config['eval_images'] or 'all'} validation images"
     lines = [
@@ -144,7 +142,7 @@ def write_table(path: Path, table: Table, results: Sequence[dict], *, arguments:
         "",
     ]
     lines += [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
-    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    write_whole(path.with_suffix(".md"), ("\n".join(lines) + "\n").encode())
     save_comparison(
         path.with_suffix(".png"),
         [row[0] for row in rows],

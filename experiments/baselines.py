@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments import command, configuration
+from experiments import command, configuration, outputs
 from pixel_rnn_jax import baselines
 from pixel_rnn_jax.data import Dataset, in_order
 from pixel_rnn_jax.evaluate import score
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         scores[name] = score(log_prob, split, in_order(images, batch_size=CHUNK, num_threads=1), dataset.image_shape)
         print(f"{name:22}", scores[name], flush=True)
     if args.json:
-        command.write_json(args.json, {name: dataclasses.asdict(value) for name, value in scores.items()})
+        outputs.write_json(args.json, {name: dataclasses.asdict(value) for name, value in scores.items()})
 
 
 def train_images(dataset: Dataset) -> Iterator[UInt8[np.ndarray, "_ H W C"]]:

@@ -3,8 +3,6 @@
 import argparse
 import atexit
 import dataclasses
-import io
-import json
 import logging
 import os
 import signal
@@ -15,16 +13,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from experiments.outputs import output_file, writable_file, write_json
 from pixel_rnn_jax.data import BINARIZATIONS, DataConfig, Dataset
 from pixel_rnn_jax.errors import MAX_SEED, InputError
 from pixel_rnn_jax.evaluate import Score
 from pixel_rnn_jax.loading import shipped_models
 from pixel_rnn_jax.model_config import ModelConfig
-from pixel_rnn_jax.paths import is_remote, write_whole
 from pixel_rnn_jax.processes import connect, is_main, num_cores
 from pixel_rnn_jax.sharding import check_batch_size
 from pixel_rnn_jax.stopping import Interrupted, ends_at_sigterm
@@ -184,7 +181,7 @@ def say(*words: str) -> None:
 
 
 def add_json_flag(parser: argparse.ArgumentParser) -> None:
-    """Adds --json, for `report` or `write_json`."""
+    """Adds --json, for `report` or `outputs.write_json`."""
     parser.add_argument("--json", type=writable_file, metavar="FILE", help="also write the figures to this file, as JSON")
 
 
@@ -198,7 +195,9 @@ def add_drawing_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, default=1.0, help="divides the logits")
     parser.add_argument("--batch_size", type=positive, default=100, help="images that are drawn at a time")
     parser.add_argument(
-        "--animation", type=output_file(".gif", ".webp"), help="also write a GIF or WebP file of the images being drawn"
+        "--animation",
+        type=output_file(".gif", ".webp"),
+        help="also write a GIF or WebP file of the images being drawn",
     )
 
 
@@ -245,24 +244,6 @@ def add_seed_flag(parser: argparse.ArgumentParser, of: str) -> None:
     parser.add_argument("--seed", type=seed, default=0, help=f"of {of}")
 
 
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes an npz file of exactly this name, which is there when it is complete."""
-    write_whole(path, npz_bytes(**arrays))
-
-
-def npz_bytes(**arrays: np.ndarray) -> bytes:
-    """The bytes of an npz file."""
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    return file.getvalue()
-
-
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Writes a JSON file, and the folder that it is to be in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps(record, indent=2) + "\n").encode())
-
-
 def integers(form: str) -> Callable[[str], tuple[int, ...]]:
     """An argparse type: integers in a form such as "H,W"."""
 
@@ -291,47 +272,6 @@ def positive(text: str) -> int:
     if int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} must be at least 1")
     return int(text)
-
-
-def output_file(*endings: str) -> Callable[[str], Path]:
-    """An argparse type: a file of one of these endings, in a folder that exists."""
-
-    def check(path: str) -> Path:
-        file = writable_file(path)
-        if file.suffix.lower() not in endings:
-            raise argparse.ArgumentTypeError(f"{path!r} must end in {' or '.join(endings)}")
-        if not file.parent.is_dir():
-            raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that exists")
-        return file
-
-    return check
-
-
-def writable_file(path: str) -> Path:
-    """An argparse type: a file that can be written, in a folder that exists or can be made."""
-    file = _local(path)
-    if file.is_dir() or not _can_be_written(file.absolute().parent) or (file.exists() and not os.access(file, os.W_OK)):
-        raise argparse.ArgumentTypeError(f"{path!r} must be a file that can be written")
-    return file
-
-
-def output_folder(path: str) -> Path:
-    """An argparse type: a folder that can be written to, and that exists or can be made."""
-    folder = _local(path)
-    if not _can_be_written(folder.absolute()):
-        raise argparse.ArgumentTypeError(f"{path!r} must be a folder that can be written to")
-    return folder
-
-
-def _local(path: str) -> Path:
-    if is_remote(path):
-        raise argparse.ArgumentTypeError(f"{path!r} must be on this machine, not at gs://")
-    return Path(path)
-
-
-def _can_be_written(folder: Path) -> bool:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def report(score: Score, data: DataConfig, path: Path | None, **more: Any) -> None:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from experiments import command, inputs
+from experiments import command, inputs, outputs
 from pixel_rnn_jax.data import read_mask
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generate import generate
@@ -40,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     what.add_argument("--mask", metavar="FILE", help="picture, known where it is not black; or an npy file, bool [H, W]")
     parser.add_argument("--completions", type=command.positive, default=6, help="completions of each image")
     command.add_drawing_flags(parser)
-    parser.add_argument("--out", type=command.output_file(".png"), default="completions.png", help="PNG file of the sheet")
+    parser.add_argument("--out", type=outputs.output_file(".png"), default="completions.png", help="PNG file of the sheet")
     parser.add_argument(
         "--npz",
-        type=command.output_file(".npz"),
+        type=outputs.output_file(".npz"),
         help="also write the arrays originals, known, completions, log_prob_drawn, log_prob, and labels, context where given",
     )
     args = parser.parse_args(argv)
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, (*completed, original) in zip(names, log_prob_drawn, strict=True):
         print(f"image {name}: {', '.join(f'{nats:.2f}' for nats in completed)}; original {original:.2f}")
     if args.npz:
-        command.write_arrays(
+        outputs.write_arrays(
             args.npz,
             originals=originals,
             **inputs.present(conditions),

@@ -16,7 +16,7 @@ import flax.linen as nn
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments import command, inputs
+from experiments import command, inputs, outputs
 from pixel_rnn_jax.codec import BATCH_SIZE, compress, cut_conditions, decompress, seconds_to_code
 from pixel_rnn_jax.conditions import Conditions
 from pixel_rnn_jax.errors import InputError
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Compresses images, and prints how many bits they take, here and in other formats."""
     parser = command.make_parser("compress", __doc__)
     command.add_input_flags(parser, seed_of="the choice of images", pictures="kept as they are")
-    parser.add_argument("--out", type=command.output_file(".prnn"), required=True, help="file to write")
+    parser.add_argument("--out", type=outputs.output_file(".prnn"), required=True, help="file to write")
     parser.add_argument("--batch_size", type=command.positive, default=BATCH_SIZE, help="images at a time")
     parser.add_argument("--tile", type=command.image_size, metavar="H,W", help="cut images into tiles of this size")
     parser.add_argument("--verify", action="store_true", help="decode the file and compare, before it is written")
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sizes["what the images were given"] = len(given)
     print_sizes(sizes, images)
     if args.json:
-        command.write_json(
+        outputs.write_json(
             args.json, {"num_images": len(images), "shape": images.shape[1:], "seconds": seconds, "bytes": sizes}
         )
     print(f"{args.out}{' (decoded and compared)' * args.verify}{f' and {given_beside(args.out)}' if given else ''}")
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def in_a_file(conditions: Conditions) -> bytes:
     """The bytes of an npz file of what images were given; none, if they were given nothing."""
     arrays = inputs.present(conditions)
-    return command.npz_bytes(**arrays) if arrays else b""
+    return outputs.npz_bytes(**arrays) if arrays else b""
 
 
 def given_beside(path: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from experiments import command, configuration
+from experiments import command, configuration, outputs
 from pixel_rnn_jax.costs import forward_flops, training_flops
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f" {costs['fixed_mib']:.4g} MiB beside it (state included); it compiles in {costs['compile_seconds']:.0f} s"
     )
     if args.json:
-        command.write_json(args.json, costs)
+        outputs.write_json(args.json, costs)
 
 
 def measure(config: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ One picture of several runs, finished ones and those that still go on, each name
 
 from collections.abc import Sequence
 
-from experiments import command
+from experiments import command, outputs
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.metrics import read_metrics
 from pixel_rnn_jax.paths import absolute
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workdir", action="append", required=True, help="work directory of a run; may be given again")
     parser.add_argument("--unit", choices=UNITS, default="bits_per_dim", help="of the scores")
     parser.add_argument("--title", default="", help="above the curves")
-    parser.add_argument("--out", type=command.output_file(".png"), default="curves.png", help="PNG file to write")
+    parser.add_argument("--out", type=outputs.output_file(".png"), default="curves.png", help="PNG file to write")
     args = parser.parse_args(argv)
     runs = {workdir: read_metrics(workdir) for workdir in args.workdir}
     for workdir, rows in runs.items():

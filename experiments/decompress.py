@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from experiments import command
+from experiments import command, outputs
 from experiments.compress import given_beside
 from pixel_rnn_jax.codec import decompress
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
@@ -61,8 +61,8 @@ def open_given(args: argparse.Namespace, config: ModelConfig) -> Conditions:
 def _file_or_folder(path: str) -> Path:
     """An argparse type: what `write_images` can write to."""
     if Path(path).suffix:
-        return command.output_file(".npz", ".npy", ".png")(path)
-    folder = command.output_folder(path)
+        return outputs.output_file(".npz", ".npy", ".png")(path)
+    folder = outputs.output_folder(path)
     if folder.exists():
         raise argparse.ArgumentTypeError(f"{path!r} must be a new folder; it is there already")
     return folder
@@ -82,7 +82,7 @@ def write_images(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int) 
     """Writes images in the form that the path's ending tells."""
     ending = path.suffix.lower()
     if ending == ".npz":
-        command.write_arrays(path, images=images)
+        outputs.write_arrays(path, images=images)
     elif ending == ".npy":
         file = io.BytesIO()
         np.save(file, images)

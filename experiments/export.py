@@ -6,7 +6,7 @@ The file holds the averaged parameters of the best checkpoint and their configur
 
 from collections.abc import Sequence
 
-from experiments import command
+from experiments import command, outputs
 from pixel_rnn_jax.loading import load_run
 from pixel_rnn_jax.weights_file import ENDING, save_weights
 
@@ -14,7 +14,7 @@ from pixel_rnn_jax.weights_file import ENDING, save_weights
 def main(argv: Sequence[str] | None = None) -> None:
     """Exports the best checkpoint, and tells the file's size."""
     parser = command.make_parser("export", __doc__)
-    parser.add_argument("--out", required=True, type=command.output_file(ENDING), help="the file to write")
+    parser.add_argument("--out", required=True, type=outputs.output_file(ENDING), help="the file to write")
     args = parser.parse_args(argv)
     _, params, run = load_run(args.workdir)
     save_weights(args.out, params, run)

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments import command, inputs
+from experiments import command, inputs, outputs
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generate import generate
@@ -68,11 +68,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--size", type=command.image_size, metavar="H,W", help="height and width; of the training, if not given"
     )
     parser.add_argument(
-        "--out", type=command.output_file(".png"), default="samples.png", help="PNG file of a sheet of the images"
+        "--out", type=outputs.output_file(".png"), default="samples.png", help="PNG file of a sheet of the images"
     )
     parser.add_argument(
         "--npz",
-        type=command.output_file(".npz"),
+        type=outputs.output_file(".npz"),
         help="also write the images to this file, as the array `images`, and what they were given as `labels`, `context`",
     )
     command.add_process_flags(parser)
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not is_main():
         return
     if args.npz:
-        command.write_arrays(args.npz, images=images, **inputs.present(plan.conditions))
+        outputs.write_arrays(args.npz, images=images, **inputs.present(plan.conditions))
     rgb, known, columns = lay_out(images, plan, config)
     save_sheet(args.out, rgb, columns=columns)
     if args.animation:
@@ -131,11 +131,11 @@ def plan_from_images(args: argparse.Namespace, config: ModelConfig, run: dict[st
     if args.size is not None:
         raise InputError("--size must not be given: the images that are given have one.")
     conditions, truth = inputs.open_contexts(args, run, default_num=NUM_GIVEN)
-    outputs = args.outputs or OUTPUTS
-    conditions = jax.tree.map(lambda array: np.repeat(array, outputs, 0), conditions)
+    of_each = args.outputs or OUTPUTS
+    conditions = jax.tree.map(lambda array: np.repeat(array, of_each, 0), conditions)
     num, height, width, _ = conditions.context.shape
     size = (height * config.context_scale, width * config.context_scale)
-    return Plan(size, conditions, num, outputs, truth)
+    return Plan(size, conditions, num, of_each, truth)
 
 
 def lay_out(

@@ -4,13 +4,12 @@ Writes the negative log-likelihood of each image of one set, or of two sets, by 
 well does the model tell images like those of its training from others?
 """
 
-import csv
 from collections.abc import Sequence
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from experiments import command, inputs
+from experiments import command, inputs, outputs
 from pixel_rnn_jax.evaluate import log_probs
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.loading import load_run
@@ -24,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_input_flags(parser, seed_of="the choice of images")
     parser.add_argument("--against", metavar="PATH|SOURCE", help="a second set of images, given like --input")
     parser.add_argument("--batch_size", type=command.positive, help="images at a time; as in training, if not given")
-    parser.add_argument("--out", type=command.output_file(".csv"), default="scores.csv", help="CSV file of each image's score")
-    parser.add_argument("--histogram", type=command.output_file(".png"), help="also draw the histogram, to this PNG file")
+    parser.add_argument("--out", type=outputs.output_file(".csv"), default="scores.csv", help="CSV file of each image's score")
+    parser.add_argument("--histogram", type=outputs.output_file(".png"), help="also draw the histogram, to this PNG file")
     args = parser.parse_args(argv)
     command.share_among_cores(args.batch_size)
     model, params, run = load_run(args.workdir)
@@ -42,10 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows += [(name, *values) for values in zip(names, nats.tolist(), bits.tolist(), strict=True)]
         scores[name if number == 0 else f"against {name}"] = bits
         print(f"{name}: {len(nats)} images, {nats.mean():.2f} ± {nats.std():.2f} nats, {bits.mean():.4f} bits/dim")
-    with args.out.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("set", "image", "nats", "bits_per_dim"))
-        writer.writerows(rows)
+    outputs.write_csv(args.out, [("set", "image", "nats", "bits_per_dim"), *rows])
     if len(scores) == 2:
         usual, other = scores.values()
         auc = roc_auc_score(np.repeat([0, 1], [len(usual), len(other)]), np.concatenate([usual, other]))

@@ -112,8 +112,11 @@ def _same(copy: os.stat_result, info: dict) -> bool:
     return copy.st_size == info["size"] and abs(copy.st_mtime - info["mtime"].timestamp()) < 1e-3
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a local file that gets its name when it is complete."""
+def write_whole(path: AnyPath, content: bytes) -> None:
+    """Writes a file that gets its name when it is complete."""
+    if is_remote(path):  # where it is written so anyway
+        path.write_bytes(content)
+        return
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         unfinished.write_bytes(content)

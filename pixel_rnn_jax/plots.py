@@ -1,5 +1,6 @@
 """Arrays to pictures: sheets of images, curves of a training run, comparisons of scores."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from matplotlib.ticker import LogLocator
 from PIL import Image
 
 from pixel_rnn_jax.images import to_picture
-from pixel_rnn_jax.paths import AnyPath, as_path
+from pixel_rnn_jax.paths import AnyPath, as_path, write_whole
 
 BACKGROUND = 128
 UNKNOWN = np.array([90, 110, 160], np.uint8)
@@ -38,7 +39,9 @@ def hide_unknown(
 
 def save_sheet(path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: int = 800) -> None:
     """Writes a sheet of images as a PNG file, see `make_sheet`."""
-    Image.fromarray(make_sheet(rgb, columns=columns, min_width=min_width)).save(path, format="PNG")
+    file = io.BytesIO()
+    Image.fromarray(make_sheet(rgb, columns=columns, min_width=min_width)).save(file, "PNG")
+    write_whole(Path(path), file.getvalue())
 
 
 def save_animation(
@@ -67,8 +70,10 @@ def save_animation(
         for end in ends[np.linspace(0, len(ends) - 1, min(FRAMES, len(ends))).astype(int)]
     ]
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
-    lossless = {"lossless": True} if Path(path).suffix.lower() == ".webp" else {}
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0, **lossless)
+    kind, options = ("WEBP", {"lossless": True}) if Path(path).suffix.lower() == ".webp" else ("GIF", {})
+    file = io.BytesIO()
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, **options)
+    write_whole(Path(path), file.getvalue())
 
 
 def make_sheet(rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: int) -> UInt8[np.ndarray, "height width 3"]:
@@ -127,8 +132,13 @@ def save_curves(
     axes.set(xlabel="step", ylabel=UNITS[unit], title=title)
     axes.grid(alpha=0.3)
     figure.legend(fontsize="small", loc="outside lower center", ncols=2)
-    with as_path(path).open("wb") as file:
-        figure.savefig(file, format="png", dpi=120)
+    _write(path, figure)
+
+
+def _write(path: str | AnyPath, figure: Figure) -> None:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=120)
+    write_whole(as_path(path), file.getvalue())
 
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> Float[np.ndarray, "points 2"]:
@@ -174,7 +184,7 @@ def save_comparison(
         axes.margins(x=0.24, y=0.2)  # room for the numbers
         axes.grid(alpha=0.3)
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    _write(path, figure)
 
 
 def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"]], *, title: str) -> None:
@@ -196,7 +206,7 @@ def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"
     axes.margins(y=0.25)  # room for the legend
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    _write(path, figure)
 
 
 def save_scaling(path: str | Path, sweeps: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, title: str) -> None:
@@ -224,4 +234,4 @@ def save_scaling(path: str | Path, sweeps: Mapping[str, Mapping[str, Sequence[tu
     for axes in list(all_axes):
         axes.set_axis_off()
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    _write(path, figure)

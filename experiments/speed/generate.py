@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import command
+from experiments import command, outputs
 from experiments.compress import compare, print_sizes
 from experiments.speed.machine import timed
 from pixel_rnn_jax.codec import compress, decompress
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.Arg
     for workdir in args.workdir:
         record["compression"].append(compression(workdir, args.num, args.data_dir))
     if args.json:
-        command.write_json(args.json, record)
+        outputs.write_json(args.json, record)
 
 
 def drawing(config: ModelConfig, num: int, size: tuple[int, int]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from experiments import command, configuration
+from experiments import command, configuration, outputs
 from experiments.speed import report
 from experiments.speed.machine import describe_machine, product_rate
 from experiments.speed.step import Case, make_case, measure
@@ -85,7 +85,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--profile", action="store_true", help="also write a trace of some steps of each to DIR/profile, for xprof or Perfetto"
     )
     parser.add_argument(
-        "--out", type=command.output_folder, metavar="DIR", help="also write train.json, train.md and sweeps.png"
+        "--out", type=outputs.output_folder, metavar="DIR", help="also write train.json, train.md and sweeps.png"
     )
 
 

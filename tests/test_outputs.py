@@ -1,0 +1,45 @@
+"""What commands write has its name only when it is complete."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import decompress, outputs
+from pixel_rnn_jax import plots
+
+IMAGES = np.zeros((1, 2, 2, 3), np.uint8)
+NONE_KNOWN, ORDER = np.zeros((2, 2), bool), np.arange(4).reshape(2, 2)
+SCORES = np.array([1.0, 2.0])
+WRITERS = {
+    "a.npz": lambda path: outputs.write_arrays(path, images=IMAGES),
+    "a.csv": lambda path: outputs.write_csv(path, [("image", "nats"), (0, 1.5)]),
+    "a.json": lambda path: outputs.write_json(path, {"nats": 1.5}),
+    "a.npy": lambda path: decompress.write_images(path, IMAGES, 256),
+    "a.png": lambda path: decompress.write_images(path, IMAGES, 256),
+    "sheet.png": lambda path: plots.save_sheet(path, IMAGES, columns=1),
+    "a.gif": lambda path: plots.save_animation(path, IMAGES, NONE_KNOWN, ORDER, columns=1),
+    "a.webp": lambda path: plots.save_animation(path, IMAGES, NONE_KNOWN, ORDER, columns=1),
+    "curves.png": lambda path: plots.save_curves(path, {"": [{"step": 5, "validation_bits_per_dim": 2.0}]}),
+    "histogram.png": lambda path: plots.save_histogram(path, {"test": SCORES}, title=""),
+    "table.png": lambda path: plots.save_comparison(path, ["a", "b"], measured=SCORES, published=SCORES, title=""),
+    "scaling.png": lambda path: plots.save_scaling(path, {"batch": {"row_lstm": [(1.0, 0.1), (2.0, 0.2)]}}, title=""),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_could_not_be_completed_leaves_what_was_there(name, tmp_path, monkeypatch):
+    path = tmp_path / name
+    WRITERS[name](path)
+    before = path.read_bytes()
+    write_bytes = Path.write_bytes
+
+    def fill_the_disk(file, content):
+        write_bytes(file, content[: len(content) // 2])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        WRITERS[name](path)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert path.read_bytes() == before
