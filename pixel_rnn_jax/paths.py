@@ -54,8 +54,10 @@ def is_folder(path: AnyPath) -> bool:
     """
     if not is_remote(path):
         return path.is_dir()
-    try:
-        return next(path.iterdir(), None) is not None
+    import fsspec
+
+    try:  # listing a file gives the file
+        return any(f"gs://{name}" != str(path) for name in fsspec.filesystem("gs").ls(str(path), detail=False))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except Exception as error:  # whatever gcsfs, aiohttp and google.auth raise about network, names and rights

@@ -19,7 +19,7 @@ from experiments import evaluate
 from pixel_rnn_jax.checkpoint import Checkpoints
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.loading import load, load_run
+from pixel_rnn_jax.loading import SHIPPED, load, load_run
 from pixel_rnn_jax.metrics import MetricsLog, read_metrics
 from pixel_rnn_jax.paths import as_path, local_copy
 from pixel_rnn_jax.train import train
@@ -178,6 +178,16 @@ def test_array_files(bucket, tmp_path, monkeypatch):
         np.testing.assert_array_equal(npy.images("train")[np.arange(54)][..., 0], arrays[:54])
     with pytest.raises(InputError, match=rf"none at '{bucket}/data/missing.npz'"):
         Dataset(DataConfig(source="npz:missing.npz", **fields), takes(16, 1))
+
+
+def test_an_exported_file(bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXEL_RNN_JAX_CACHE", str(tmp_path))
+    exported = SHIPPED / "mnist_pixelcnn.safetensors"
+    there = f"{bucket}/models/exported.safetensors"
+    epath.Path(there).write_bytes(exported.read_bytes())
+    jax.tree.map(np.testing.assert_array_equal, load(there)[1], load("mnist_pixelcnn")[1])
+    with pytest.raises(InputError, match="missing.safetensors must be a file or a folder with files; there is nothing"):
+        load(f"{bucket}/models/missing.safetensors")
 
 
 def test_a_folder_of_pictures(bucket, tmp_path, monkeypatch):
