@@ -23,7 +23,10 @@ class ContextNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, images: Num[Array, "B rows columns channels"]) -> Float[Array, "B H W F"]:
-        """Returns the map, [B, rows · context_scale, columns · context_scale, context_features]."""
+        """Returns the map, [B, rows · context_scale, columns · context_scale, F].
+
+        F is `context_features`; without any layer the map is the image, centred.
+        """
         config = self.config
         x = centre(images, config.context_levels)
         for number, factor in enumerate(prime_factors(config.context_scale), start=1):

@@ -49,7 +49,7 @@ class MaskedConv(nn.Module):
             self.mask_type,
         )
         kernel = jnp.multiply(self.param("kernel", masked_lecun_normal(mask), mask.shape), mask)
-        bias = self.param("bias", self.bias_init, mask.shape[-1:])
+        bias = self.param("bias", self.bias_init, mask.shape[-1:], jnp.float32)
         if pad:
             above, sides = margin(self.kernel_size)
             x = jnp.pad(x, ((0, 0), (above, 0), (sides, sides), (0, 0)))

@@ -94,7 +94,9 @@ def _layer(config: ModelConfig, height: int, width: int) -> int:
 
 
 def _context_width(config: ModelConfig) -> int:
-    return config.num_classes + (config.context_features if config.context_channels else 0)
+    has_network = config.context_scale > 1 or config.context_depth
+    of_images = config.context_features if has_network else config.context_channels
+    return config.num_classes + (of_images if config.context_channels else 0)
 
 
 def _context_network(config: ModelConfig, pixels: int) -> int:

@@ -44,7 +44,7 @@ def generate(
     batch_size: int,
     mesh: Mesh,
 ) -> Generated:
-    """Does what `complete` does, with the same result, batch by batch.
+    """Does what `complete` does, with the same result (see `sample`), batch by batch.
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.

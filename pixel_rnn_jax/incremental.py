@@ -63,7 +63,7 @@ def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions
       conditions: what the images are given.
     """
     batch, height, width = shape
-    canvas = jnp.zeros((ABOVE + height, SIDES + width + SIDES, batch, model.config.channels))
+    canvas = jnp.zeros((ABOVE + height, SIDES + width + SIDES, batch, model.config.channels), jnp.float32)
     layer = make_layer(model.config)
     outside = jax.vmap(lambda params: layer.apply(params, batch, method="outside"))(_layer_params(model, params))
     row = jax.tree.map(lambda cell: jnp.broadcast_to(cell, (width + 2, *cell.shape)), outside)

@@ -60,10 +60,11 @@ class LSTM(nn.Module):
             h, self.channels, (1, self.kernel_width), "B", gates=4, dtype=self.dtype, bias_init=open_forget_gates
         )
         self.context_to_state = nn.Dense(4 * h, use_bias=False, dtype=self.dtype)
+        lecun_normal = nn.initializers.lecun_normal(in_axis=(0, 1), batch_axis=())
         self.recurrence = Recurrence(
-            self.param("state_to_state", nn.initializers.lecun_normal(in_axis=(0, 1), batch_axis=()), (self.taps, h, 4 * h)),
-            self.param("initial_hidden", nn.initializers.zeros, (h,)),
-            self.param("initial_cell", nn.initializers.zeros, (h,)),
+            self.param("state_to_state", lecun_normal, (self.taps, h, 4 * h), jnp.float32),
+            self.param("initial_hidden", nn.initializers.zeros, (h,), jnp.float32),
+            self.param("initial_cell", nn.initializers.zeros, (h,), jnp.float32),
         )
 
     def input_gates(

@@ -94,7 +94,8 @@ class PixelRNN(nn.Module):
         check_conditions(config, conditions, shape, allow_float=True)
         maps = []
         if conditions.labels is not None:
-            maps.append(jax.nn.one_hot(conditions.labels, config.num_classes)[:, None, None])
+            labels = jnp.asarray(conditions.labels).astype(jnp.int32)  # in 8 bits, classes would be counted modulo 256
+            maps.append(jax.nn.one_hot(labels, config.num_classes, dtype=jnp.float32)[:, None, None])
         if config.context_channels:
             with jax.default_matmul_precision(config.precision):
                 maps.append(self.context_network(jnp.asarray(conditions.context)))
@@ -129,13 +130,16 @@ class PixelRNN(nn.Module):
         return self.head(skips if self.config.skip else x), cells
 
     def _check_parameters_take(self, maps: list[Float[Array, "..."]]) -> None:
-        """Raises `InputError` if the parameters were made with a context and there is none, or the other way round."""
+        """Raises `InputError` unless the parameters were made with as many classes and as wide a context."""
         if self.is_initializing():
             return
         names = traverse_util.flatten_dict(self.variables["params"]["layers"])
         widths = [value.shape[-2] for path, value in names.items() if any(part in CONTEXT_LAYERS for part in path)]
         of_classes = self.config.num_classes
-        expected, width = (widths or [of_classes])[0] - of_classes, sum(one.shape[-1] for one in maps) - of_classes
+        expected, width = ((widths or [0])[0] - of_classes, sum(one.shape[-1] for one in maps) - of_classes)
+        if expected < 0:
+            made_with = f"{expected + of_classes} features of classes and context"
+            raise InputError(f"params must be the parameters of {self.config}; they were made with {made_with} in all.")
         if expected != width:
             rule = f"a map of {expected} features, as" if expected else "None, since"
             got = f"one of {width}" if width else "none"

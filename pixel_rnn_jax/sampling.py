@@ -31,7 +31,8 @@ def sample(
 ) -> UInt8[Array, "num H W C"]:
     """Draws images from the model, sub-pixel by sub-pixel, each in one visit.
 
-    Image n depends on the key and on n, not on the number of images.
+    Image n depends on the key and on n, not on the number of images; but for the rounding of products, which may turn what is
+    nearly a tie.
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
@@ -85,7 +86,8 @@ def complete(
 
     Raises:
       InputError: (a ValueError) if the parameters are of another model, the key is none, shapes or types do not fit, values
-        are out of range, or the temperature is not positive.
+        are out of range, or the temperature is not positive. Values of traced images are not checked: those out of range
+        become others.
     """
     conditions = Conditions(context, labels)
     known = check_completion(model, params, key, images, known, temperature, conditions)
@@ -162,7 +164,8 @@ def make_rows(
       images: whole images, of which the pixels of earlier stages are known.
       known: the pixels that are kept.
     """
-    uniform = jax.vmap(lambda number: jax.random.uniform(jax.random.fold_in(key, number), images.shape[1:]))(numbers)
+    shape = images.shape[1:]
+    uniform = jax.vmap(lambda number: jax.random.uniform(jax.random.fold_in(key, number), shape, jnp.float32))(numbers)
     images, known, uniform = (array[:, :: stage.stride, :: stage.stride] for array in (images, known, uniform))
     known = known | ~stage.drawn(*known.shape[1:])
     return Rows(*(jnp.moveaxis(array, 0, -1) for array in (images, known, uniform)))

@@ -69,7 +69,8 @@ def scan_lines(
         return states, (tuple(state.hidden.astype(gates[0].dtype) for state in states), traces)
 
     flat = [_flatten(of_lstm) for of_lstm in gates]
-    zero = jnp.zeros((flat[0].shape[1], flat[0].shape[2] // 4))  # before the first line lies no pixel of an image
+    # Before the first line lies no pixel of an image.
+    zero = jnp.zeros((flat[0].shape[1], flat[0].shape[2] // 4), jnp.float32)
     _, (hidden, traces) = jax.lax.scan(step, tuple(State(zero, zero) for _ in recurrences), (*flat, outside))
     return tuple(h.reshape(*of_lstm.shape[:-1], h.shape[-1]) for h, of_lstm in zip(hidden, gates, strict=True)), traces
 
@@ -173,7 +174,7 @@ def _derivative(
         lines = zip(recurrences, carries, *of_lstms, strict=True)
         return tuple(zip(*(_line_derivative(*of_lstm, line_outside) for of_lstm in lines), strict=True))
 
-    zero = jnp.zeros(traces[0].cell_before.shape[1:])
+    zero = jnp.zeros_like(traces[0].cell_before[0])
     last = tuple((State(zero, zero), zero) for _ in recurrences)
     activations, cells_before = (tuple(getattr(trace, name) for trace in traces) for name in ("activations", "cell_before"))
     flat = tuple(_flatten(d) for d in d_hidden)

@@ -187,6 +187,26 @@ def test_what_does_not_fit_is_refused(fields, given, message):
             prnn.sample(model, params, jax.random.key(0), num=2, size=(4, 6))
 
 
+def test_labels_of_any_type_are_the_same_classes():
+    model, params = make_model("row_lstm", levels=4, num_classes=300)
+    images = np.random.default_rng(0).integers(0, 4, (2, 3, 3, 1)).astype(np.uint8)
+    nats = [prnn.log_prob(model, params, images, labels=np.array([3, 120], dtype)) for dtype in (np.int8, np.uint8, np.int32)]
+    np.testing.assert_array_equal(nats[0], nats[2])
+    np.testing.assert_array_equal(nats[1], nats[2])
+
+
+def test_parameters_of_other_classes_are_refused():
+    images, labels = np.zeros((1, 3, 3, 1), np.uint8), np.array([1])
+    (model, _), (_, without) = make_model("row_lstm", num_classes=4), make_model("row_lstm")
+    with pytest.raises(ValueError, match="made with 0 features of classes and context in all"):
+        prnn.log_prob(model, without, images, labels=labels)
+    few, params = make_model("row_lstm", num_classes=3)
+    with pytest.raises(ValueError, match="made with 3 features of classes and context in all"):
+        prnn.log_prob(model, params, images, labels=labels)
+    with pytest.raises(ValueError, match="must be None, since the parameters were made with none"):
+        few.apply({"params": params}, images, labels=labels, context=jnp.zeros((1, 3, 3, 1)))
+
+
 def test_parameters_of_a_map_need_one():
     model, params, context = with_map("row_lstm", IMAGES, 3)
     with pytest.raises(ValueError, match="a map of 3 features, as the parameters were made with 3; got none"):

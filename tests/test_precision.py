@@ -91,6 +91,20 @@ def test_bfloat16_draws_from_what_it_scores(layer):
     np.testing.assert_allclose(drawn.log_probs.sum((1, 2, 3)), expected, atol=0.02 * IMAGES[0].size)
 
 
+@pytest.mark.parametrize("layer", LAYERS)
+def test_where_jax_is_told_to_use_float64_all_stays_float32(layer):
+    def numbers():
+        model, params = make(layer, "float32")
+        gradients = jax.grad(lambda params: -prnn.log_prob(model, params, IMAGES, *GIVEN).mean())(params)
+        return params, gradients, prnn.sample(model, params, jax.random.key(1), 4, (5, 6), 1.0, *GIVEN)
+
+    expected = numbers()
+    with jax.enable_x64(True):
+        found = numbers()
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), found, expected)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found[:2])} == {jnp.dtype(jnp.float32)}
+
+
 def test_the_type_must_be_known():
     with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16; got 'float16'"):
         prnn.ModelConfig(layer="row_lstm", levels=2, channels=1, dtype="float16")
