@@ -78,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if is_remote(args.workdir):
         raise InputError(f"--workdir must be a folder on this machine, for tables and pictures; got {args.workdir!r}.")
     table, workdir = TABLES[args.table], Path(args.workdir)
+    for field in sorted({field for row in table.rows for field in row.fields}):
+        if any(override.startswith((f"--config.model.{field}=", f"--noconfig.model.{field}")) for override in overrides):
+            raise InputError(f"--config.model.{field} must not be given: it is what the table compares.")
     configs = [_config_of(row, configuration.read_config(args.config, overrides)) for row in table.rows]
     command.share_training_among_cores(configs[0])
     results = []

@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import dataclasses
+import io
 import logging
 import os
 import signal
@@ -46,6 +47,9 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     for library in ("absl", "asyncio", "gcsfs"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     warnings.formatwarning = lambda message, *where: f"warning: {message}\n"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be of any encoding
     try:
         with ends_at_sigterm():
             main(argv)

@@ -39,6 +39,9 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
         raise InputError(
             f"{file.name}: get_config() must return base.get_config() with changes; it lacks {', '.join(missing)}."
         )
+    extra = sorted({*_field_names(config)} - {*_field_names(base.get_config())})
+    if extra:
+        raise InputError(f"{file.name}: get_config() must return base.get_config() with changes; it adds {', '.join(extra)}.")
     return config
 
 

@@ -12,6 +12,7 @@ from experiments.command import open_dataset
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions, plain
 from pixel_rnn_jax.data import (
     SOURCES,
+    DataConfig,
     Examples,
     ImageSet,
     PictureForm,
@@ -197,7 +198,7 @@ def _form_of_training(run: dict[str, Any]) -> PictureForm:
     """What makes of pictures what the training made of its own."""
     data = run["config"]["data"]
     return PictureForm(
-        size=data["size"] and tuple(data["size"]),
+        size=DataConfig(**data).size,
         source_levels=(data["source_levels"] or 256) if data["quantize"] else None,
     )
 

@@ -74,7 +74,7 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """Writes rows, the first of which are the names of the columns, as a CSV file."""
     file = io.StringIO(newline="")
     csv.writer(file).writerows(rows)
-    write_whole(path, file.getvalue().encode())
+    write_whole(path, file.getvalue().encode(errors="surrogateescape"))  # names of files are bytes, of any encoding
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from pixel_rnn_jax.errors import InputError, one_line
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
-from pixel_rnn_jax.paths import AnyPath, absolute, is_folder, is_remote
+from pixel_rnn_jax.paths import AnyPath, absolute, is_folder, is_remote, move_folder
 from pixel_rnn_jax.processes import on_main
 
 FOLDER = "checkpoints"
@@ -143,11 +143,7 @@ class Checkpoints:
         numbered = (folder / f"{step}_{number}" for number in itertools.count(1))
         aside = next(path for path in numbered if not is_folder(path))  # earlier ones of this step stay
 
-        def move() -> None:
-            folder.mkdir(exist_ok=True)
-            self.path(step).rename(aside)
-
-        on_main(move)
+        on_main(lambda: move_folder(self.path(step), aside))
         self._manager.reload()
         return aside
 

@@ -1,5 +1,6 @@
 """The one exception for what a caller got wrong, and the checks of integers and sizes."""
 
+import errno
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -35,6 +36,12 @@ def check_size(field: str, value: Any, sides: Sequence[str] = ("height", "width"
     if len(numbers) != len(sides):
         raise InputError(f"{field} must be ({', '.join(sides)}); got {value!r}.")
     return tuple(check_integer(f"{field}: {side}", number, 1) for side, number in zip(sides, numbers, strict=True))
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether an error says that something cannot be read here and now (memory, rights, a disk), not that it is damaged."""
+    of_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)  # places that are in no file are EINVAL
+    return of_system or isinstance(error, MemoryError)
 
 
 def one_line(error: BaseException, at_most: int = 200) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from pixel_rnn_jax.checkpoint import Checkpoints, restore_model
+from pixel_rnn_jax.checkpoint import FOLDER, Checkpoints, restore_model
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.parameters import abstract_params
 from pixel_rnn_jax.paths import AnyPath, as_path, is_folder, is_remote
@@ -43,7 +43,7 @@ def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
     if not isinstance(path, (str, os.PathLike)) or not str(path):
         raise InputError(f"path must be a work directory, an exported file, or the name of a model; got {path!r}.")
     place = as_path(path)
-    if place.parent.name == "checkpoints" and is_folder(place):
+    if place.parent.name == FOLDER and place.name.isdigit() and is_folder(place) and not is_folder(place / FOLDER):
         raise InputError(f"{path} is one checkpoint; give the work directory that it is in, {place.parent.parent}.")
     if is_folder(place):
         return _load_workdir(place)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.event_log import EventLog
-from pixel_rnn_jax.paths import AnyPath, WritableFolder, as_path
+from pixel_rnn_jax.paths import AnyPath, WritableFolder, as_path, reaching
 from pixel_rnn_jax.step_clock import StepClock
 
 FILE = "metrics.jsonl"
@@ -138,7 +138,8 @@ def read_metrics(workdir: str | AnyPath) -> list[dict[str, Any]]:
     """The rows of a work directory's `metrics.jsonl`; without the last one, if a kill cut it short."""
     path = as_path(workdir) / FILE
     try:
-        lines = path.read_text().split("\n")[:-1]
+        with reaching(path):
+            lines = path.read_text().split("\n")[:-1]
     except FileNotFoundError:  # not by `exists`: at gs:// it takes every failure for a no
         return []
     except NotADirectoryError:

@@ -1,10 +1,12 @@
 """Where files lie: in a local folder, or in Google Cloud Storage (gs://BUCKET/PATH), which has no folders and no appending."""
 
+import contextlib
 import importlib.util
 import os
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from etils import epath
@@ -46,6 +48,19 @@ def absolute(path: str | os.PathLike) -> AnyPath:
     return as_path(path) if is_remote(path) else Path(path).resolve()
 
 
+@contextlib.contextmanager
+def reaching(path: AnyPath) -> Iterator[None]:
+    """Turns into `InputError` what is raised about gs://, but for what is missing there; errors of local files stay."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except Exception as error:  # whatever gcsfs, aiohttp and google.auth raise about network, names and rights
+        if not is_remote(path):
+            raise
+        raise InputError(f"{path} cannot be reached ({one_line(error)}).") from None
+
+
 def is_folder(path: AnyPath) -> bool:
     """Whether there is a folder; of gs://, whether there is anything below that name.
 
@@ -56,12 +71,40 @@ def is_folder(path: AnyPath) -> bool:
         return path.is_dir()
     import fsspec
 
-    try:  # listing a file gives the file
-        return any(f"gs://{name}" != str(path) for name in fsspec.filesystem("gs").ls(str(path), detail=False))
+    try:
+        with reaching(path):  # listing a file gives the file
+            return any(f"gs://{name}" != str(path) for name in fsspec.filesystem("gs").ls(str(path), detail=False))
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except Exception as error:  # whatever gcsfs, aiohttp and google.auth raise about network, names and rights
-        raise InputError(f"{path} cannot be reached ({one_line(error)}).") from None
+
+
+def is_file(path: AnyPath) -> bool:
+    """Whether there is a file.
+
+    Raises:
+      InputError: if that cannot be found out.
+    """
+    if not is_remote(path):
+        return path.is_file()
+    import fsspec
+
+    try:
+        with reaching(path):
+            return fsspec.filesystem("gs").info(str(path))["type"] == "file"
+    except FileNotFoundError:
+        return False
+
+
+def move_folder(path: AnyPath, to: AnyPath) -> None:
+    """Gives a folder another name, perhaps in another folder, which is made."""
+    if not is_remote(path):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(to)
+        return
+    import fsspec
+
+    with reaching(path):
+        fsspec.filesystem("gs").mv(str(path), str(to), recursive=True)
 
 
 def in_data_dir(data_dir: str | None, path: str) -> AnyPath:
@@ -88,7 +131,8 @@ def local_copy(path: AnyPath) -> Path:
 
     remote = fsspec.filesystem("gs")
     root = Path(os.environ.get("PIXEL_RNN_JAX_CACHE") or Path.home() / ".cache" / "pixel_rnn_jax")
-    found = remote.find(str(path), detail=True, refresh=True)
+    with reaching(path):
+        found = remote.find(str(path), detail=True, refresh=True)
     if not found:
         raise InputError(f"{path} must be a file or a folder with files; there is nothing.")
     for name, info in found.items():  # BUCKET/PATH
@@ -98,7 +142,8 @@ def local_copy(path: AnyPath) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         new = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}")
         try:
-            remote.get_file(name, str(new))
+            with reaching(path):
+                remote.get_file(name, str(new))
             os.utime(new, (info["mtime"].timestamp(),) * 2)
             new.replace(copy)
         finally:
@@ -115,10 +160,15 @@ def _same(copy: os.stat_result, info: dict) -> bool:
 
 
 def write_whole(path: AnyPath, content: bytes) -> None:
-    """Writes a file that gets its name when it is complete."""
+    """Writes a file that gets its name when it is complete; or what is no regular file, such as /dev/stdout."""
     if is_remote(path):  # where it is written so anyway
+        with reaching(path):
+            path.write_bytes(content)
+        return
+    if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
+    path = path.resolve()  # what a link leads to is written, and not in the link's place
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         unfinished.write_bytes(content)

@@ -121,7 +121,8 @@ def save_curves(
     for kind, curves, style in (("training batches", training, thin), ("validation", validation, dotted)):
         for number, (name, points) in enumerate(zip(runs, curves, strict=True)):
             if len(points):
-                axes.plot(*points.T, color=f"C{number}", label=f"{name}: {kind}" if name else kind, **style)
+                label = _literal(f"{name}: {kind}" if name else kind)
+                axes.plot(*points.T, color=f"C{number}", label=label, **style)
     if all(len(points) > 1 for points in validation):  # the first steps, far above the rest, would flatten what matters
         low = min(points[:, 1].min() for points in (*training, *validation) if len(points))
         high = max(points[:, 1].max() for points in validation)
@@ -129,7 +130,7 @@ def save_curves(
         axes.set_ylim(low - margin, high + 2 * margin)
     if best_step:
         axes.axvline(best_step, color="grey", linestyle=":", label=f"best on validation: step {best_step}")
-    axes.set(xlabel="step", ylabel=UNITS[unit], title=title)
+    axes.set(xlabel="step", ylabel=UNITS[unit], title=_literal(title))
     axes.grid(alpha=0.3)
     figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     _write(path, figure)
@@ -139,6 +140,11 @@ def _write(path: str | AnyPath, figure: Figure) -> None:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
     write_whole(as_path(path), file.getvalue())
+
+
+def _literal(text: str) -> str:
+    """What matplotlib shows as this text: it takes $ for formulas, and leaves labels with _ in front out of legends."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> Float[np.ndarray, "points 2"]:
@@ -201,8 +207,8 @@ def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"
     shown = together.min(), np.quantile(together, 0.999)  # a few far away would squeeze all others
     bins = np.histogram_bin_edges(together, bins=60, range=shown)
     for name, values in scores.items():
-        axes.hist(values, bins, density=True, alpha=0.6, label=f"{name} ({len(values)} images)")
-    axes.set(xlabel="bits/dim", ylabel="density", title=title)
+        axes.hist(values, bins, density=True, alpha=0.6, label=_literal(f"{name} ({len(values)} images)"))
+    axes.set(xlabel="bits/dim", ylabel="density", title=_literal(title))
     axes.margins(y=0.25)  # room for the legend
     axes.grid(alpha=0.3)
     axes.legend()

@@ -87,7 +87,7 @@ def on_main(function: Callable[[], T], *, raises: tuple[type[Exception], ...] = 
             error = raised
     if jax.process_count() > 1:
         kind = next((number for number, kind in enumerate(raises, 1) if isinstance(error, kind)), 0)
-        told = bytes([kind]) + str(error).encode()[:LONGEST].ljust(LONGEST)
+        told = bytes([kind]) + str(error).encode(errors="replace")[:LONGEST].ljust(LONGEST)
         kind, *message = multihost_utils.broadcast_one_to_all(np.frombuffer(told, np.uint8)).tolist()
         if kind and error is None:
             error = raises[kind - 1](bytes(message).decode(errors="replace").strip())

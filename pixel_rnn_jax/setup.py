@@ -128,19 +128,11 @@ def _components(config: ConfigDict) -> tuple[nn.Module, optax.GradientTransforma
 
 def _check_fields(config: ConfigDict) -> None:
     for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every"):
-        if config[name] < 1:
-            raise InputError(f"{name} must be at least 1; got {config[name]}.")
-    if config.gradient_accumulation < 0:
-        raise InputError(
-            f"gradient_accumulation must be at least 0 (chosen by the device); got {config.gradient_accumulation}."
-        )
+        check_integer(name, config[name], 1)
+    for name in ("gradient_accumulation", "patience", "eval_images", "test_images"):
+        check_integer(name, config[name], 0)
     check_integer("seed", config.seed, 0, MAX_SEED)
-    for name in ("eval_images", "test_images"):
-        if config[name] < 0:
-            raise InputError(f"{name} must be at least 0 (all); got {config[name]}.")
-    if config.patience < 0:
-        raise InputError(f"patience must be at least 0 (never stop early); got {config.patience}.")
-    if not 0 <= config.optimizer.ema_decay < 1:
+    if not isinstance(config.optimizer.ema_decay, (int, float)) or not 0 <= config.optimizer.ema_decay < 1:
         raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")
 
 

@@ -6,6 +6,7 @@ import math
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -152,6 +153,7 @@ def train(
       OSError: if something cannot be written, with what is kept.
       Interrupted: after SIGINT or SIGTERM, when the state is saved.
     """
+    workdir = as_path(workdir)
     setup = prepare(config)
     if is_main():
         print(parameter_table(setup.abstract_state.params, setup.abstract_state), file=sys.stderr)
@@ -203,7 +205,10 @@ def _score_best(setup: Setup, workdir: str | AnyPath, best_step: int | None) -> 
     score = score_images(setup, params, split, at_most(setup.data.examples(split), config.test_images))
     if is_main():
         title = f"{config.model.layer} on {config.data.source}: {score}"
-        save_curves(as_path(workdir) / "curves.png", {"": read_metrics(workdir)}, best_step=best_step, title=title)
+        try:
+            save_curves(as_path(workdir) / "curves.png", {"": read_metrics(workdir)}, best_step=best_step, title=title)
+        except (InputError, OSError) as error:  # the score counts
+            warnings.warn(f"the curves could not be drawn ({error})", stacklevel=2)
     return score
 
 

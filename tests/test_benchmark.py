@@ -174,7 +174,10 @@ def test_the_exponent_is_that_of_the_upper_half():
         (["train", "--config=cifar_rowlstm", "--size=8,8", "--sweeps"], "--sweeps and --layers go without --config"),
         (["train", "--config=nowhere", "--size=8,8"], "--config must be a file or one of"),
         (["train", "--config=cifar_rowlstm", "--size=8,8", "--config.model.dept=3"], "did you mean --config.model.depth?"),
-        (["train", "--config=cifar_rowlstm", "--size=8,8", "--config.gradient_accumulation=-1"], "must be at least 0 (chosen"),
+        (
+            ["train", "--config=cifar_rowlstm", "--size=8,8", "--config.gradient_accumulation=-1"],
+            "must be an integer of at least 0",
+        ),
         (["train", "--config=cifar_rowlstm", "--size=0,8"], "'0,8' must be integers of at least 1"),
         (["train", "--config=cifar_multiscale", "--size=9,8"], "model.sizes must end with 9"),
         (["train", "--batch_size=9"], "batch_size (=9) must be a multiple of the 8 devices: 8 or 16"),

@@ -496,6 +496,8 @@ def test_ablation_writes_the_table_and_does_no_run_twice(tmp_path, capsys, monke
     assert "| 3.22 |" in table.splitlines()[6]
     with Image.open(tmp_path / "a" / "residual_skip.png") as plot:
         assert plot.width > 800
+    error = run_in_process(ablation.main, *flags, *tiny, "--config.model.residual=False")
+    assert "--config.model.residual must not be given: it is what the table compares" in error
     error = run_in_process(ablation.main, *flags, *tiny, "--config.batch_size=16")
     assert "batch_size: 8 -> 16" in error
 
@@ -585,6 +587,10 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(name, messa
         (
             "from experiments import base\ndef get_config():\n c = base.get_config().unlock()\n del c.model.depth\n return c",
             "must return base.get_config() with changes; it lacks model.depth",
+        ),
+        (
+            "from experiments import base\ndef get_config():\n c = base.get_config().unlock()\n c.model.dept = 3\n return c",
+            "must return base.get_config() with changes; it adds model.dept",
         ),
     ],
 )

@@ -73,6 +73,15 @@ def test_bad_npz_is_refused(tmp_path, arrays, message):
         load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
 
 
+def test_npz_of_more_than_2_gib_is_told_from_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)  # what is larger is written as files of that size are
+    arrays = {name: images_of(count) for name, count in (("train", 4), ("validation", 2), ("test", 3))}
+    np.savez(tmp_path / "x.npz", **arrays)
+    assert b"PK\x06\x06" in (tmp_path / "x.npz").read_bytes()
+    for split, images in load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1).items():
+        np.testing.assert_array_equal(images, arrays[split])
+
+
 def test_damaged_npz_is_refused(tmp_path):
     np.savez(tmp_path / "x.npz", train=images_of(500))
     whole = (tmp_path / "x.npz").read_bytes()

@@ -122,6 +122,20 @@ def test_damaged_arrays_are_told(bucket):
         load(workdir)
 
 
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_passed_over_on_request(bucket, remote_run):
+    workdir = bucket + "/run"
+    train(tiny_config(), workdir)
+    checkpoints = as_path(workdir) / "checkpoints"
+    latest = max(checkpoints.iterdir(), key=lambda path: int(path.name))
+    for piece in (latest / "state" / "d").iterdir():
+        piece.unlink()
+    with pytest.raises(InputError, match="With --fall_back"):
+        train(tiny_config(), workdir)
+    assert train(tiny_config(), workdir, fall_back=True) == remote_run[1]
+    assert (as_path(workdir) / "damaged_checkpoints" / f"{latest.name}_1" / "state").exists()
+
+
 def test_rows_are_there_when_a_checkpoint_is_saved(bucket):
     """And not only in the end: a killed run has none."""
     with MetricsLog(bucket + "/run", 0) as log:

@@ -100,3 +100,12 @@ def test_masks(tmp_path):
         np.testing.assert_array_equal(read_mask(tmp_path / name, (4, 5)), known)
     with pytest.raises(ValueError, match=r"must be a mask of 5x4 pixels; got bool of shape \(4, 5\)"):
         read_mask(tmp_path / "m.npy", (5, 4))
+
+
+def test_pictures_are_treated_like_those_of_the_training_whose_size_was_one_number(tmp_path):
+    Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / "x.png")
+    data = dataclasses.asdict(DataConfig(source="folder:pictures")) | {"size": [4]}
+    model = dataclasses.asdict(takes(256, 3))
+    args = Namespace(input="x.png", split=None, binarization=None, num=None, seed=0, data_dir=None, label=None)
+    given = open_input(str(tmp_path / "x.png"), args, {"config": {"data": data, "model": model}})
+    assert given.images.shape == (1, 4, 4, 3)

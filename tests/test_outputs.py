@@ -1,5 +1,7 @@
 """What commands write has its name only when it is complete."""
 
+import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from experiments import decompress, outputs
 from pixel_rnn_jax import plots
+from pixel_rnn_jax.paths import write_whole
 
 IMAGES = np.zeros((1, 2, 2, 3), np.uint8)
 NONE_KNOWN, ORDER = np.zeros((2, 2), bool), np.arange(4).reshape(2, 2)
@@ -43,3 +46,27 @@ def test_what_could_not_be_completed_leaves_what_was_there(name, tmp_path, monke
         WRITERS[name](path)
     assert [file.name for file in tmp_path.iterdir()] == [name]
     assert path.read_bytes() == before
+
+
+def test_what_a_link_leads_to_is_written(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for content in (b"first", b"second"):
+        write_whole(tmp_path / "link", content)
+        assert (tmp_path / "file").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_what_is_no_regular_file_stays_what_it_is(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(tmp_path / "pipe", b"content")
+    assert os.read(reader, 100) == b"content"
+    assert (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+
+
+def test_names_of_any_encoding_are_written_as_they_are(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    outputs.write_csv(tmp_path / "a.csv", [("image",), (name,)])
+    with (tmp_path / "a.csv").open(errors="surrogateescape", newline="") as file:
+        assert list(csv.reader(file)) == [["image"], [name]]

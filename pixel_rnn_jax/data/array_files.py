@@ -12,7 +12,7 @@ from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import remedy
-from pixel_rnn_jax.paths import AnyPath, in_data_dir, local_copy
+from pixel_rnn_jax.paths import AnyPath, in_data_dir, is_file, local_copy
 
 
 def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
@@ -62,7 +62,7 @@ def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Intege
 
 def _existing_file(kind: str, argument: str, config: DataConfig) -> AnyPath:
     path = in_data_dir(config.data_dir, argument)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"data.source '{kind}:PATH' must name a file; there is none at {str(path)!r}.")
     return path
 

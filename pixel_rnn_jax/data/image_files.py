@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps
 
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MODES = {1: "L", 3: "RGB"}  # number of channels -> Pillow's name
@@ -91,6 +91,10 @@ def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
     try:
         image = Image.open(file, formats=FORMATS)
     except Exception as error:  # Pillow's readers raise many kinds about files that are not what they should be
+        if is_of_the_machine(error):
+            raise
+        if isinstance(error, Image.DecompressionBombError):
+            raise InputError(f"is too large ({one_line(error)})") from None
         raise InputError(f"is no PNG, JPEG or WebP image ({type(error).__name__})") from None
     with image:
         _check_kind(image)
@@ -99,6 +103,8 @@ def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
         except InputError:
             raise
         except Exception as error:
+            if is_of_the_machine(error):
+                raise
             raise InputError(f"is a damaged image ({type(error).__name__}: {error})") from None
 
 

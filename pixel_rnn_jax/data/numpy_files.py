@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from pixel_rnn_jax.errors import InputError, one_line
+from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
 from pixel_rnn_jax.paths import AnyPath
 
 
@@ -22,10 +22,11 @@ def load_npz(path: AnyPath, wanted: Collection[str]) -> tuple[dict[str, Shaped[n
         _named_damage(path, "npz file of plain arrays"),
         path.open("rb") as file,
         zipfile.ZipFile(file),
-        np.load(file, allow_pickle=False) as content,
     ):
-        names = list(content)
-        arrays = {name: content[name] for name in names if name in wanted}
+        file.seek(0)  # NumPy takes what is behind the directory of a large file for something else
+        with np.load(file, allow_pickle=False) as content:
+            names = list(content)
+            arrays = {name: content[name] for name in names if name in wanted}
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise InputError(f"{path} must hold {name} as an array, as np.savez writes it; it holds a file of another kind.")
@@ -49,7 +50,7 @@ def load_npy(path: Path, *, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
 def _named_damage(path: AnyPath, kind: str) -> Iterator[None]:
     try:
         yield
-    except MemoryError:
-        raise
     except Exception as error:  # of many kinds: by NumPy, zipfile, zlib and tokenize
+        if is_of_the_machine(error):
+            raise
         raise InputError(f"{path} is damaged or no {kind} ({one_line(error)}).") from None

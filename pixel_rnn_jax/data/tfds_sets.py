@@ -17,7 +17,7 @@ from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_files import MODES, check_same_size, decode, fit
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
-from pixel_rnn_jax.errors import InputError, one_line
+from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
 from pixel_rnn_jax.paths import as_path, is_remote, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
@@ -82,6 +82,8 @@ def _named_damage(path: Any) -> Iterator[None]:
             " file_format='array_record'."
         ) from None
     except Exception as error:  # whatever TFDS, protobuf and array_record raise about files that are not what they should be
+        if is_of_the_machine(error):
+            raise
         raise InputError(
             f"{path} is damaged ({type(error).__name__}: {one_line(error, 400)}). Remove it, so that it is made anew."
         ) from None
