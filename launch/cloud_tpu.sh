@@ -15,7 +15,8 @@ launch/cloud_tpu.sh COMMAND [FLAG...] [-- FLAG...]
 
   run       all of the following, until the training has ended, then delete (unless --keep: a TPU costs money while it is there).
             After a preemption the TPU is created anew, and the training goes on from the last checkpoint. Called again, it goes on
-            with a TPU of that name and its training. Ctrl-C ends only this script, not the training
+            with a TPU of that name and its training, and starts one that was stopped or failed. Ctrl-C ends only this script,
+            not the training
   create    creates the TPU; tries again while there is no capacity
   queue     the same with a queued resource: asks once, and waits until it is there
   copy      copies the code to all workers: the last commit, without what was changed since
@@ -36,7 +37,7 @@ launch/cloud_tpu.sh COMMAND [FLAG...] [-- FLAG...]
   --create_flag=FLAG   one more flag of gcloud's create command (--create_flag=--network=mine); may be given several times
   --config=CONFIG      as of python -m experiments.train, which also takes what follows a lone --, and
   --workdir=DIR          --config.FIELD=VALUE. A file is named from the repository's root; the directory must be gs://BUCKET/...
-                         for several hosts, with --spot, and for run without --keep
+                         for several hosts, with --spot, and for run without --keep; else a path from the root on will do
   --retry_wait=SECONDS how long to wait before trying again; 60
   --max_retries=N      how often to try again in a row; 1440
   --keep               run does not delete the TPU
@@ -186,13 +187,16 @@ log() {
   on 0 bash "$worker" follow 100
 }
 
-find_progress() { # ANSWER: sets `progress` to how the training stands, all workers taken together; fails if one does not answer
+find_progress() { # ANSWER [FLAG...]: sets `progress` to how the training, with these flags, stands, all workers taken together;
+  # fails if one does not answer
   local -a all
-  remote_line all "if test -e $worker; then bash $worker status; else echo training: none; fi"
+  join bash "$worker" status "${@:2}"
+  remote_line all "if test -e $worker; then $REPLY; else echo training: none; fi"
   ask "training: $1" "${command[@]}" || return
   mapfile -t all < <(states_of_training | cut -d ' ' -f 2 | sort -u)
   case " ${all[*]} " in
     '  ') return 1 ;;
+    *' other '*) progress=other ;;
     *' running '*) progress=running ;;
     *' none '*) progress=none ;;
     *' stopped '*) progress=stopped ;;
@@ -278,17 +282,21 @@ set_up() { # fails if the TPU is lost meanwhile
 
 run() {
   local answers=(none 0) # of a dry run
+  local first=1          # what ended before this call is no answer to it
   trap 'say "the training goes on: the same command follows it, the command stop stops it, delete deletes the TPU"; exit 130' INT
   ensure_tpu
   while :; do
-    if ! find_progress "${answers[0]-}"; then
+    if ! find_progress "${answers[0]-}" "${training[@]}" --distributed; then
       echo "$output" >&2
       again "a worker of $name does not answer"
       ensure_tpu
       continue
     fi
     answers=("${answers[@]:1}")
+    if ((first)) && [[ $progress == stopped || $progress == failed ]]; then progress=none; fi
+    first=0
     case $progress in
+      other) fail "another training is running on $name: the command log follows it, stop stops it" ;;
       none) set_up && log || true ;;
       running) # the connection broke, or others than worker 0 still run
         retries=0
@@ -327,6 +335,8 @@ check_workdir() {
     why="the TPU is deleted at the end, unless --keep"
   fi
   [[ -z $why || $REPLY == gs://?* ]] || die "--workdir: gs://... expected, since $why; got '$REPLY'"
+  [[ $REPLY == gs://?* || $REPLY == /* ]] ||
+    die "--workdir: gs://... or a path from the root on expected, since copy replaces the folder of the code; got '$REPLY'"
 }
 
 default_version() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What cloud_tpu.sh runs on each VM of a TPU: worker.sh install | start FLAG... | status | follow LINES | tail | stop
+# What cloud_tpu.sh runs on each VM of a TPU: worker.sh install | start FLAG... | status [FLAG...] | follow LINES | tail | stop
 set -euo pipefail
 
 # ~/pixel_rnn_jax of the VM has code/ (the repository), venv/, and what is known of the training:
@@ -62,11 +62,14 @@ job() { # FLAG...: trains, and notes the exit status
   echo "$code" >"$status"
 }
 
-status() { # one line: the exit status, or none, running, stopped (by `stop`), or lost (the VM was started anew, for example)
-  local state
+# shellcheck disable=SC2120 # called by name, see below
+status() { # [FLAG...]: one line, of the training with these flags: the exit status, or none, running, other (one with other flags
+  # is running), stopped (by `stop`), or lost (the VM was started anew, for example)
+  local state same=1
+  if (($#)) && [[ $(printf '%q ' "$@") != "$(cat "$command" 2>/dev/null)" ]]; then same=0; fi
   if running; then
-    state=running
-  elif [[ ! -e $command ]]; then
+    ((same)) && state=running || state=other
+  elif [[ ! -e $command ]] || ((!same)); then
     state=none
   elif [[ ! -s $status ]]; then
     state=lost
@@ -93,6 +96,7 @@ stop() { # lets the training save, and waits until it has ended
   touch "$stopped"
   while running && ! kill -TERM "$(cat "$process" 2>/dev/null)" 2>/dev/null; do sleep 0.2; done
   while running; do sleep 0.2; done
+  # shellcheck disable=SC2119
   status
 }
 

@@ -484,6 +484,37 @@ def test_stop_saves_and_ends_run(tpu):
     assert steps(tpu)[-1] == "delete"
 
 
+@pytest.mark.parametrize("ended", ["stopped", "failed"])
+def test_run_starts_again_what_had_ended_on_a_tpu_that_was_kept(tpu, ended):
+    tpu.plan(worker0=["wait" if ended == "stopped" else 1, 0], worker1=["wait" if ended == "stopped" else 1, 0])
+    first = start_tpu(tpu, "--keep")
+    if ended == "stopped":
+        tpu.wait_for("python", 2)
+        assert run_tpu(tpu, command="stop").returncode == 0
+    assert finish(first).returncode == (75 if ended == "stopped" else 1)
+    before = len(steps(tpu))
+    assert run_tpu(tpu, "--keep").returncode == 0
+    assert steps(tpu)[before:] == ["describe", *SET_UP]
+    assert len(trainings(tpu)) == 4
+
+
+def test_run_with_other_flags_is_another_training(tpu):
+    tpu.plan(worker0=[0, "wait"], worker1=[0, "wait"])
+    assert run_tpu(tpu, "--keep").returncode == 0
+    other = ["--keep", "--", "--config.seed=1"]
+    second = start_tpu(tpu, *other)
+    tpu.wait_for("python", 4)
+    third = run_tpu(tpu, "--keep")
+    assert third.returncode == 1
+    assert "error: another training is running on n" in third.stderr
+    (tpu.path / "go").touch()
+    assert finish(second).returncode == 0
+    assert [argv[-2] for _, argv in trainings(tpu)[2:]] == ["--config.seed=1"] * 2
+    before = len(steps(tpu))
+    assert run_tpu(tpu, *other).returncode == 0
+    assert steps(tpu)[before:] == ["describe", "status"]  # it has finished
+
+
 def test_run_goes_on_with_what_is_there(tpu):
     tpu.plan(worker0=["wait"], worker1=["wait"])
     first = start_tpu(tpu)
@@ -555,13 +586,22 @@ def test_runtime_image_fits_the_type(tpu, kind, image):
         (["--type=v5litepod-16", "--keep"], "v5litepod-16 has several hosts"),
         (["--type=v4-8", "--spot", "--keep"], "--spot may be preempted"),
         (["--type=v4-8"], "the TPU is deleted at the end, unless --keep"),
-        (["--type=v4-8", "--keep"], None),
     ],
 )
 def test_workdir_must_outlive_the_tpu(tpu, flags, why):
-    result = tpu.call("cloud_tpu.sh", "run", "--dry-run", *WHERE, *flags, "--config=digits", "--workdir=runs/a")
-    assert result.returncode == (2 if why else 0)
-    assert result.stderr == (f"error: --workdir: gs://... expected, since {why}; got 'runs/a'\n" if why else "")
+    result = tpu.call("cloud_tpu.sh", "run", "--dry-run", *WHERE, *flags, "--config=digits", "--workdir=/runs/a")
+    assert result.returncode == 2
+    assert result.stderr == f"error: --workdir: gs://... expected, since {why}; got '/runs/a'\n"
+
+
+@pytest.mark.parametrize(("workdir", "status"), [("/runs/a", 0), ("runs/a", 2)])
+def test_workdir_must_outlive_the_code(tpu, workdir, status):
+    flags = ["--type=v4-8", "--keep", "--config=digits", f"--workdir={workdir}"]
+    result = tpu.call("cloud_tpu.sh", "run", "--dry-run", *WHERE, *flags)
+    assert result.returncode == status
+    assert ("or a path from the root on expected, since copy replaces the folder of the code" in result.stderr) == (
+        status == 2
+    )
 
 
 # --- slurm.sh ---
