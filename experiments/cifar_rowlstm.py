@@ -2,8 +2,7 @@
 
 python -m experiments.train --config=experiments/cifar_rowlstm.py --workdir=runs/cifar_rowlstm
 
-Validation is the last 5,000 images of the training set. A small model, for a CPU:
---config.model.depth=3 --config.model.features=32 --config.num_steps=3000 --config.eval_images=1000
+Validation is the last 5,000 images of the training set. cifar_rowlstm_small.py has a model for a CPU.
 """
 
 from ml_collections import ConfigDict

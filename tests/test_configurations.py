@@ -62,6 +62,11 @@ MODELS = {
     "imagenet32_rowlstm": (12 * row_lstm(384) + rest(12, 384, **COLOUR), 77_101_824),
     "imagenet64_rowlstm": (4 * row_lstm(512) + rest(4, 512, **COLOUR), 47_098_624),
 }
+SMALL = {
+    "cifar_pixelcnn_small": 4 * pixel_cnn(32) + rest(4, 32, **COLOUR | {"head": 128}),
+    "cifar_rowlstm_small": 4 * row_lstm(32) + rest(4, 32, **COLOUR | {"head": 128}),
+    "cifar_diagonal_bilstm_small": 4 * diagonal_bilstm(32) + rest(4, 32, **COLOUR | {"head": 128}),
+}
 # Twice the model of one size; what makes a map of the small image; and the map's way into the gates of each layer.
 MULTI_SCALE = {
     "mnist_multiscale": 2 * 73_633 + upsampling(1, 16, twice=2) + 7 * 2 * 16 * 64,
@@ -78,11 +83,11 @@ def test_parameter_counts(name):
     assert (count, count) == MODELS[name]
 
 
-@pytest.mark.parametrize("name", MULTI_SCALE)
-def test_parameter_counts_of_several_sizes(name):
+@pytest.mark.parametrize("name", [*SMALL, *MULTI_SCALE])
+def test_parameter_counts_of_small_models_and_of_several_sizes(name):
     config = configuration.read_config(name, [])
     params = abstract_params(prnn.make_model(prnn.ModelConfig(**config.model)))
-    assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params)) == MULTI_SCALE[name]
+    assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params)) == {**SMALL, **MULTI_SCALE}[name]
 
 
 @pytest.mark.parametrize("name", [*MODELS, *MULTI_SCALE])

@@ -120,7 +120,7 @@ def run_as_printed(line):
 NOT_RUN = {
     "trains or scores on a data set that is not here": (
         r"^(train|baselines) --config=(cifar|imagenet|mnist)\w+(?!.*data\.source=(folder|npz):)"
-        r"|^(evaluate|complete|compress|score) --workdir=mnist_\w+(?!.*--input)"
+        r"|^(evaluate|complete|compress|score) --workdir=(mnist|cifar)_\w+(?!.*--input)"
     ),
     "uses a model of such a data set": r"--workdir=runs/(colorize|mnist)",
     "measures for minutes": r"^benchmark",

@@ -1,0 +1,15 @@
+"""PixelCNN of a size that a CPU can train, 4 layers, h = 32, on CIFAR-10.
+
+python -m experiments.train --config=experiments/cifar_pixelcnn_small.py --workdir=runs/cifar_pixelcnn_small
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import cifar_rowlstm_small
+
+
+def get_config() -> ConfigDict:
+    """The Row LSTM's, with another layer."""
+    config = cifar_rowlstm_small.get_config()
+    config.model.update(layer="pixel_cnn")
+    return config

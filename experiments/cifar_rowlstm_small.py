@@ -1,0 +1,17 @@
+"""Row LSTM of a size that a CPU can train, 4 layers, h = 32, on CIFAR-10.
+
+python -m experiments.train --config=experiments/cifar_rowlstm_small.py --workdir=runs/cifar_rowlstm_small
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import cifar_rowlstm
+
+
+def get_config() -> ConfigDict:
+    """The paper's size in small, 2.8 epochs of small batches, and the rate that they bear."""
+    config = cifar_rowlstm.get_config()
+    config.model.update(depth=4, features=32, head_features=128)
+    config.optimizer.update(learning_rate=7e-3, warmup=0.03, ema_decay=0.999)
+    config.update(batch_size=8, num_steps=16_000, eval_every=2_000, checkpoint_every=250, eval_images=1_000)
+    return config
