@@ -78,9 +78,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if is_remote(args.workdir):
         raise InputError(f"--workdir must be a folder on this machine, for tables and pictures; got {args.workdir!r}.")
     table, workdir = TABLES[args.table], Path(args.workdir)
-    for field in sorted({field for row in table.rows for field in row.fields}):
-        if any(override.startswith((f"--config.model.{field}=", f"--noconfig.model.{field}")) for override in overrides):
-            raise InputError(f"--config.model.{field} must not be given: it is what the table compares.")
+    compared = {f"model.{field}" for row in table.rows for field in row.fields} & configuration.overridden_fields(overrides)
+    if compared:
+        raise InputError(f"--config.{min(compared)} must not be given: it is what the table compares.")
     configs = [_config_of(row, configuration.read_config(args.config, overrides)) for row in table.rows]
     command.share_training_among_cores(configs[0])
     results = []
@@ -145,7 +145,7 @@ def write_table(path: Path, table: Table, results: Sequence[dict], *, arguments:
         "",
     ]
     lines += [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
-    write_whole(path.with_suffix(".md"), ("\n".join(lines) + "\n").encode())
+    write_whole(path.with_suffix(".md"), ("\n".join(lines) + "\n").encode(errors="surrogateescape"))
     save_comparison(
         path.with_suffix(".png"),
         [row[0] for row in rows],

@@ -286,6 +286,14 @@ def report(score: Score, data: DataConfig, path: Path | None, **more: Any) -> No
     print(score)
 
 
+def data_config(config: dict) -> DataConfig:
+    """How the data of a run was read."""
+    try:
+        return DataConfig(**config["data"])
+    except TypeError as error:
+        raise InputError(f"the run has a data configuration of another version ({error}).") from None
+
+
 def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
     """The data that a run was trained on.
 
@@ -294,10 +302,7 @@ def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[st
       data_dir: where the data is now, if it was moved.
       classes: names of the model's classes, if they have names.
     """
-    try:
-        data = DataConfig(**config["data"])
-    except TypeError as error:
-        raise InputError(f"the run has a data configuration of another version ({error}).") from None
+    data = data_config(config)
     if not data.source:
         raise InputError(
             "the model was saved without a data source: name images with --input, to `score`, `complete` or `compress`."

@@ -13,6 +13,7 @@ from experiments import base
 from pixel_rnn_jax.errors import InputError
 
 SHIPPED = Path(__file__).parent
+OVERRIDE = re.compile(r"--?(?:no)?config\.([\w.]+)")
 
 
 def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
@@ -35,14 +36,18 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
     if unknown:
         raise InputError(f"unknown arguments {' '.join(unknown)}.")
     missing = _missing_fields(config, base.get_config())
-    if missing:
-        raise InputError(
-            f"{file.name}: get_config() must return base.get_config() with changes; it lacks {', '.join(missing)}."
-        )
-    extra = sorted({*_field_names(config)} - {*_field_names(base.get_config())})
-    if extra:
-        raise InputError(f"{file.name}: get_config() must return base.get_config() with changes; it adds {', '.join(extra)}.")
+    wrong = f"lacks {', '.join(missing)}" if missing else ""
+    if not missing and (extra := {*_field_names(config)} - {*_field_names(base.get_config())}):
+        wrong = f"adds {', '.join(sorted(extra))}"
+    if wrong:
+        raise InputError(f"{file.name}: get_config() must return base.get_config() with changes; it {wrong}.")
     return config
+
+
+def overridden_fields(overrides: Sequence[str]) -> set[str]:
+    """The fields that overrides name, such as "model.depth"; their values may be arguments of their own."""
+    found = (OVERRIDE.match(override) for override in overrides)
+    return {name[1] for name in found if name}
 
 
 def _parse_config(file: Path, overrides: Sequence[str]) -> tuple[Any, list[str]]:
@@ -61,7 +66,7 @@ def _check_fields(config: ConfigDict, overrides: Sequence[str]) -> None:
     """Raises `InputError` if an argument is no override, or one of a field that is not in a configuration."""
     fields = _field_names(config) if isinstance(config, ConfigDict) else []
     for override in overrides:
-        found = re.match(r"--(?:no)?config\.([\w.]+)", override)
+        found = OVERRIDE.match(override)
         if override.startswith("--") and not found:
             name = override.removeprefix("--").partition("=")[0]
             meant = [field for field in fields if field.rpartition(".")[2] == name]

@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from experiments.command import open_dataset
+from experiments.command import data_config, open_dataset
 from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions, check_conditions, plain
 from pixel_rnn_jax.data import (
     SOURCES,
-    DataConfig,
     Examples,
     ImageSet,
     PictureForm,
@@ -198,7 +197,7 @@ def _form_of_training(run: dict[str, Any]) -> PictureForm:
     """What makes of pictures what the training made of its own."""
     data = run["config"]["data"]
     return PictureForm(
-        size=DataConfig(**data).size,
+        size=data_config(run["config"]).size,
         source_levels=(data["source_levels"] or 256) if data["quantize"] else None,
     )
 

@@ -24,7 +24,7 @@ def output_file(*endings: str) -> Callable[[str], Path]:
         file = writable_file(path)
         if file.suffix.lower() not in endings:
             raise argparse.ArgumentTypeError(f"{path!r} must end in {' or '.join(endings)}")
-        if not file.parent.is_dir():
+        if not file.resolve().parent.is_dir():
             raise argparse.ArgumentTypeError(f"{path!r} must be a file in a folder that exists")
         return file
 
@@ -34,7 +34,14 @@ def output_file(*endings: str) -> Callable[[str], Path]:
 def writable_file(path: str) -> Path:
     """An argparse type: a file that can be written, in a folder that exists or can be made."""
     file = _local(path)
-    if file.is_dir() or not _can_be_written(file.absolute().parent) or (file.exists() and not os.access(file, os.W_OK)):
+    try:
+        real = file.resolve()  # what a link leads to is what is written
+        is_made = real.is_file() or not real.exists()  # and not a pipe, for instance
+        writable = os.access(real, os.W_OK) if real.exists() else True
+        possible = not real.is_dir() and writable and (not is_made or _can_be_written(real.parent))
+    except (OSError, RuntimeError):  # links in a circle
+        possible = False
+    if not possible:
         raise argparse.ArgumentTypeError(f"{path!r} must be a file that can be written")
     return file
 
@@ -71,7 +78,7 @@ def npz_bytes(**arrays: np.ndarray) -> bytes:
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Writes rows, the first of which are the names of the columns, as a CSV file."""
+    """Writes rows, the first of which holds the names of the columns, as a CSV file."""
     file = io.StringIO(newline="")
     csv.writer(file).writerows(rows)
     write_whole(path, file.getvalue().encode(errors="surrogateescape"))  # names of files are bytes, of any encoding

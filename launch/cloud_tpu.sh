@@ -37,7 +37,7 @@ launch/cloud_tpu.sh COMMAND [FLAG...] [-- FLAG...]
   --create_flag=FLAG   one more flag of gcloud's create command (--create_flag=--network=mine); may be given several times
   --config=CONFIG      as of python -m experiments.train, which also takes what follows a lone --, and
   --workdir=DIR          --config.FIELD=VALUE. A file is named from the repository's root; the directory must be gs://BUCKET/...
-                         for several hosts, with --spot, and for run without --keep; else a path from the root on will do
+                         for several hosts, with --spot, and for run without --keep; else an absolute path will do
   --retry_wait=SECONDS how long to wait before trying again; 60
   --max_retries=N      how often to try again in a row; 1440
   --keep               run does not delete the TPU
@@ -335,8 +335,8 @@ check_workdir() {
     why="the TPU is deleted at the end, unless --keep"
   fi
   [[ -z $why || $REPLY == gs://?* ]] || die "--workdir: gs://... expected, since $why; got '$REPLY'"
-  [[ $REPLY == gs://?* || $REPLY == /* ]] ||
-    die "--workdir: gs://... or a path from the root on expected, since copy replaces the folder of the code; got '$REPLY'"
+  [[ $REPLY == gs://?* || ($REPLY == /* && $REPLY != */$remote/code*) ]] ||
+    die "--workdir: gs://... or an absolute path expected, outside the folder of the code, which copy replaces; got '$REPLY'"
 }
 
 default_version() {

@@ -68,7 +68,8 @@ status() { # [FLAG...]: one line, of the training with these flags: the exit sta
   local state same=1
   if (($#)) && [[ $(printf '%q ' "$@") != "$(cat "$command" 2>/dev/null)" ]]; then same=0; fi
   if running; then
-    ((same)) && state=running || state=other
+    state=other
+    if ((same)); then state=running; fi
   elif [[ ! -e $command ]] || ((!same)); then
     state=none
   elif [[ ! -s $status ]]; then

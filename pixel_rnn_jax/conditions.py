@@ -95,8 +95,10 @@ def _check_labels(config: ModelConfig, labels: Any, batch: int) -> None:
         raise InputError(f"{expected}, as an array; got {type(labels).__name__}.")
     if not jnp.issubdtype(labels.dtype, jnp.integer) or labels.shape != (batch,):
         raise InputError(f"{expected}; got {labels.dtype} of shape {labels.shape}.")
-    if is_concrete(labels) and batch and (np.min(labels) < 0 or np.max(labels) >= config.num_classes):
-        raise InputError(f"{expected}; got values from {np.min(labels)} to {np.max(labels)}.")
+    if is_concrete(labels) and batch:
+        low, high = int(np.min(labels)), int(np.max(labels))  # 8 bits may not hold the number of classes
+        if low < 0 or high >= config.num_classes:
+            raise InputError(f"{expected}; got values from {low} to {high}.")
 
 
 def _check_context_image(config: ModelConfig, context: Any, shape: tuple[int, int, int], *, allow_float: bool) -> None:

@@ -40,8 +40,8 @@ class DiagonalBiLSTM(nn.Module):
     """Sweeps over the diagonals of the image, from the left and from the right; a diagonal at a time.
 
     The input-to-state convolution is 1x1 (mask B); the state-to-state convolution of size 2x1 (no mask) reads the left and the
-    upper neighbour. The two directions see, together, the map at everything above and to the left of a pixel. The map at a
-    pixel does not hold that pixel's last colour: at the end of the row above, only the first convolution may still reach it.
+    upper neighbour. The two directions see, together, the map at everything above and to the left of a pixel. A pixel's
+    map lacks its own last colour: that of the last pixel of the row above is seen only as far as the network's stem reaches.
 
     Attributes:
       features: h, the number of hidden features of each direction; the map that runs through has 2h.

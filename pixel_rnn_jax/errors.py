@@ -40,8 +40,9 @@ def check_size(field: str, value: Any, sides: Sequence[str] = ("height", "width"
 
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether an error says that something cannot be read here and now (memory, rights, a disk), not that it is damaged."""
-    of_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)  # places that are in no file are EINVAL
-    return of_system or isinstance(error, MemoryError)
+    # A damaged file may name an offset that cannot be (EINVAL); a link may lead nowhere or in a circle.
+    of_file = (None, errno.EINVAL, errno.ENOENT, errno.ELOOP)
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno not in of_file)
 
 
 def one_line(error: BaseException, at_most: int = 200) -> str:

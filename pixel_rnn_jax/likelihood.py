@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Integer
 
+from pixel_rnn_jax.conditions import Conditions, check_conditions
 from pixel_rnn_jax.errors import check_size
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.parameters import check_params
@@ -62,6 +63,7 @@ def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None,
         superfluous, or have the wrong rank, type, shape or, where they are not traced, range.
     """
     check_images(images, levels=model.config.levels, channels=model.config.channels)
+    check_conditions(model.config, Conditions(context, labels), images.shape[:3])
     check_params(model, params)
     return log_prob_from_logits(model.apply({"params": params}, images, context=context, labels=labels), images)
 

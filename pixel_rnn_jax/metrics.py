@@ -139,13 +139,13 @@ def read_metrics(workdir: str | AnyPath) -> list[dict[str, Any]]:
     path = as_path(workdir) / FILE
     try:
         with reaching(path):
-            lines = path.read_text().split("\n")[:-1]
+            content = path.read_bytes()
     except FileNotFoundError:  # not by `exists`: at gs:// it takes every failure for a no
         return []
     except NotADirectoryError:
         raise InputError(f"{workdir} must be the work directory of a training run; it is a file.") from None
     try:
-        rows = [json.loads(line) for line in lines]
+        rows = [json.loads(line) for line in content.decode().split("\n")[:-1]]
         if not all(isinstance(row["step"], int) for row in rows):
             raise ValueError("a step is no integer")
     except (ValueError, KeyError, TypeError) as error:

@@ -136,14 +136,16 @@ class PixelRNN(nn.Module):
         names = traverse_util.flatten_dict(self.variables["params"]["layers"])
         widths = [value.shape[-2] for path, value in names.items() if any(part in CONTEXT_LAYERS for part in path)]
         of_classes = self.config.num_classes
-        expected, width = ((widths or [0])[0] - of_classes, sum(one.shape[-1] for one in maps) - of_classes)
+        expected, width = (widths or [0])[0] - of_classes, sum(one.shape[-1] for one in maps) - of_classes
         if expected < 0:
-            made_with = f"{expected + of_classes} features of classes and context"
-            raise InputError(f"params must be the parameters of {self.config}; they were made with {made_with} in all.")
+            raise InputError(f"params were made with {expected + of_classes} classes; num_classes is {of_classes}.")
         if expected != width:
             rule = f"a map of {expected} features, as" if expected else "None, since"
             got = f"one of {width}" if width else "none"
-            raise InputError(f"context must be {rule} the parameters were made with {expected or 'none'}; got {got}.")
+            more = f" Or they were made with {expected + of_classes} classes, and not {of_classes}." * bool(
+                of_classes and expected
+            )
+            raise InputError(f"context must be {rule} the parameters were made with {expected or 'none'}; got {got}.{more}")
 
 
 def make_layer(config: ModelConfig) -> nn.Module:

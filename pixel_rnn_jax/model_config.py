@@ -42,8 +42,8 @@ class ModelConfig:
       dropout: share of each layer's hidden features that is dropped in training.
       remat: compute each layer's maps again in the backward pass instead of keeping them: less memory, more time.
       precision: of float32 products on accelerators: "highest" (float32), "high" or "default" (whatever is fastest there).
-      dtype: in which the network computes: "float32" or "bfloat16". Parameters, LSTM states and loss are float32, and so
-        are the logits, of which the last product is rounded to this type.
+      dtype: in which the network computes: "float32" or "bfloat16". Parameters, LSTM states and loss are float32; logits
+        are computed in this type, and returned as float32.
       num_classes: number of classes, if the model draws images of a class that it is told; 0: it is not told any.
       context_channels: colour channels of the image that it is given, if it draws images given others; 0: it is not.
       context_levels: number of values in that image.

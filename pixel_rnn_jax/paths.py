@@ -160,7 +160,7 @@ def _same(copy: os.stat_result, info: dict) -> bool:
 
 
 def write_whole(path: AnyPath, content: bytes) -> None:
-    """Writes a file that gets its name when it is complete; or what is no regular file, such as /dev/stdout."""
+    """Writes a file that gets its name when it is complete; or what is no regular file, such as a pipe."""
     if is_remote(path):  # where it is written so anyway
         with reaching(path):
             path.write_bytes(content)

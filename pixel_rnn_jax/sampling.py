@@ -31,8 +31,8 @@ def sample(
 ) -> UInt8[Array, "num H W C"]:
     """Draws images from the model, sub-pixel by sub-pixel, each in one visit.
 
-    Image n depends on the key and on n, not on the number of images; but for the rounding of products, which may turn what is
-    nearly a tie.
+    Image n depends on the key and on n, not on the number of images; up to rounding: among other images, a random number that
+    falls next to the border of two values may draw the other one.
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
@@ -86,8 +86,7 @@ def complete(
 
     Raises:
       InputError: (a ValueError) if the parameters are of another model, the key is none, shapes or types do not fit, values
-        are out of range, or the temperature is not positive. Values of traced images are not checked: those out of range
-        become others.
+        are out of range, or the temperature is not positive. Values of traced images are not checked.
     """
     conditions = Conditions(context, labels)
     known = check_completion(model, params, key, images, known, temperature, conditions)
@@ -108,7 +107,7 @@ def check_completion(
     _check_key(key)
     check_params(model, params)
     check_shape(images, channels=model.config.channels)
-    check_conditions(model.config, conditions, images.shape[:3], allow_float=True)
+    check_conditions(model.config, conditions, images.shape[:3])
     if str(getattr(known, "dtype", None)) != "bool" or known.shape not in (images.shape[1:3], images.shape[:3]):
         raise InputError(
             f"known must be bool of shape {images.shape[1:3]} or {images.shape[:3]}, as the images' pixels;"

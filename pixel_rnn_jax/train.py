@@ -177,7 +177,7 @@ def train(
                     record,
                     checkpoints,
                     log,
-                    trace=as_path(workdir) / "profile" if profile and is_main() else None,
+                    trace=workdir / "profile" if profile and is_main() else None,
                 )
             best_step = checkpoints.best_step
         return _score_best(setup, workdir, best_step)
@@ -197,7 +197,7 @@ def _telling_what_is_kept(checkpoints: Checkpoints) -> Iterator[None]:
         raise kind(f"{error}; {kept}.") from None
 
 
-def _score_best(setup: Setup, workdir: str | AnyPath, best_step: int | None) -> Score:
+def _score_best(setup: Setup, workdir: AnyPath, best_step: int | None) -> Score:
     """Scores the best checkpoint on the final split, and draws the curves."""
     config = setup.config
     _, params = load(workdir)
@@ -206,7 +206,7 @@ def _score_best(setup: Setup, workdir: str | AnyPath, best_step: int | None) -> 
     if is_main():
         title = f"{config.model.layer} on {config.data.source}: {score}"
         try:
-            save_curves(as_path(workdir) / "curves.png", {"": read_metrics(workdir)}, best_step=best_step, title=title)
+            save_curves(workdir / "curves.png", {"": read_metrics(workdir)}, best_step=best_step, title=title)
         except (InputError, OSError) as error:  # the score counts
             warnings.warn(f"the curves could not be drawn ({error})", stacklevel=2)
     return score

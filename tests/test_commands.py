@@ -496,8 +496,9 @@ def test_ablation_writes_the_table_and_does_no_run_twice(tmp_path, capsys, monke
     assert "| 3.22 |" in table.splitlines()[6]
     with Image.open(tmp_path / "a" / "residual_skip.png") as plot:
         assert plot.width > 800
-    error = run_in_process(ablation.main, *flags, *tiny, "--config.model.residual=False")
-    assert "--config.model.residual must not be given: it is what the table compares" in error
+    for forms in (["--config.model.residual=False"], ["--config.model.residual"], ["-config.model.residual", "False"]):
+        error = run_in_process(ablation.main, *flags, *tiny, *forms)
+        assert "--config.model.residual must not be given: it is what the table compares" in error
     error = run_in_process(ablation.main, *flags, *tiny, "--config.batch_size=16")
     assert "batch_size: 8 -> 16" in error
 

@@ -190,21 +190,35 @@ def test_what_does_not_fit_is_refused(fields, given, message):
 def test_labels_of_any_type_are_the_same_classes():
     model, params = make_model("row_lstm", levels=4, num_classes=300)
     images = np.random.default_rng(0).integers(0, 4, (2, 3, 3, 1)).astype(np.uint8)
-    nats = [prnn.log_prob(model, params, images, labels=np.array([3, 120], dtype)) for dtype in (np.int8, np.uint8, np.int32)]
-    np.testing.assert_array_equal(nats[0], nats[2])
-    np.testing.assert_array_equal(nats[1], nats[2])
+    expected = prnn.log_prob(model, params, images, labels=np.array([3, 120]))
+    for array in (np.array, jnp.array):
+        for dtype in (np.int8, np.uint8):
+            nats = prnn.log_prob(model, params, images, labels=array([3, 120], dtype))
+            np.testing.assert_array_equal(nats, expected)
 
 
 def test_parameters_of_other_classes_are_refused():
     images, labels = np.zeros((1, 3, 3, 1), np.uint8), np.array([1])
     (model, _), (_, without) = make_model("row_lstm", num_classes=4), make_model("row_lstm")
-    with pytest.raises(ValueError, match="made with 0 features of classes and context in all"):
+    with pytest.raises(ValueError, match="params were made with 0 classes; num_classes is 4"):
         prnn.log_prob(model, without, images, labels=labels)
-    few, params = make_model("row_lstm", num_classes=3)
-    with pytest.raises(ValueError, match="made with 3 features of classes and context in all"):
+    _, params = make_model("row_lstm", num_classes=3)
+    with pytest.raises(ValueError, match="params were made with 3 classes; num_classes is 4"):
         prnn.log_prob(model, params, images, labels=labels)
-    with pytest.raises(ValueError, match="must be None, since the parameters were made with none"):
-        few.apply({"params": params}, images, labels=labels, context=jnp.zeros((1, 3, 3, 1)))
+    _, params = make_model("row_lstm", num_classes=5)
+    with pytest.raises(ValueError, match="got none. Or they were made with 5 classes, and not 4"):
+        prnn.log_prob(model, params, images, labels=labels)
+
+
+@pytest.mark.parametrize("draws", [True, False])
+def test_context_images_of_floats_are_refused_where_nothing_is_derived(draws):
+    model, params = make_model("row_lstm", context_channels=1)
+    context = np.full((1, 3, 3, 1), 0.5, np.float32)
+    with pytest.raises(ValueError, match=r"context: images must be integers in \[0, 256\); got dtype float32"):
+        if draws:
+            prnn.sample(model, params, jax.random.key(0), 1, (3, 3), context=context)
+        else:
+            prnn.log_prob(model, params, np.zeros((1, 3, 3, 1), np.uint8), context=context)
 
 
 def test_parameters_of_a_map_need_one():

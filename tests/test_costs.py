@@ -24,6 +24,7 @@ UNCONDITIONAL = [
 CONDITIONAL = [
     {"num_classes": 4},
     {"context_channels": 2, "context_scale": 2},
+    {"context_channels": 2, "context_depth": 0},
     {"context_channels": 1, "context_scale": 4, "context_depth": 0, "num_classes": 4},
     {"sizes": (2, 4), "channels": 3, "levels": 5, "num_classes": 3, "depth": 1},
 ]

@@ -82,6 +82,22 @@ def test_npz_of_more_than_2_gib_is_told_from_damage(tmp_path, monkeypatch):
         np.testing.assert_array_equal(images, arrays[split])
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), PermissionError(13, "Permission denied"), OSError(24, "Too many open files")]
+)
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+def test_what_the_machine_cannot_read_is_not_called_damaged(tmp_path, monkeypatch, kind, error):
+    np.savez(tmp_path / "x.npz", train=images_of(4))
+    np.save(tmp_path / "x.npy", images_of(4))
+
+    def refuse(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(np, "load", refuse)
+    with pytest.raises(type(error)):
+        load_images(f"{kind}:{tmp_path}/x.{kind}", levels=2, channels=1)
+
+
 def test_damaged_npz_is_refused(tmp_path):
     np.savez(tmp_path / "x.npz", train=images_of(500))
     whole = (tmp_path / "x.npz").read_bytes()

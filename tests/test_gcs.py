@@ -21,7 +21,7 @@ from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.loading import SHIPPED, load, load_run
 from pixel_rnn_jax.metrics import MetricsLog, read_metrics
-from pixel_rnn_jax.paths import as_path, local_copy
+from pixel_rnn_jax.paths import as_path, is_file, local_copy
 from pixel_rnn_jax.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -257,6 +257,9 @@ def test_one_line_for_what_cannot_be_used(bucket, monkeypatch):
     assert error.startswith(f"error: '{bucket}/run' must be the work directory of a training run, an exported file")
     assert error.endswith("; there is nothing of that name.")
     assert message(f"gs://{FORBIDDEN}/run").startswith(f"error: gs://{FORBIDDEN}/run cannot be reached (Forbidden")
+    for function, name in ((read_metrics, "run"), (local_copy, "x.npz"), (is_file, "x.npz")):
+        with pytest.raises(InputError, match=f"gs://{FORBIDDEN}/.* cannot be reached .Forbidden"):
+            function(as_path(f"gs://{FORBIDDEN}/{name}"))
     assert message("s3://bucket/run") == "error: s3://bucket/run must be a local path or gs://BUCKET/PATH; got s3://."
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert message("gs://b/run") == (

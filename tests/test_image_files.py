@@ -11,27 +11,6 @@ from PIL import Image, ImageOps
 from pixel_rnn_jax.data.image_files import decode, fit, read_size
 from pixel_rnn_jax.errors import InputError
 
-
-def test_what_the_machine_cannot_read_is_not_called_damaged(tmp_path, monkeypatch):
-    Image.new("L", (4, 4)).save(tmp_path / "x.png")
-
-    def refuse(*arguments, **options):
-        raise PermissionError(13, "Permission denied")
-
-    for owner, name in ((Image, "open"), (Image.Image, "load")):
-        with monkeypatch.context() as patch:
-            patch.setattr(owner, name, refuse)
-            with pytest.raises(PermissionError):
-                decode(tmp_path / "x.png", channels=1)
-
-
-def test_an_image_that_is_too_large_is_told(tmp_path, monkeypatch):
-    Image.new("L", (40, 40)).save(tmp_path / "x.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(InputError, match=r"is too large \(Image size \(1600 pixels\) exceeds limit"):
-        decode(tmp_path / "x.png", channels=1)
-
-
 RNG = np.random.default_rng(0)
 
 
@@ -134,3 +113,23 @@ def test_fitted_pixels_are_means_of_areas_around_the_centre():
     assert fit(image, (6, 10)) is image
     with pytest.raises(InputError, match=r"is 6x10 pixels, smaller than data.size \(7x10\)"):
         fit(image, (7, 10))
+
+
+def test_what_the_machine_cannot_read_is_not_called_damaged(tmp_path, monkeypatch):
+    Image.new("L", (4, 4)).save(tmp_path / "x.png")
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    for owner, name in ((Image, "open"), (Image.Image, "load")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, refuse)
+            with pytest.raises(PermissionError):
+                decode(tmp_path / "x.png", channels=1)
+
+
+def test_an_image_that_is_too_large_is_told(tmp_path, monkeypatch):
+    Image.new("L", (40, 40)).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(InputError, match=r"is too large \(Image size \(1600 pixels\) exceeds limit"):
+        decode(tmp_path / "x.png", channels=1)

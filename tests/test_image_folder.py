@@ -120,8 +120,11 @@ def test_bad_files_are_named_or_counted(tmp_path, capsys):
     assert "skipped 3 of 13 files: cut.png is a damaged image" in told
     assert "; notes.txt is no PNG, JPEG or WebP image" in told
     (tmp_path / "list.txt").write_text("not an image")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     open_folder(tmp_path, skip_bad=True)
-    assert "; list.txt (and 1 more) is no PNG, JPEG or WebP image" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "; list.txt (and 1 more) is no PNG, JPEG or WebP image" in told
+    assert "; gone.png is no PNG, JPEG or WebP image (FileNotFoundError)" in told
     assert as_set(dataset.images("train"), dataset.images("validation")) == as_set(images)
 
 

@@ -594,14 +594,12 @@ def test_workdir_must_outlive_the_tpu(tpu, flags, why):
     assert result.stderr == f"error: --workdir: gs://... expected, since {why}; got '/runs/a'\n"
 
 
-@pytest.mark.parametrize(("workdir", "status"), [("/runs/a", 0), ("runs/a", 2)])
+@pytest.mark.parametrize(("workdir", "status"), [("/runs/a", 0), ("runs/a", 2), ("/home/me/pixel_rnn_jax/code/runs/a", 2)])
 def test_workdir_must_outlive_the_code(tpu, workdir, status):
     flags = ["--type=v4-8", "--keep", "--config=digits", f"--workdir={workdir}"]
     result = tpu.call("cloud_tpu.sh", "run", "--dry-run", *WHERE, *flags)
     assert result.returncode == status
-    assert ("or a path from the root on expected, since copy replaces the folder of the code" in result.stderr) == (
-        status == 2
-    )
+    assert ("or an absolute path expected, outside the folder of the code" in result.stderr) == (status == 2)
 
 
 # --- slurm.sh ---

@@ -1,5 +1,6 @@
 """What commands write has its name only when it is complete."""
 
+import argparse
 import csv
 import os
 from pathlib import Path
@@ -54,6 +55,15 @@ def test_what_a_link_leads_to_is_written(tmp_path):
         write_whole(tmp_path / "link", content)
         assert (tmp_path / "file").read_bytes() == content
     assert (tmp_path / "link").is_symlink()
+
+
+def test_where_a_link_leads_is_looked_at(tmp_path):
+    (tmp_path / "nowhere.csv").symlink_to(tmp_path / "missing" / "file.csv")
+    (tmp_path / "circle.csv").symlink_to(tmp_path / "circle.csv")
+    (tmp_path / "folder.csv").symlink_to(tmp_path)
+    for name in ("nowhere.csv", "circle.csv", "folder.csv"):
+        with pytest.raises(argparse.ArgumentTypeError, match="must be a file"):
+            outputs.output_file(".csv")(str(tmp_path / name))
 
 
 def test_what_is_no_regular_file_stays_what_it_is(tmp_path):

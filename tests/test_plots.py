@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -58,8 +60,8 @@ def test_names_are_shown_as_they_are(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Figure, "savefig", look)
     rows = [{"step": 5, "validation_bits_per_dim": 2.0}]
-    save_curves(tmp_path / "c.png", {"_run": rows, "$a_$": rows}, title="folder:$a_$")
-    assert shown == [" _run: validation", r"\$a_\$: validation"]
+    save_curves(tmp_path / "c.png", {"_run": rows, "$a_$": rows, os.fsdecode(b"caf\xe9"): rows}, title="folder:$a_$")
+    assert shown == [" _run: validation", r"\$a_\$: validation", r"caf\udce9: validation"]
 
 
 def test_a_run_that_was_validated_before_its_first_row_of_training_has_curves(tmp_path):

@@ -388,3 +388,13 @@ def test_scores_may_be_of_some_images(tmp_path, monkeypatch):
     whole = {image.tobytes() for image in prepare(tiny_config()).data.images("validation")}
     assert {image.tobytes() for image in seen[0][1]} <= whole
     assert len({image.tobytes() for image in seen[0][1]}) == 20, "drawn without repetition"
+
+
+def test_a_score_is_not_lost_where_the_curves_cannot_be_written(tiny_run, tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(train_module, "save_curves", refuse)
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    with pytest.warns(UserWarning, match="the curves could not be drawn .No space left on device."):
+        assert train(tiny_config(), tmp_path / "run") == tiny_run[1]

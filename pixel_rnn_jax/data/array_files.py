@@ -22,7 +22,7 @@ def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
     """
     path = _existing_file("npz", argument, config)
     endings = ("", "_labels", "_context")
-    arrays, names = load_npz(path, {f"{split}{ending}" for split in SPLITS for ending in endings})
+    arrays, names = load_npz(local_copy(path), {f"{split}{ending}" for split in SPLITS for ending in endings})
     splits, labels, contexts = (
         {split: arrays[f"{split}{ending}"] for split in SPLITS if f"{split}{ending}" in arrays} for ending in endings
     )

@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
-from pixel_rnn_jax.paths import AnyPath
 
 
-def load_npz(path: AnyPath, wanted: Collection[str]) -> tuple[dict[str, Shaped[np.ndarray, "..."]], list[str]]:
+def load_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, Shaped[np.ndarray, "..."]], list[str]]:
     """Those of the wanted arrays that an npz file holds, by name; and the names of all that it holds.
 
     Raises:
@@ -23,7 +22,7 @@ def load_npz(path: AnyPath, wanted: Collection[str]) -> tuple[dict[str, Shaped[n
         path.open("rb") as file,
         zipfile.ZipFile(file),
     ):
-        file.seek(0)  # NumPy takes what is behind the directory of a large file for something else
+        file.seek(0)  # NumPy tells the kind of file by the bytes that come next; ZipFile has stopped behind the directory
         with np.load(file, allow_pickle=False) as content:
             names = list(content)
             arrays = {name: content[name] for name in names if name in wanted}
@@ -47,7 +46,7 @@ def load_npy(path: Path, *, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
 
 
 @contextlib.contextmanager
-def _named_damage(path: AnyPath, kind: str) -> Iterator[None]:
+def _named_damage(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of many kinds: by NumPy, zipfile, zlib and tokenize

@@ -18,7 +18,7 @@ from pixel_rnn_jax.data.image_files import MODES, check_same_size, decode, fit
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
 from pixel_rnn_jax.data.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
-from pixel_rnn_jax.paths import as_path, is_remote, local_copy
+from pixel_rnn_jax.paths import as_path, is_folder, is_remote, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
 BINARY = ("binarized_mnist",)  # stored as 0 and 1; all others as 0 to 255
@@ -33,7 +33,7 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
     import tensorflow_datasets as tfds  # imported where it is used, since it takes a second
 
     builder = _builder(argument, config)
-    if is_remote(builder.data_path) and builder.data_path.exists():
+    if is_remote(builder.data_path) and is_folder(builder.data_path):
         local = local_copy(builder.data_path)  # read from there, each image would be a request
         below = builder.data_path.relative_to(builder.data_dir_root)
         builder = _builder(argument, dataclasses.replace(config, data_dir=str(local).removesuffix(f"/{below}")))
@@ -102,6 +102,8 @@ def _builder(name: str, config: DataConfig) -> Any:
         hint = f"did you mean {', '.join(close)}?" if close else "see tensorflow.org/datasets/catalog."
         raise InputError(f"data.source 'tfds:NAME' must name a set that TFDS knows; got {name!r}: {hint}") from None
     except Exception as error:  # of a wrong version or configuration, or of damaged files
+        if is_of_the_machine(error):
+            raise
         configs = _configs(name)
         hint = f"Its configurations are {', '.join(configs)}." if configs else one_line(error, 400)
         raise InputError(f"tfds:{name} cannot be opened. {hint}") from None
