@@ -91,7 +91,9 @@ def test_bfloat16_draws_from_what_it_scores(layer):
     np.testing.assert_allclose(drawn.log_probs.sum((1, 2, 3)), expected, atol=0.02 * IMAGES[0].size)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    "layer", [pytest.param(layer, marks=[pytest.mark.slow] if layer != "row_lstm" else []) for layer in LAYERS]
+)
 def test_where_jax_is_told_to_use_float64_all_stays_float32(layer):
     def numbers():
         model, params = make(layer, "float32")
