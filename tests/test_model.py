@@ -257,7 +257,7 @@ def test_memory_grows_linearly_and_with_rematerialisation_by_the_inputs_of_layer
     assert of_layers_again < 4 * 1.2 * two_maps < 0.6 * of_layers
 
 
-@pytest.mark.parametrize("height,width", [(3, 4), (4, 2)])
+@pytest.mark.parametrize("height,width", [(3, 4), pytest.param(4, 2, marks=pytest.mark.slow)])
 def test_images_side_by_side_do_not_see_one_another(height, width, monkeypatch):
     """The Diagonal BiLSTM's logits and gradients do not depend on how many images share a skewed map."""
     model, params = make_model("diagonal_bilstm", channels=3, levels=4, num_classes=3)

@@ -144,6 +144,7 @@ def test_the_run_leaves_what_is_documented(tiny_run):
     assert list((workdir / "tensorboard").glob("events.out.tfevents.*"))
 
 
+@pytest.mark.slow
 def test_a_trace_of_some_steps_is_left_on_request(tmp_path):
     train(tiny_config("--config.num_steps=4"), tmp_path, profile=True)
     (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
