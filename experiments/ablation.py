@@ -20,7 +20,7 @@ from experiments import command, configuration, outputs
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.likelihood import bits_per_dim
 from pixel_rnn_jax.loading import load_run
-from pixel_rnn_jax.paths import is_remote, write_whole
+from pixel_rnn_jax.paths import is_remote
 from pixel_rnn_jax.plots import save_comparison
 from pixel_rnn_jax.train import train
 
@@ -145,7 +145,7 @@ def write_table(path: Path, table: Table, results: Sequence[dict], *, arguments:
         "",
     ]
     lines += [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
-    write_whole(path.with_suffix(".md"), ("\n".join(lines) + "\n").encode(errors="surrogateescape"))
+    outputs.write_lines(path.with_suffix(".md"), lines)
     save_comparison(
         path.with_suffix(".png"),
         [row[0] for row in rows],

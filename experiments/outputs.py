@@ -81,10 +81,19 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """Writes rows, the first of which holds the names of the columns, as a CSV file."""
     file = io.StringIO(newline="")
     csv.writer(file).writerows(rows)
-    write_whole(path, file.getvalue().encode(errors="surrogateescape"))  # names of files are bytes, of any encoding
+    _write_text(path, file.getvalue())
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Writes a JSON file, and the folder that it is to be in."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps(record, indent=2) + "\n").encode())
+    write_lines(path, [json.dumps(record, indent=2)])
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Writes a file of lines."""
+    _write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_whole(path, text.encode(errors="surrogateescape"))  # names of files are bytes, of any encoding

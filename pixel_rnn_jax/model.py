@@ -142,10 +142,10 @@ class PixelRNN(nn.Module):
         if expected != width:
             rule = f"a map of {expected} features, as" if expected else "None, since"
             got = f"one of {width}" if width else "none"
-            more = f" Or they were made with {expected + of_classes} classes, and not {of_classes}." * bool(
-                of_classes and expected
-            )
-            raise InputError(f"context must be {rule} the parameters were made with {expected or 'none'}; got {got}.{more}")
+            message = f"context must be {rule} the parameters were made with {expected or 'none'}; got {got}."
+            if of_classes and expected:
+                message += f" Or they were made with {expected + of_classes} classes, and not {of_classes}."
+            raise InputError(message)
 
 
 def make_layer(config: ModelConfig) -> nn.Module:

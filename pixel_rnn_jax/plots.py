@@ -145,7 +145,7 @@ def _write(path: str | AnyPath, figure: Figure) -> None:
 def _literal(text: str) -> str:
     """What matplotlib shows as this text: it takes $ for formulas, and leaves labels with _ in front out of legends.
 
-    It fails at bytes that are no text, as names of files may hold.
+    At bytes that are no text, as names of files may hold, it would fail.
     """
     text = text.encode(errors="backslashreplace").decode().replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text

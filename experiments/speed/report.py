@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from experiments import outputs
-from pixel_rnn_jax.paths import write_whole
 from pixel_rnn_jax.plots import save_scaling
 
 Record = dict[str, Any]
@@ -91,7 +90,7 @@ def write(folder: Path | None, record: Record) -> None:
         return
     record = with_shares(record)
     outputs.write_json(folder / "train.json", record)
-    write_whole(folder / "train.md", ("\n".join(_markdown(record)) + "\n").encode())
+    outputs.write_lines(folder / "train.md", _markdown(record))
     if record["sweeps"]:
         lines = {AXES[axis]: {sweep["layer"]: _points(sweep) for sweep in of_axis} for axis, of_axis in _by_axis(record)}
         save_scaling(folder / "sweeps.png", lines, title=f"Seconds of a training step, {_machine(record)}")
