@@ -8,6 +8,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict(
         {
             "seed": 0,
+            "calm_start": False,  # start from the values' frequencies and, with pixel_cnn, blocks that add nothing
             "batch_size": 64,  # of all devices together
             "gradient_accumulation": 0,  # parts of a batch, one after the other; 0: as many as are fast
             "num_steps": 1000,
@@ -58,12 +59,18 @@ def get_config() -> ConfigDict:
                 "sizes": (),  # of a Multi-Scale PixelRNN, the smallest first
             },
             "optimizer": {
-                "name": "rmsprop",  # the paper's; or adam
+                "name": "rmsprop",  # the paper's; or adam, or muon
                 "learning_rate": 1e-3,
                 "schedule": "cosine",  # after the warm-up; or constant
                 "warmup": 0.0,  # share of the steps
                 "clip_norm": 1.0,
                 "ema_decay": 0.99,
+                "muon": {  # of Muon alone, whose own rate is learning_rate
+                    "adam_learning_rate": 1e-3,  # of Adam, which takes the head, biases and initial states
+                    "momentum": 0.95,
+                    "weight_decay": 0.1,
+                    "consistent_rms": 0.2,  # root mean square of an update before the rate; 0.2 is Adam's
+                },
             },
         }
     )

@@ -7,19 +7,24 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding
+from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from pixel_rnn_jax.conditions import blank_conditions, check_conditions
-from pixel_rnn_jax.data import Batch, DataConfig, Dataset
+from pixel_rnn_jax.data import Batch, DataConfig, Dataset, at_most
 from pixel_rnn_jax.errors import MAX_SEED, InputError, check_integer
+from pixel_rnn_jax.initialization import value_frequencies
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.multi_scale import make_model
 from pixel_rnn_jax.optimizer import make_optimizer
 from pixel_rnn_jax.parts import fast_parts
 from pixel_rnn_jax.sharding import batch_sharding, check_batch_size, make_mesh, replicate, replicated, state_sharding
 from pixel_rnn_jax.train_step import TrainState, blank_batch, init_state, train_step
+
+FREQUENCY_IMAGES = 1_000  # training images whose values are counted for a calm start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +39,7 @@ class StepSetup:
       image_shape: [H, W, C].
       init_key: from which the parameters are drawn.
       step_key: from which, with its number, each step takes its randomness.
+      frequencies: of the values in training, if it is to start calm; see `initialization.calm`.
     """
 
     config: ConfigDict
@@ -43,6 +49,7 @@ class StepSetup:
     image_shape: tuple[int, int, int]
     init_key: jax.Array
     step_key: jax.Array
+    frequencies: Float[np.ndarray, "C levels"] | None = None
 
     def init(self) -> TrainState:
         """The state before the first step, made where it is to lie."""
@@ -71,10 +78,16 @@ class StepSetup:
 
     @property
     def _init(self) -> Callable[[jax.Array], TrainState]:
-        return functools.partial(init_state, model=self.model, optimizer=self.optimizer, image_shape=self.image_shape)
+        return functools.partial(
+            init_state,
+            model=self.model,
+            optimizer=self.optimizer,
+            image_shape=self.image_shape,
+            frequencies=self.frequencies,
+        )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Setup(StepSetup):
     """Everything that a configuration stands for, made and checked before the first step.
 
@@ -99,7 +112,12 @@ def prepare(config: ConfigDict) -> Setup:
     data = Dataset(DataConfig(**config.data), model.config)
     check_image_shape(model.config, data.image_shape)
     data.decode()
-    return Setup(config, model, optimizer, mesh, data.image_shape, *_keys(config, mesh), data)
+    frequencies = None
+    if config.calm_start:
+        images, _ = at_most(data.examples("train"), FREQUENCY_IMAGES)
+        frequencies = value_frequencies(images[np.arange(len(images))], model.config.levels)
+    keys = _keys(config, mesh)
+    return Setup(config, model, optimizer, mesh, data.image_shape, *keys, frequencies=frequencies, data=data)
 
 
 def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepSetup:

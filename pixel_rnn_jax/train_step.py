@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from pixel_rnn_jax.conditions import blank_conditions
 from pixel_rnn_jax.data import Batch
+from pixel_rnn_jax.initialization import calm
 from pixel_rnn_jax.likelihood import bits_per_dim, log_prob_from_logits
 from pixel_rnn_jax.model_config import ModelConfig
 from pixel_rnn_jax.parts import in_parts
@@ -36,7 +37,12 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def init_state(
-    key: jax.Array, *, model: nn.Module, optimizer: optax.GradientTransformation, image_shape: tuple[int, ...]
+    key: jax.Array,
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    image_shape: tuple[int, ...],
+    frequencies: Float[np.ndarray, "C levels"] | None = None,
 ) -> TrainState:
     """The state before the first step; a function of the key.
 
@@ -45,9 +51,12 @@ def init_state(
       model: to be trained.
       optimizer: whose state it holds.
       image_shape: [H, W, C].
+      frequencies: of the values in training, for a calm start; None for the model's own.
     """
     images = jnp.zeros((1, *image_shape), jnp.uint8)
     params = model.init(key, images, **blank_conditions(model.config, images.shape[:3])._asdict())["params"]
+    if frequencies is not None:
+        params = calm(params, frequencies, residual=model.config.residual)
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
