@@ -1,6 +1,5 @@
 """The trained models that come with the package give the likelihoods that are published for them."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -30,16 +29,9 @@ MNIST = {"mnist_diagonal_bilstm": 79.56, "mnist_rowlstm": 81.83, "mnist_pixelcnn
 CIFAR = {"cifar_diagonal_bilstm_small": 3.569, "cifar_rowlstm_small": 3.563, "cifar_pixelcnn_small": 3.675}
 CIFAR_VALIDATION = {"cifar_diagonal_bilstm_small": 3.563, "cifar_rowlstm_small": 3.557, "cifar_pixelcnn_small": 3.669}
 TITLES = {"diagonal_bilstm": "Diagonal BiLSTM", "rowlstm": "Row LSTM", "pixelcnn": "PixelCNN"}
-# In nats, of eight images that each drew, which ship: sample(model, params, jax.random.key(0), num=8, size=SIZE), with SIZE
-# (28, 28) for MNIST and (8, 8) for CIFAR-10.
-OF_SAMPLES = {
-    "mnist_diagonal_bilstm": 90.236,
-    "mnist_rowlstm": 91.042,
-    "mnist_pixelcnn": 91.286,
-    "cifar_diagonal_bilstm_small": 550.327,
-    "cifar_rowlstm_small": 557.740,
-    "cifar_pixelcnn_small": 565.149,
-}
+# Of each model: four images that it drew, sample(model, params, jax.random.key(0), num=4, size=SIZE), with SIZE (28, 28) for MNIST
+# and (8, 8) for the others, and labels 0 to 3 for a class-conditional one; and their log_prob.
+DRAWN = Path(__file__).parent / "shipped.npz"
 
 
 def test_every_shipped_model_is_tested_here():
@@ -47,9 +39,9 @@ def test_every_shipped_model_is_tested_here():
 
 
 @pytest.mark.parametrize("name", [*DIGITS, *MNIST, *CIFAR])
-def test_the_configuration_is_the_one_of_its_name(name):
-    _, _, run = load_run(name)
-    assert run["config"] == json.loads(read_config(name, []).to_json_best_effort())
+def test_the_model_is_that_of_the_configuration_of_its_name(name):
+    model, _ = prnn.load(name)
+    assert model.config == prnn.ModelConfig(**read_config(name, []).model)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
@@ -65,13 +57,16 @@ def test_tables_say_what_is_in_the_files(name, page):
         assert (f"{run['record']['best_nats']:.2f}" if name in MNIST else f"{CIFAR_VALIDATION[name]:.3f}") in row
 
 
-@pytest.mark.parametrize("name", OF_SAMPLES)
-def test_what_a_model_drew_has_the_same_score(name):
+@pytest.mark.parametrize("name", [*DIGITS, *MNIST, *CIFAR])
+def test_a_model_draws_the_same_images_and_gives_them_the_same_log_prob(name):
     model, params = prnn.load(name)
-    with np.load(Path(__file__).parent / "samples.npz") as samples:
-        images = samples[name]
-    nats = -jax.jit(prnn.log_prob, static_argnums=0)(model, params, images)
-    np.testing.assert_allclose(np.mean(nats), OF_SAMPLES[name], atol=0.01)
+    with np.load(DRAWN) as drawn:
+        images, expected = drawn[f"{name}/images"], drawn[f"{name}/log_prob"]
+    labels = np.arange(4) if model.config.num_classes else None
+    found = prnn.sample(model, params, jax.random.key(0), num=4, size=images.shape[1:3], labels=labels)
+    np.testing.assert_array_equal(found, images)
+    log_prob = jax.jit(prnn.log_prob, static_argnums=0)(model, params, images, labels=labels)
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-6)
 
 
 @pytest.mark.slow
