@@ -7,12 +7,12 @@ docs/conditional.md has a small model, for a CPU.
 
 from ml_collections import ConfigDict
 
-from experiments import cifar_rowlstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The Row LSTM's, the grey image, and a network that looks at 9x9 pixels of it."""
-    config = cifar_rowlstm.get_config()
+    config = shipped_config("cifar_rowlstm")
     config.data.context = "grey"
     config.model.update(context_channels=1, context_features=64, context_depth=4)
     return config

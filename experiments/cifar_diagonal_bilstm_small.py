@@ -8,11 +8,11 @@ python -m experiments.train --config=experiments/cifar_diagonal_bilstm_small.py 
 
 from ml_collections import ConfigDict
 
-from experiments import cifar_rowlstm_small
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The Row LSTM's, with another layer."""
-    config = cifar_rowlstm_small.get_config()
+    config = shipped_config("cifar_rowlstm_small")
     config.model.update(layer="diagonal_bilstm")
     return config

@@ -5,11 +5,11 @@ python -m experiments.train --config=experiments/cifar_multiscale.py --workdir=r
 
 from ml_collections import ConfigDict
 
-from experiments import cifar_rowlstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The Row LSTM's of one size, the sizes, and a wider network between them."""
-    config = cifar_rowlstm.get_config()
+    config = shipped_config("cifar_rowlstm")
     config.model.update(sizes=(8, 32), context_features=64)
     return config

@@ -5,11 +5,11 @@ python -m experiments.train --config=experiments/cifar_pixelcnn.py --workdir=run
 
 from ml_collections import ConfigDict
 
-from experiments import cifar_rowlstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The Row LSTM's, with another layer, deeper."""
-    config = cifar_rowlstm.get_config()
+    config = shipped_config("cifar_rowlstm")
     config.model.update(layer="pixel_cnn", depth=15)
     return config

@@ -7,12 +7,12 @@ Validation is the last 5,000 images of the training set. cifar_rowlstm_small.py 
 
 from ml_collections import ConfigDict
 
-from experiments import base
+from pixel_rnn_jax.training.config import base_config
 
 
 def get_config() -> ConfigDict:
     """The base, with the paper's sizes (Table 1, §5.2), 71 epochs of its batches of 16, and Adam in place of RMSProp."""
-    config = base.get_config()
+    config = base_config()
     config.data.update(source="tfds:cifar10")
     config.model.update(layer="row_lstm", depth=12, features=128, head_features=1024, levels=256, channels=3)
     config.optimizer.update(name="adam", learning_rate=5e-3, warmup=0.02, ema_decay=0.9995)

@@ -8,12 +8,12 @@ python -m experiments.train --config=experiments/cifar_rowlstm_small.py --workdi
 
 from ml_collections import ConfigDict
 
-from experiments import cifar_rowlstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The paper's with 4 layers and h = 32; 2.8 epochs in batches of 8, and a larger rate."""
-    config = cifar_rowlstm.get_config()
+    config = shipped_config("cifar_rowlstm")
     config.model.update(depth=4, features=32, head_features=128)
     config.optimizer.update(learning_rate=7e-3, warmup=0.03, ema_decay=0.999)
     config.update(batch_size=8, num_steps=16_000, eval_every=2_000, checkpoint_every=250, eval_images=1_000)

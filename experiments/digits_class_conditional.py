@@ -5,11 +5,11 @@ python -m experiments.train --config=experiments/digits_class_conditional.py --w
 
 from ml_collections import ConfigDict
 
-from experiments import digits_diagonal_bilstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The unconditional model's, and the classes."""
-    config = digits_diagonal_bilstm.get_config()
+    config = shipped_config("digits_diagonal_bilstm")
     config.model.num_classes = 10
     return config

@@ -5,12 +5,12 @@ python -m experiments.train --config=experiments/digits_diagonal_bilstm.py --wor
 
 from ml_collections import ConfigDict
 
-from experiments import base
+from pixel_rnn_jax.training.config import base_config
 
 
 def get_config() -> ConfigDict:
     """The base, with the sizes, the regularisation and the schedule for 1,437 small images."""
-    config = base.get_config()
+    config = base_config()
     config.model.update(layer="diagonal_bilstm", depth=3, features=32, head_features=64, levels=17, channels=1, dropout=0.25)
     config.optimizer.update(name="adam", learning_rate=8e-3, warmup=0.125, ema_decay=0.98)
     config.update(num_steps=400, eval_every=25, checkpoint_every=50)

@@ -5,11 +5,11 @@ python -m experiments.train --config=experiments/digits_pixelcnn.py --workdir=ru
 
 from ml_collections import ConfigDict
 
-from experiments import digits_diagonal_bilstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The Diagonal BiLSTM's, with another layer, deeper."""
-    config = digits_diagonal_bilstm.get_config()
+    config = shipped_config("digits_diagonal_bilstm")
     config.model.update(layer="pixel_cnn", depth=6)
     return config

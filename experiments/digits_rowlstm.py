@@ -5,11 +5,11 @@ python -m experiments.train --config=experiments/digits_rowlstm.py --workdir=run
 
 from ml_collections import ConfigDict
 
-from experiments import digits_diagonal_bilstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The Diagonal BiLSTM's, with another layer."""
-    config = digits_diagonal_bilstm.get_config()
+    config = shipped_config("digits_diagonal_bilstm")
     config.model.update(layer="row_lstm", depth=4)
     return config

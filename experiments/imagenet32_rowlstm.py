@@ -8,12 +8,12 @@ docs/data.md says where the images come from. There is no test split: scores are
 
 from ml_collections import ConfigDict
 
-from experiments import cifar_rowlstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """CIFAR-10's, wider, with the paper's batches of 64 (§5.2): 10 epochs of 1,281,149 images."""
-    config = cifar_rowlstm.get_config()
+    config = shipped_config("cifar_rowlstm")
     config.data.update(source="tfds:downsampled_imagenet/32x32", size=(32, 32))
     config.model.update(features=384)
     config.optimizer.update(learning_rate=1e-3)

@@ -7,11 +7,11 @@ The paper's Figure 9 shows samples of such a model, and gives no score of it.
 
 from ml_collections import ConfigDict
 
-from experiments import imagenet64_rowlstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The Row LSTM's of one size, the sizes, and a wider network between them."""
-    config = imagenet64_rowlstm.get_config()
+    config = shipped_config("imagenet64_rowlstm")
     config.model.update(sizes=(32, 64), context_features=128)
     return config

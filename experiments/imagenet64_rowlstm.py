@@ -8,12 +8,12 @@ docs/data.md says where the images come from. There is no test split: scores are
 
 from ml_collections import ConfigDict
 
-from experiments import imagenet32_rowlstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The 32x32 images' model, fewer and wider layers, with the paper's batches of 32 (§5.2): 5 epochs."""
-    config = imagenet32_rowlstm.get_config()
+    config = shipped_config("imagenet32_rowlstm")
     config.data.update(source="tfds:downsampled_imagenet/64x64", size=(64, 64))
     config.model.update(depth=4, features=512, residual=False)
     config.update(batch_size=32)

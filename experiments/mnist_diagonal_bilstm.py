@@ -7,12 +7,12 @@ python -m experiments.train --config=experiments/mnist_diagonal_bilstm.py --work
 
 from ml_collections import ConfigDict
 
-from experiments import base
+from pixel_rnn_jax.training.config import base_config
 
 
 def get_config() -> ConfigDict:
     """The base, with the paper's sizes (Table 1, §5.2), 12.8 epochs of its batches of 16, and Muon in place of RMSProp."""
-    config = base.get_config()
+    config = base_config()
     config.data.update(source="tfds:binarized_mnist")
     config.model.update(layer="diagonal_bilstm", depth=7, features=16, head_features=32, levels=2, channels=1)
     config.optimizer.update(name="muon", learning_rate=5e-3, warmup=0.02, ema_decay=0.9995)

@@ -5,11 +5,11 @@ python -m experiments.train --config=experiments/mnist_diagonal_bilstm_1layer.py
 
 from ml_collections import ConfigDict
 
-from experiments import mnist_diagonal_bilstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The 7-layer model's, with one wider layer."""
-    config = mnist_diagonal_bilstm.get_config()
+    config = shipped_config("mnist_diagonal_bilstm")
     config.model.update(depth=1, features=32)
     return config

@@ -5,11 +5,11 @@ python -m experiments.train --config=experiments/mnist_multiscale.py --workdir=r
 
 from ml_collections import ConfigDict
 
-from experiments import mnist_diagonal_bilstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The Diagonal BiLSTM's of one size, and the sizes."""
-    config = mnist_diagonal_bilstm.get_config()
+    config = shipped_config("mnist_diagonal_bilstm")
     config.model.sizes = (7, 28)
     return config

@@ -7,11 +7,11 @@ python -m experiments.train --config=experiments/mnist_pixelcnn.py --workdir=run
 
 from ml_collections import ConfigDict
 
-from experiments import mnist_rowlstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The Row LSTM's, with another layer, deeper."""
-    config = mnist_rowlstm.get_config()
+    config = shipped_config("mnist_rowlstm")
     config.model.update(layer="pixel_cnn", depth=15)
     return config

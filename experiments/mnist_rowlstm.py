@@ -7,11 +7,11 @@ python -m experiments.train --config=experiments/mnist_rowlstm.py --workdir=runs
 
 from ml_collections import ConfigDict
 
-from experiments import mnist_diagonal_bilstm
+from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
     """The Diagonal BiLSTM's, with another layer."""
-    config = mnist_diagonal_bilstm.get_config()
+    config = shipped_config("mnist_diagonal_bilstm")
     config.model.update(layer="row_lstm")
     return config

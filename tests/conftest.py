@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 import pixel_rnn_jax as prnn
-from experiments import command, configuration
-from pixel_rnn_jax.parameters import abstract_params
-from pixel_rnn_jax.metrics import read_metrics
-from pixel_rnn_jax.train import train
+from pixel_rnn_jax.cli import command, configuration
+from pixel_rnn_jax.models.params import abstract_params
+from pixel_rnn_jax.training.metrics import read_metrics
+from pixel_rnn_jax.training.trainer import train
 
 # Several tests compile the same programs.
 jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="pixel_rnn_jax_tests_"))

@@ -20,10 +20,10 @@ import numpy as np
 from conftest import measured
 
 import pixel_rnn_jax as prnn
-from experiments import configuration
-from pixel_rnn_jax.checkpoint import Checkpoints
-from pixel_rnn_jax.resume import start_or_resume
-from pixel_rnn_jax.setup import prepare
+from pixel_rnn_jax.cli import configuration
+from pixel_rnn_jax.storage.checkpoint import Checkpoints
+from pixel_rnn_jax.training.resume import start_or_resume
+from pixel_rnn_jax.training.run import prepare
 
 ROOT = Path(__file__).parent.parent
 TINY = [

@@ -11,13 +11,13 @@ import jax
 import numpy as np
 import optax
 
-from experiments import configuration
-from pixel_rnn_jax.checkpoint import Checkpoints, Record
-from pixel_rnn_jax.processes import connect, is_main
-from pixel_rnn_jax.resume import start_or_resume, without_ema
-from pixel_rnn_jax.setup import compile_step, prepare
-from pixel_rnn_jax.sharding import fetch, make_mesh, process_share, replicate, shard_batch
-from pixel_rnn_jax.train import describe_run, score_images
+from pixel_rnn_jax.cli import configuration
+from pixel_rnn_jax.parallel.distributed import connect, is_main
+from pixel_rnn_jax.parallel.mesh import fetch, make_mesh, process_share, replicate, shard_batch
+from pixel_rnn_jax.storage.checkpoint import Checkpoints, Record
+from pixel_rnn_jax.training.resume import start_or_resume, without_ema
+from pixel_rnn_jax.training.run import compile_step, prepare
+from pixel_rnn_jax.training.trainer import describe_run, score_images
 
 TINY = {
     "batch_size": 16,

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from pixel_rnn_jax.baselines import gaussian, independent_pixels, uniform
+from pixel_rnn_jax.evaluation.baselines import gaussian, independent_pixels, uniform
 
 
 def all_images(shape, levels):

@@ -8,8 +8,8 @@ import pytest
 from conftest import LAYERS, run_in_process
 from PIL import Image
 
-from experiments import benchmark
-from experiments.speed import machine, report, step, train
+from pixel_rnn_jax.cli import benchmark
+from pixel_rnn_jax.cli.speed import machine, report, step, train
 
 TINY = {"depth": 1, "features": 4, "head_features": 4}
 SIZES = train.Sizes("tiny", "mnist_diagonal_bilstm", (3, 3), (8,), TINY, True)

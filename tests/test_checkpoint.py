@@ -6,10 +6,10 @@ import pytest
 from conftest import tiny_config
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.checkpoint import Checkpoints, Record
-from pixel_rnn_jax.evaluate import evaluate
-from pixel_rnn_jax.setup import prepare
-from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.evaluation.score import evaluate
+from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.storage.checkpoint import Checkpoints, Record
+from pixel_rnn_jax.training.run import prepare
 
 
 def test_load_needs_nothing_but_the_path(tiny_run):

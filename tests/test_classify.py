@@ -6,9 +6,9 @@ import pytest
 from conftest import make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.classify import classify, log_prior
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.evaluation.classify import classify, log_prior
+from pixel_rnn_jax.parallel.mesh import make_mesh
 
 
 def test_images_of_a_class_are_told():

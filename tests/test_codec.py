@@ -13,13 +13,13 @@ import pytest
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax import codec, fingerprint
-from pixel_rnn_jax.checksum import checksum
-from pixel_rnn_jax.codec import cut_conditions, seconds_to_code
-from pixel_rnn_jax.conditions import Conditions
-from pixel_rnn_jax.fingerprint import this_platform
-from pixel_rnn_jax.prnn_file import pack, unpack
-from pixel_rnn_jax.tiles import cut, join
+from pixel_rnn_jax.compression import codec, fingerprint
+from pixel_rnn_jax.compression.checksum import checksum
+from pixel_rnn_jax.compression.codec import cut_conditions, seconds_to_code
+from pixel_rnn_jax.compression.container import pack, unpack
+from pixel_rnn_jax.compression.fingerprint import this_platform
+from pixel_rnn_jax.compression.tiles import cut, join
+from pixel_rnn_jax.models.conditioning import Conditions
 
 
 def random_images(*shape, levels=4, seed=0):
@@ -187,7 +187,7 @@ def test_damage_that_the_checksum_does_not_tell_gives_no_wrong_image(coded):
 def test_headers_that_are_wrong(coded, changes, message, monkeypatch):
     model, params, _, blob = coded
     header, payload = unpack(blob)
-    monkeypatch.setattr("pixel_rnn_jax.prnn_file.Header.check", lambda header: None)
+    monkeypatch.setattr("pixel_rnn_jax.compression.container.Header.check", lambda header: None)
     wrong = pack(dataclasses.replace(header, **changes), payload)
     monkeypatch.undo()
     with pytest.raises(ValueError, match=message):

@@ -19,7 +19,7 @@ from conftest import measured, run_in_process
 from PIL import Image
 
 import pixel_rnn_jax as prnn
-from experiments import (
+from pixel_rnn_jax.cli import (
     ablation,
     baselines,
     benchmark,
@@ -34,17 +34,18 @@ from experiments import (
     score,
     train,
 )
-from experiments.__main__ import main as pixel_rnn
-from experiments.speed import generate as speed_of_drawing
-from pixel_rnn_jax import train as train_module
+from pixel_rnn_jax.cli.__main__ import main as pixel_rnn
+from pixel_rnn_jax.cli.speed import generate as speed_of_drawing
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluate import Score
+from pixel_rnn_jax.evaluation.score import Score
 from pixel_rnn_jax.images import to_picture
-from pixel_rnn_jax.metrics import read_metrics
-from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.training import trainer as train_module
+from pixel_rnn_jax.training.config import shipped_configs
+from pixel_rnn_jax.training.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
-SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*_*.py"))
+SHIPPED = [*shipped_configs()]
 
 
 def test_curves_of_several_runs_share_a_picture(tiny_run, tmp_path, monkeypatch):
@@ -341,7 +342,7 @@ def test_a_foreign_metrics_file_is_left_alone(tmp_path):
 def test_mistyped_field_in_a_configuration_file_is_an_error(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
-        "from experiments import base\n\ndef get_config():\n    c = base.get_config()\n    c.bacth_size = 3\n    return c\n"
+        "from pixel_rnn_jax.training.config import base_config\n\ndef get_config():\n    c = base_config()\n    c.bacth_size = 3\n    return c\n"
     )
     with pytest.raises(ValueError, match=r"mine.py: AttributeError: .*bacth_size"):
         configuration.read_config(str(path), [])
@@ -586,12 +587,12 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(name, messa
         ("def get_config(): return undefined", "NameError: name 'undefined' is not defined"),
         ("def get_config(): return 3", "lacks all fields"),
         (
-            "from experiments import base\ndef get_config():\n c = base.get_config().unlock()\n del c.model.depth\n return c",
-            "must return base.get_config() with changes; it lacks model.depth",
+            "from pixel_rnn_jax.training.config import base_config\ndef get_config():\n c = base_config().unlock()\n del c.model.depth\n return c",
+            "must return base_config() with changes; it lacks model.depth",
         ),
         (
-            "from experiments import base\ndef get_config():\n c = base.get_config().unlock()\n c.model.dept = 3\n return c",
-            "must return base.get_config() with changes; it adds model.dept",
+            "from pixel_rnn_jax.training.config import base_config\ndef get_config():\n c = base_config().unlock()\n c.model.dept = 3\n return c",
+            "must return base_config() with changes; it adds model.dept",
         ),
     ],
 )

@@ -9,13 +9,13 @@ from conftest import run_in_process, tiny_config
 from PIL import Image
 
 import pixel_rnn_jax as prnn
-from experiments import complete, compress, configuration, decompress, evaluate, inputs, sample, score
-from experiments.command import open_dataset
-from pixel_rnn_jax.classify import classify, log_prior
-from pixel_rnn_jax.loading import load_run
+from pixel_rnn_jax.cli import complete, compress, configuration, decompress, evaluate, inputs, sample, score
+from pixel_rnn_jax.cli.command import open_dataset
+from pixel_rnn_jax.evaluation.classify import classify, log_prior
+from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import make_sheet, to_rgb
-from pixel_rnn_jax.sharding import make_mesh
-from pixel_rnn_jax.train import train
+from pixel_rnn_jax.storage.load import load_run
+from pixel_rnn_jax.training.trainer import train
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import twin
 from conftest import LAYERS, make_model, random_params
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.conditions import Conditions
-from pixel_rnn_jax.context_network import ContextNetwork, prime_factors
+from pixel_rnn_jax.models.conditioning import Conditions
+from pixel_rnn_jax.models.context_network import ContextNetwork, prime_factors
 
 
 def with_map(layer, images, features, **fields):

@@ -8,10 +8,11 @@ import pytest
 from test_docs import ROOT
 
 import pixel_rnn_jax as prnn
-from experiments import configuration
+from pixel_rnn_jax.cli import configuration
 from pixel_rnn_jax.data import DataConfig
-from pixel_rnn_jax.optimizer import make_optimizer
-from pixel_rnn_jax.parameters import abstract_params
+from pixel_rnn_jax.models.params import abstract_params
+from pixel_rnn_jax.training.config import shipped_configs
+from pixel_rnn_jax.training.optimizer import make_optimizer
 
 
 def convolution(inputs, outputs, taps=1):
@@ -102,7 +103,7 @@ def test_sizes_in_the_documentation(name):
     assert float(state) == pytest.approx(copies * 4 * count / 2**20, rel=0.01)
 
 
-@pytest.mark.parametrize("path", sorted(configuration.SHIPPED.glob("[a-z]*_*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", shipped_configs().values(), ids=lambda path: path.stem)
 def test_every_configuration_can_be_used_and_says_how(path):
     config = configuration.read_config(str(path), [])
     prnn.ModelConfig(**config.model)

@@ -9,11 +9,11 @@ import pytest
 from conftest import LAYERS, make_model, run_in_process
 from jax.extend.core import jaxpr_as_fun, jaxprs_in_params
 
-from experiments import costs
-from pixel_rnn_jax.conditions import blank_conditions
-from pixel_rnn_jax.costs import forward_flops, training_flops
-from pixel_rnn_jax.likelihood import log_prob
-from pixel_rnn_jax.multi_scale import stages
+from pixel_rnn_jax.cli import costs
+from pixel_rnn_jax.evaluation.flops import forward_flops, training_flops
+from pixel_rnn_jax.models.conditioning import blank_conditions
+from pixel_rnn_jax.models.likelihood import log_prob
+from pixel_rnn_jax.models.multi_scale import stages
 
 BATCH, HEIGHT, WIDTH = 3, 4, 8
 UNCONDITIONAL = [

@@ -14,9 +14,9 @@ from conftest import run_in_process
 from PIL import Image
 
 import pixel_rnn_jax as prnn
-from experiments import configuration
-from experiments.__main__ import COMMANDS
-from pixel_rnn_jax.loading import shipped_models
+from pixel_rnn_jax.cli import configuration
+from pixel_rnn_jax.cli.__main__ import COMMANDS
+from pixel_rnn_jax.storage.load import shipped_models
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -79,7 +79,7 @@ def test_commands_are_understood_as_printed(page, tmp_path, monkeypatch):
     for line in printed_commands(page):
         name, *argv = shlex.split(line, comments=True)
         with pytest.raises(Parsed) as parsed:
-            importlib.import_module(f"experiments.{name}").main(argv)
+            importlib.import_module(f"pixel_rnn_jax.cli.{name}").main(argv)
         args, overrides = parsed.value.args
         if getattr(args, "config", None):
             configuration.read_config(args.config, [*overrides])
@@ -114,7 +114,7 @@ def run_as_printed(line):
     """Runs a command, a training for two steps only."""
     name, *argv = shlex.split(line, comments=True)
     short = ["--config.num_steps=2", "--config.eval_every=1", "--config.batch_size=8"] if name == "train" else []
-    assert run_in_process(importlib.import_module(f"experiments.{name}").main, *argv, *short) == 0, line
+    assert run_in_process(importlib.import_module(f"pixel_rnn_jax.cli.{name}").main, *argv, *short) == 0, line
 
 
 NOT_RUN = {

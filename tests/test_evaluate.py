@@ -4,12 +4,12 @@ import pytest
 from conftest import make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluate import Score, evaluate, log_probs
-from pixel_rnn_jax.multi_scale import log_prob_by_size
-from pixel_rnn_jax.parts import fast_parts
-from pixel_rnn_jax.sharding import check_batch_size, make_mesh
+from pixel_rnn_jax.evaluation.score import Score, evaluate, log_probs
+from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
+from pixel_rnn_jax.models.multi_scale import log_prob_by_size
+from pixel_rnn_jax.parallel.mesh import check_batch_size, make_mesh
+from pixel_rnn_jax.parallel.microbatch import fast_parts
 
 
 def test_every_image_weighs_the_same_whatever_the_batches_and_devices():

@@ -15,14 +15,14 @@ from etils import epath
 from fake_gcs import FORBIDDEN
 from PIL import Image
 
-from experiments import evaluate
-from pixel_rnn_jax.checkpoint import Checkpoints
+from pixel_rnn_jax.cli import evaluate
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.loading import SHIPPED, load, load_run
-from pixel_rnn_jax.metrics import MetricsLog, read_metrics
 from pixel_rnn_jax.paths import as_path, is_file, local_copy
-from pixel_rnn_jax.train import train
+from pixel_rnn_jax.storage.checkpoint import Checkpoints
+from pixel_rnn_jax.storage.load import SHIPPED, load, load_run
+from pixel_rnn_jax.training.metrics import MetricsLog, read_metrics
+from pixel_rnn_jax.training.trainer import train
 
 ROOT = Path(__file__).parent.parent
 # Not by `importorskip`: gcsfs looks at its environment when it is imported, which must be after `gcs` below.
@@ -148,7 +148,7 @@ def test_rows_that_cannot_be_uploaded_are_kept_for_the_next_time(bucket, monkeyp
     def refuse(*arguments):
         raise RuntimeError("no network")  # gcsfs's errors are no OSErrors either
 
-    monkeypatch.setattr("pixel_rnn_jax.metrics.UPLOAD_SECONDS", 0.0)
+    monkeypatch.setattr("pixel_rnn_jax.training.metrics.UPLOAD_SECONDS", 0.0)
     with MetricsLog(bucket + "/run", 0) as log:
         with monkeypatch.context() as patch:
             patch.setattr(type(as_path(bucket)), "write_bytes", refuse)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pixel_rnn_jax.data.image_files import decode, fit, read_size
+from pixel_rnn_jax.data.decode import decode, fit, read_size
 from pixel_rnn_jax.errors import InputError
 
 RNG = np.random.default_rng(0)

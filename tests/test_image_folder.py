@@ -11,10 +11,10 @@ import pytest
 from conftest import takes
 from PIL import Image
 
-from experiments.inputs import open_input
+from pixel_rnn_jax.cli.inputs import open_input
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.model_config import ModelConfig
+from pixel_rnn_jax.models.config import ModelConfig
 
 
 def write_images(folder, count, shape=(8, 8, 3), suffix="png", seed=0):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import LAYERS, make_model
 
-from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
-from pixel_rnn_jax.incremental import finish_row, start, visit, write
+from pixel_rnn_jax.generation.decoding import finish_row, start, visit, write
+from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 
 
 @functools.partial(jax.jit, static_argnames="model")

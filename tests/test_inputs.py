@@ -8,7 +8,7 @@ import pytest
 from conftest import takes
 from PIL import Image
 
-from experiments.inputs import open_input
+from pixel_rnn_jax.cli.inputs import open_input
 from pixel_rnn_jax.data import DataConfig, PictureForm, holds_images, read_given, read_input, read_mask
 from pixel_rnn_jax.images import from_picture, to_picture
 

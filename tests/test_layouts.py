@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from layouts import make_setup, run
 
-from pixel_rnn_jax.parts import fast_parts
-from pixel_rnn_jax.setup import compile_step
-from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.parallel.microbatch import fast_parts
+from pixel_rnn_jax.training.run import compile_step
 
 LAYOUTS = {
     "data=8": ["--config.mesh.data=8"],

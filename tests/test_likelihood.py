@@ -4,7 +4,7 @@ import pytest
 from conftest import make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.likelihood import log_prob_from_logits
+from pixel_rnn_jax.models.likelihood import log_prob_from_logits
 
 
 def test_uniform_logits_cost_the_logarithm_of_the_levels():

@@ -13,7 +13,7 @@ import twin
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax import diagonal_bilstm
+from pixel_rnn_jax.models import diagonal_bilstm
 
 
 @pytest.mark.parametrize("layer", LAYERS)

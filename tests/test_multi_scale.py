@@ -11,8 +11,8 @@ import twin
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.likelihood import log_prob_from_logits
-from pixel_rnn_jax.multi_scale import log_prob_by_size, pixel_order, stages
+from pixel_rnn_jax.models.likelihood import log_prob_from_logits
+from pixel_rnn_jax.models.multi_scale import log_prob_by_size, pixel_order, stages
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -17,13 +17,13 @@ import pytest
 from conftest import measured, run_in_process, tiny_config
 
 import pixel_rnn_jax as prnn
-from experiments import command
-from experiments import train as train_command
-from pixel_rnn_jax import train as train_module
+from pixel_rnn_jax.cli import command
+from pixel_rnn_jax.cli import train as train_command
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.lock import WorkdirLock
-from pixel_rnn_jax.processes import connect
-from pixel_rnn_jax.train import train
+from pixel_rnn_jax.parallel.distributed import connect
+from pixel_rnn_jax.training import trainer as train_module
+from pixel_rnn_jax.training.lock import WorkdirLock
+from pixel_rnn_jax.training.trainer import train
 
 ROOT = Path(__file__).parent.parent
 
@@ -144,9 +144,7 @@ def test_one_run_at_a_time_works_on_a_directory(tiny_run, tmp_path):
 
 
 def test_the_lock_dies_with_its_process(tmp_path):
-    hold = (
-        f"from pixel_rnn_jax.lock import WorkdirLock\nwith WorkdirLock({str(tmp_path)!r}): print('held', flush=True); input()"
-    )
+    hold = f"from pixel_rnn_jax.training.lock import WorkdirLock\nwith WorkdirLock({str(tmp_path)!r}): print('held', flush=True); input()"
     holder = subprocess.Popen([sys.executable, "-c", hold], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(InputError, match=f"in use by process {holder.pid} "), WorkdirLock(tmp_path):

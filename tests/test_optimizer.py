@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from pixel_rnn_jax.optimizer import learning_rate_schedule, make_optimizer
+from pixel_rnn_jax.training.optimizer import learning_rate_schedule, make_optimizer
 
 
 def make_config(**fields):

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import decompress, outputs
 from pixel_rnn_jax import plots
+from pixel_rnn_jax.cli import decompress, outputs
 from pixel_rnn_jax.paths import write_whole
 
 IMAGES = np.zeros((1, 2, 2, 3), np.uint8)

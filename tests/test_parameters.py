@@ -6,8 +6,8 @@ import pytest
 from conftest import make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.generate import generate
-from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.generation.batched import generate
+from pixel_rnn_jax.parallel.mesh import make_mesh
 
 SHAPE = (1, 4, 5, 1)
 OTHERS = {

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pixel_rnn_jax.picture_formats import encoded_sizes
+from pixel_rnn_jax.compression.picture_formats import encoded_sizes
 
 
 def test_random_images_take_what_they_hold():

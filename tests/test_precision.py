@@ -10,9 +10,9 @@ from conftest import LAYERS, make_model
 from jax.extend.core import jaxprs_in_params
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.conditions import Conditions
-from pixel_rnn_jax.generate import generate
-from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.generation.batched import generate
+from pixel_rnn_jax.models.conditioning import Conditions
+from pixel_rnn_jax.parallel.mesh import make_mesh
 
 IMAGES = np.random.default_rng(0).integers(0, 4, (4, 5, 6, 3)).astype(np.uint8)
 GIVEN = Conditions(context=IMAGES[..., :1], labels=np.arange(4))

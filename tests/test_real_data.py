@@ -8,9 +8,9 @@ import pytest
 from conftest import make_model, takes
 
 import pixel_rnn_jax as prnn
-from experiments import baselines
+from pixel_rnn_jax.cli import baselines
+from pixel_rnn_jax.compression.container import unpack
 from pixel_rnn_jax.data import DataConfig, Dataset
-from pixel_rnn_jax.prnn_file import unpack
 
 pytestmark = pytest.mark.slow
 

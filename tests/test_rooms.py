@@ -1,74 +1,46 @@
-"""Imports run one way: from a room only to rooms below it."""
+"""Imports run one way, along the folders."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
-from pixel_rnn_jax.model import LAYER_TYPES
-from pixel_rnn_jax.model_config import LAYERS
-
 ROOT = Path(__file__).parent.parent
-FLOORS = [  # the lowest first; rooms of one floor do not import one another
-    ["errors", "checksum", "baselines", "neighbours", "step_clock", "summary", "event_log"],
-    ["paths"],
-    ["images", "model_config", "masks", "skew", "stopping", "progress", "metrics", "prnn_file", "tiles"],
-    ["processes", "lock", "step_profile"],
-    ["conv", "conditions", "context_network", "plots", "picture_formats", "fingerprint"],
-    ["parameters", "lstm", "pixel_cnn", "parts"],
-    ["likelihood", "sweep"],
-    ["row_lstm", "diagonal_bilstm"],
-    ["model"],
-    ["multi_scale"],
-    ["costs"],
-    ["data.config", "data.image_files", "data.image_set"],
-    ["data.source", "data.treatment", "data.given", "data.numpy_files"],
-    ["data.batches", "data.digits", "data.array_files", "data.image_folder", "data.tfds_sets", "data.inputs"],
-    ["data.dataset"],
-    ["data"],
-    ["incremental"],
-    ["sharding", "optimizer", "checkpoint", "sampling", "codec"],
-    ["weights_file", "evaluate", "generate"],
-    ["loading"],
-    ["classify"],
-    ["train_step"],
-    ["setup"],
-    ["resume"],
-    ["train"],
-    [""],
-]
-FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 PACKAGE = ROOT / "pixel_rnn_jax"
+FOLDERS = (  # each imports only those before it
+    "models",
+    "parallel",
+    "data",
+    "generation",
+    "compression",
+    "evaluation",
+    "storage",
+    "training",
+    "cli",
+)
+ALL_NEED = ("errors", "paths", "images", "progress", "plots")  # the same of these, beside the folders
 
 
-def room_of(path):
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+def rank(module):
+    """Where a module stands, from the parts of its name below the package."""
+    name = module[0] if module else "__init__"
+    order = (*ALL_NEED, *FOLDERS, "__init__")
+    assert name in order, f"{name} must be one of {order}"
+    return order.index(name)
 
 
 def imported_modules(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            yield node.module
+            yield node.module.split(".")
         elif isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
+            yield from (name.name.split(".") for name in node.names)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=room_of)
-def test_rooms_import_downwards_only(path):
-    assert room_of(path) in FLOOR
-    for module in imported_modules(path):
-        package, _, room = module.partition(".")
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_folder_imports_only_folders_before_it(path):
+    module = path.relative_to(PACKAGE).with_suffix("").parts
+    for package, *imported in imported_modules(path):
         assert package != "experiments"
-        if package == "pixel_rnn_jax":
-            assert FLOOR[room] < FLOOR[room_of(path)], f"{room_of(path)} imports {room}"
-        if package == "matplotlib":
-            assert path.stem == "plots"
-
-
-def test_ln_2_appears_in_one_place():
-    users = [path.stem for path in PACKAGE.rglob("*.py") if "log(2)" in path.read_text()]
-    assert users == ["likelihood"]
-
-
-def test_each_kind_of_layer_has_a_module():
-    assert tuple(LAYER_TYPES) == LAYERS
+        if package == "pixel_rnn_jax" and imported != ["__version__"] and imported[:1] != list(module[:1]):
+            assert not imported or rank(imported) < rank(module), f"{'/'.join(module)} imports {'.'.join(imported)}"

@@ -8,13 +8,13 @@ import pytest
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax import generate as generate_module
-from pixel_rnn_jax.conditions import UNCONDITIONAL, Conditions
-from pixel_rnn_jax.generate import generate
-from pixel_rnn_jax.incremental import start
-from pixel_rnn_jax.multi_scale import pixel_order, stages
-from pixel_rnn_jax.sampling import make_rows, pick
-from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.generation import batched as generate_module
+from pixel_rnn_jax.generation.batched import generate
+from pixel_rnn_jax.generation.decoding import start
+from pixel_rnn_jax.generation.sampling import make_rows, pick
+from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
+from pixel_rnn_jax.models.multi_scale import pixel_order, stages
+from pixel_rnn_jax.parallel.mesh import make_mesh
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -9,11 +9,11 @@ import pytest
 from conftest import run_in_process
 
 import pixel_rnn_jax as prnn
-from experiments import command, evaluate, sample
-from experiments.configuration import read_config
-from pixel_rnn_jax.evaluate import evaluate as score
-from pixel_rnn_jax.loading import load_run, shipped_models
-from pixel_rnn_jax.sharding import make_mesh
+from pixel_rnn_jax.cli import command, evaluate, sample
+from pixel_rnn_jax.cli.configuration import read_config
+from pixel_rnn_jax.evaluation.score import evaluate as score
+from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.storage.load import load_run, shipped_models
 
 ROOT = Path(__file__).parent.parent
 # The mean over the test split, in nats; README prints that of the digits with one digit less.
@@ -29,8 +29,8 @@ MNIST = {"mnist_diagonal_bilstm": 79.56, "mnist_rowlstm": 81.83, "mnist_pixelcnn
 CIFAR = {"cifar_diagonal_bilstm_small": 3.569, "cifar_rowlstm_small": 3.563, "cifar_pixelcnn_small": 3.675}
 CIFAR_VALIDATION = {"cifar_diagonal_bilstm_small": 3.563, "cifar_rowlstm_small": 3.557, "cifar_pixelcnn_small": 3.669}
 TITLES = {"diagonal_bilstm": "Diagonal BiLSTM", "rowlstm": "Row LSTM", "pixelcnn": "PixelCNN"}
-# Of each model: four images that it drew, sample(model, params, jax.random.key(0), num=4, size=SIZE), with SIZE (28, 28) for MNIST
-# and (8, 8) for the others, and labels 0 to 3 for a class-conditional one; and their log_prob.
+# Of each model: four images that it drew, sample(model, params, jax.random.key(0), num=4, size=SIZE), with SIZE (28, 28) for
+# MNIST and (8, 8) for the others, and labels 0 to 3 for a class-conditional one; and their log_prob.
 DRAWN = Path(__file__).parent / "shipped.npz"
 
 

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixel_rnn_jax.skew import from_diagonals, skew, to_diagonals, unskew
+from pixel_rnn_jax.models.skew import from_diagonals, skew, to_diagonals, unskew
 
 
 @pytest.mark.parametrize("height,width", [(4, 4), (2, 5), (5, 2), (1, 3), (3, 1)])

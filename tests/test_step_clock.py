@@ -1,7 +1,7 @@
 import pytest
 
-from pixel_rnn_jax import step_clock
-from pixel_rnn_jax.step_clock import StepClock
+from pixel_rnn_jax.training import step_clock
+from pixel_rnn_jax.training.step_clock import StepClock
 
 
 def test_a_lap_counts_steps_and_leaves_out_what_is_no_step(monkeypatch):

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pixel_rnn_jax.diagonal_bilstm import outside_diagonals
-from pixel_rnn_jax.lstm import Recurrence
-from pixel_rnn_jax.row_lstm import outside_rows
-from pixel_rnn_jax.sweep import scan_lines, sweep
+from pixel_rnn_jax.models.diagonal_bilstm import outside_diagonals
+from pixel_rnn_jax.models.lstm import Recurrence
+from pixel_rnn_jax.models.recurrent_scan import scan_lines, sweep
+from pixel_rnn_jax.models.row_lstm import outside_rows
 
 BATCH, H = 2, 5
 OUTSIDE = {

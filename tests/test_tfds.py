@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from conftest import takes
 from PIL import Image
 
-from experiments import command, configuration
+from pixel_rnn_jax.cli import command, configuration
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 

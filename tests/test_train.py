@@ -14,19 +14,19 @@ import pytest
 from conftest import make_model, measured, tiny_config
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax import setup as setup_room
-from pixel_rnn_jax import train as train_module
-from pixel_rnn_jax.checkpoint import Checkpoints, changed_fields
-from pixel_rnn_jax.conditions import UNCONDITIONAL
-from pixel_rnn_jax.evaluate import Score
-from pixel_rnn_jax.metrics import read_metrics
-from pixel_rnn_jax.parameters import abstract_params
-from pixel_rnn_jax.resume import start_or_resume
-from pixel_rnn_jax.setup import prepare
-from pixel_rnn_jax.sharding import make_mesh, replicated, shard_batch
-from pixel_rnn_jax.stopping import Interrupted
-from pixel_rnn_jax.train import train
-from pixel_rnn_jax.train_step import TrainState, init_state, train_step
+from pixel_rnn_jax.evaluation.score import Score
+from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
+from pixel_rnn_jax.models.params import abstract_params
+from pixel_rnn_jax.parallel.mesh import make_mesh, replicated, shard_batch
+from pixel_rnn_jax.storage.checkpoint import Checkpoints, changed_fields
+from pixel_rnn_jax.training import run as setup_room
+from pixel_rnn_jax.training import trainer as train_module
+from pixel_rnn_jax.training.metrics import read_metrics
+from pixel_rnn_jax.training.preemption import Interrupted
+from pixel_rnn_jax.training.resume import start_or_resume
+from pixel_rnn_jax.training.run import prepare
+from pixel_rnn_jax.training.step import TrainState, init_state, train_step
+from pixel_rnn_jax.training.trainer import train
 
 
 def final_arrays(workdir, config):

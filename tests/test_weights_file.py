@@ -12,10 +12,10 @@ import safetensors.numpy
 from conftest import make_model, run_in_process
 
 import pixel_rnn_jax as prnn
-from experiments import evaluate, export, sample, score
+from pixel_rnn_jax.cli import evaluate, export, sample, score
 from pixel_rnn_jax.data import DataConfig
-from pixel_rnn_jax.loading import load_run
-from pixel_rnn_jax.weights_file import _checksum, read_weights, save_weights
+from pixel_rnn_jax.storage.export import _checksum, read_weights, save_weights
+from pixel_rnn_jax.storage.load import load_run
 
 
 @pytest.fixture(scope="module")

@@ -9,22 +9,22 @@ import grain
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from pixel_rnn_jax.conditions import Conditions
-from pixel_rnn_jax.data.array_files import read_npy, read_npz
-from pixel_rnn_jax.data.batches import train_batches
+from pixel_rnn_jax.data.conditions import check_grey, check_labels, check_paired, grey_set
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.digits import read_digits
-from pixel_rnn_jax.data.given import check_grey, check_labels, check_paired, grey_set
-from pixel_rnn_jax.data.image_files import fit
-from pixel_rnn_jax.data.image_folder import read_folder
+from pixel_rnn_jax.data.decode import fit
 from pixel_rnn_jax.data.image_set import ImageSet, LazyImages, decoded
-from pixel_rnn_jax.data.source import Source, StoredImages
-from pixel_rnn_jax.data.tfds_sets import read_tfds
-from pixel_rnn_jax.data.treatment import binarized_once, check_levels_are_used, level_table
+from pixel_rnn_jax.data.pipeline import train_batches
+from pixel_rnn_jax.data.preprocessing import binarized_once, check_levels_are_used, level_table
+from pixel_rnn_jax.data.sources.arrays import read_npy, read_npz
+from pixel_rnn_jax.data.sources.digits import read_digits
+from pixel_rnn_jax.data.sources.folder import read_folder
+from pixel_rnn_jax.data.sources.source import Source, StoredImages
+from pixel_rnn_jax.data.sources.tfds import read_tfds
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images
-from pixel_rnn_jax.model_config import ModelConfig
-from pixel_rnn_jax.processes import is_main
+from pixel_rnn_jax.models.conditioning import Conditions
+from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.parallel.distributed import is_main
 
 
 class Examples(NamedTuple):

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 
-from pixel_rnn_jax.conditions import Conditions
-from pixel_rnn_jax.data.image_files import MODES, decode, fit
+from pixel_rnn_jax.data.decode import MODES, decode, fit
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
-from pixel_rnn_jax.data.treatment import quantized
+from pixel_rnn_jax.data.preprocessing import quantized
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images, from_picture, to_picture
+from pixel_rnn_jax.models.conditioning import Conditions
 
 ARRAY = "images"  # its name in an npz file
 

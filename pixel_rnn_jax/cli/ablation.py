@@ -1,0 +1,159 @@
+"""The paper's ablations:  python -m experiments.ablation --table=residual_skip --config=cifar_rowlstm --workdir=runs/ablation
+
+Trains the models of Table 2 (residual_skip: four runs) or Table 3 (depth: six runs), each in a folder of its own in the work
+directory, and writes the table with the paper's figures beside: TABLE.md, TABLE.csv, TABLE.png. The same command again goes on
+where it was interrupted. Any base configuration and --config.FIELD=VALUE will do; the paper's figures belong to
+cifar_rowlstm.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from pixel_rnn_jax.cli import command, configuration, outputs
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.models.likelihood import bits_per_dim
+from pixel_rnn_jax.paths import is_remote
+from pixel_rnn_jax.plots import save_comparison
+from pixel_rnn_jax.storage.load import load_run
+from pixel_rnn_jax.training.trainer import train
+
+RESULT = "result.json"
+
+
+class Row(NamedTuple):
+    """One run of a table.
+
+    Attributes:
+      name: of the run and its folder.
+      fields: of the model, and what they are in this run.
+      published: the paper's validation score on CIFAR-10, in bits/dim.
+    """
+
+    name: str
+    fields: dict[str, bool | int]
+    published: float
+
+
+class Table(NamedTuple):
+    """A table of the paper: what it shows, and its rows."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+TABLES = {
+    "residual_skip": Table(
+        "Residual and skip connections (Table 2)",
+        (
+            Row("neither", {"residual": False, "skip": False}, 3.22),
+            Row("skip", {"residual": False, "skip": True}, 3.09),
+            Row("residual", {"residual": True, "skip": False}, 3.07),
+            Row("both", {"residual": True, "skip": True}, 3.06),
+        ),
+    ),
+    "depth": Table(
+        "Number of layers (Table 3)",
+        tuple(
+            Row(f"depth_{depth}", {"depth": depth}, published)
+            for depth, published in {1: 3.30, 2: 3.20, 3: 3.17, 6: 3.09, 9: 3.08, 12: 3.06}.items()
+        ),
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Trains what is not trained yet, and writes the table after each run."""
+    parser = command.make_parser("ablation", __doc__, workdir=command.TO_TRAIN)
+    parser.add_argument("--table", required=True, choices=TABLES, help="Table 2 or Table 3")
+    command.add_config_flag(parser)
+    command.add_allow_config_change_flag(parser)
+    args, overrides = parser.parse_known_args(argv)
+    if is_remote(args.workdir):
+        raise InputError(f"--workdir must be a folder on this machine, for tables and pictures; got {args.workdir!r}.")
+    table, workdir = TABLES[args.table], Path(args.workdir)
+    compared = {f"model.{field}" for row in table.rows for field in row.fields} & configuration.overridden_fields(overrides)
+    if compared:
+        raise InputError(f"--config.{min(compared)} must not be given: it is what the table compares.")
+    configs = [_config_of(row, configuration.read_config(args.config, overrides)) for row in table.rows]
+    command.share_training_among_cores(configs[0])
+    results = []
+    for number, (row, config) in enumerate(zip(table.rows, configs, strict=True), start=1):
+        print(f"[{number}/{len(table.rows)}] {args.table}: {row.name}", file=sys.stderr)
+        results.append(_result(config, workdir / args.table / row.name, allow_config_change=args.allow_config_change))
+        write_table(workdir / args.table, table, results, arguments=" ".join([args.config, *overrides]))
+    print((workdir / f"{args.table}.md").read_text(), end="")
+    print(*(workdir / f"{args.table}.{suffix}" for suffix in ("md", "csv", "png")))
+    diverged = [row.name for row, result in zip(table.rows, results, strict=True) if "best_step" not in result]
+    if diverged:
+        raise FloatingPointError(f"these runs diverged: {', '.join(diverged)}.")
+
+
+def _config_of(row: Row, config: ConfigDict) -> ConfigDict:
+    config.model.update(row.fields)
+    return config
+
+
+def _result(config: ConfigDict, workdir: Path, *, allow_config_change: bool) -> dict:
+    """Scores of a run that is finished; of one that is not, after training it. Without scores, if it diverged."""
+    file, fields = workdir / RESULT, json.loads(config.to_json_best_effort())
+    with contextlib.suppress(OSError, ValueError):  # there is none, or a kill cut it short
+        result = json.loads(file.read_text())
+        if isinstance(result, dict) and result.get("config") == fields:
+            return result
+    result = {"config": fields}
+    try:
+        score = train(config, workdir, allow_config_change=allow_config_change)
+    except FloatingPointError as error:
+        print(f"{workdir.name} diverged: {error}", file=sys.stderr)
+    else:
+        _, _, run = load_run(workdir)
+        result["validation_bits_per_dim"] = bits_per_dim(-run["record"]["best_nats"], run["image_shape"])
+        result["best_step"] = run["record"]["best_step"]
+        if score.split == "test":
+            result["test_bits_per_dim"] = score.bits_per_dim
+    outputs.write_json(file, result)
+    return result
+
+
+def write_table(path: Path, table: Table, results: Sequence[dict], *, arguments: str) -> None:
+    """Writes the rows that have a result as PATH.md, PATH.csv and PATH.png; the arguments say what was run."""
+    columns = ("run", "validation bits/dim", "test bits/dim", "best step", "paper, CIFAR-10 validation bits/dim")
+    rows = [
+        (
+            row.name.replace("_", " "),
+            f"{result['validation_bits_per_dim']:.4f}" if "validation_bits_per_dim" in result else "diverged",
+            f"{result['test_bits_per_dim']:.4f}" if "test_bits_per_dim" in result else "",
+            result.get("best_step", ""),
+            f"{row.published:.2f}",
+        )
+        for row, result in zip(table.rows, results, strict=False)
+    ]
+    outputs.write_csv(path.with_suffix(".csv"), [columns, *rows])
+    config = results[0]["config"]
+    validation = f"{config['eval_images'] or 'all'} validation images"
+    lines = [
+        f"## {table.title}",
+        "",
+        f"`{arguments}`: {config['num_steps']} steps each, the best checkpoint on {validation}.",
+        "",
+    ]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
+    outputs.write_lines(path.with_suffix(".md"), lines)
+    save_comparison(
+        path.with_suffix(".png"),
+        [row[0] for row in rows],
+        measured=np.array([result.get("validation_bits_per_dim", np.nan) for result in results]),
+        published=np.array([float(row[4]) for row in rows]),
+        title=table.title,
+    )
+
+
+if __name__ == "__main__":
+    command.run(main)

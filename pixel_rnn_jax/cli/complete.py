@@ -1,0 +1,132 @@
+"""Completes images of which a part is known:  python -m experiments.complete --workdir=runs/digits --out=completions.png
+
+Each row of the sheet shows what is known of an image, several completions, and the original last, as in the paper's Figure 1.
+What is known: the rows at the top (--keep), all but a rectangle (--box), or what a file says (--mask). With --input, pictures
+of your own:  --input=face.png --box=8,8,24,24
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Integer
+
+from pixel_rnn_jax.cli import command, inputs, outputs
+from pixel_rnn_jax.data import read_mask
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.generation.batched import generate
+from pixel_rnn_jax.models.multi_scale import pixel_order
+from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.plots import hide_unknown, save_animation, save_sheet, to_rgb
+from pixel_rnn_jax.storage.load import load_run
+
+NUM = 8
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Completes images, prints how probable each completion is, and writes them as a sheet."""
+    parser = command.make_parser("complete", __doc__)
+    command.add_input_flags(parser, seed_of="the choice of images and the random key", num="8, if there are as many")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--keep", type=float, default=0.5, help="share of the rows, from the top, that is known")
+    what.add_argument(
+        "--box",
+        type=command.integers("TOP,LEFT,BOTTOM,RIGHT"),
+        metavar="TOP,LEFT,BOTTOM,RIGHT",
+        help="rectangle to be filled, without its two ends",
+    )
+    what.add_argument("--mask", metavar="FILE", help="picture, known where it is not black; or an npy file, bool [H, W]")
+    parser.add_argument("--completions", type=command.positive, default=6, help="completions of each image")
+    command.add_drawing_flags(parser)
+    parser.add_argument("--out", type=outputs.output_file(".png"), default="completions.png", help="PNG file of the sheet")
+    parser.add_argument(
+        "--npz",
+        type=outputs.output_file(".npz"),
+        help="also write the arrays originals, known, completions, log_prob_drawn, log_prob, and labels, context where given",
+    )
+    args = parser.parse_args(argv)
+    if not 0 <= args.keep <= 1:
+        raise InputError(f"--keep must be in [0, 1]; got {args.keep}.")
+    model, params, run = load_run(args.workdir)
+    _, names, originals, conditions = inputs.open_input(args.input, args, run, default_num=NUM)
+    known = known_pixels(args, originals.shape[1:3])
+    num = len(originals)
+    print(f"completing {num} images, {args.completions} times each", file=sys.stderr)
+    order = pixel_order(model.config, *known.shape)
+    tell_of_late_pixels(known, order)
+
+    # [image, completion, ...]; the last "completion" of each is the original, all of it known, for its probability.
+    starts = np.repeat(originals[:, None], args.completions + 1, axis=1)
+    given = np.broadcast_to(known, starts.shape[:-1]).copy()
+    given[:, -1] = True
+    drawn = generate(
+        model,
+        params,
+        jax.random.key(args.seed),
+        starts.reshape(-1, *originals.shape[1:]),
+        given.reshape(-1, *known.shape),
+        conditions=jax.tree.map(lambda array: np.repeat(array, args.completions + 1, 0), conditions),
+        temperature=args.temperature,
+        batch_size=args.batch_size,
+        mesh=make_mesh(),
+    )
+    images, log_probs = (array.reshape(starts.shape) for array in drawn)
+    log_prob_drawn = np.where(known[..., None], 0, log_probs).sum((2, 3, 4))
+    print("log-probabilities of the unknown pixels, each given all before it, in nats:")
+    for name, (*completed, original) in zip(names, log_prob_drawn, strict=True):
+        print(f"image {name}: {', '.join(f'{nats:.2f}' for nats in completed)}; original {original:.2f}")
+    if args.npz:
+        outputs.write_arrays(
+            args.npz,
+            originals=originals,
+            **inputs.present(conditions),
+            known=known,
+            completions=images[:, :-1],
+            log_prob_drawn=log_prob_drawn[:, :-1],
+            log_prob=log_probs.sum((2, 3, 4))[:, :-1],
+        )
+
+    # A row: what is known, the completions, the original.
+    columns = args.completions + 2
+    rgb = to_rgb(np.concatenate([originals[:, None], images], axis=1), model.config.levels)
+    rgb[:, 0] = hide_unknown(rgb[:, 0], known)
+    rgb = rgb.reshape(-1, *rgb.shape[2:])
+    save_sheet(args.out, rgb, columns=columns, min_width=500)
+    if args.animation:
+        at_first = np.insert(given, 0, True, axis=1).reshape(-1, *known.shape)
+        save_animation(args.animation, rgb, at_first, order, columns=columns)
+    print(*filter(None, (args.out, args.npz, args.animation)))
+
+
+def known_pixels(args: argparse.Namespace, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """What --keep, --box or --mask says, for images of a size."""
+    height, width = size
+    if args.mask is not None:
+        return read_mask(args.mask, size)
+    if args.box is not None:
+        top, left, bottom, right = args.box
+        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            given = ",".join(map(str, args.box))
+            raise InputError(f"--box must be TOP,LEFT,BOTTOM,RIGHT within images of {height}x{width} pixels; got {given}.")
+        known = np.ones(size, bool)
+        known[top:bottom, left:right] = False
+        return known
+    return np.broadcast_to(np.arange(height)[:, None] < round(args.keep * height), size)
+
+
+def tell_of_late_pixels(known: Bool[np.ndarray, "H W"], order: Integer[np.ndarray, "H W"]) -> None:
+    """Says so if known pixels come after unknown ones."""
+    first_unknown = np.min(order[~known], initial=known.size)
+    count = int(np.sum(known & (order > first_unknown)))
+    if count:
+        print(
+            f"note: {count} known pixels come after an unknown one in the model's order. They are kept, but cannot influence"
+            " what is drawn before them.",
+            file=sys.stderr,
+        )
+
+
+if __name__ == "__main__":
+    command.run(main)

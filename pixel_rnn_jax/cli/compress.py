@@ -1,0 +1,129 @@
+"""Compresses images without loss:  python -m experiments.compress --workdir=runs/digits --input=pictures --out=x.prnn --verify
+
+The file is tied to the model and to the platform: `decompress` needs the same parameters, and a processor and libraries that
+round in the same way. It is no format for archives. What a conditional model is given, classes or images, is not in the file:
+it is written beside it, as x.given.npz.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import numpy as np
+from jaxtyping import UInt8
+
+from pixel_rnn_jax.cli import command, inputs, outputs
+from pixel_rnn_jax.compression.codec import BATCH_SIZE, compress, cut_conditions, decompress, seconds_to_code
+from pixel_rnn_jax.compression.container import unpack
+from pixel_rnn_jax.compression.picture_formats import encoded_sizes
+from pixel_rnn_jax.compression.tiles import cut
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.evaluation.score import log_probs
+from pixel_rnn_jax.models.conditioning import Conditions
+from pixel_rnn_jax.models.likelihood import bits_per_dim
+from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.paths import write_whole
+from pixel_rnn_jax.storage.load import load_run
+
+PIXELS_AT_A_TIME = 2**16  # on each device, where the likelihood is computed to compare
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compresses images, and prints how many bits they take, here and in other formats."""
+    parser = command.make_parser("compress", __doc__)
+    command.add_input_flags(parser, seed_of="the choice of images", pictures="kept as they are")
+    parser.add_argument("--out", type=outputs.output_file(".prnn"), required=True, help="file to write")
+    parser.add_argument("--batch_size", type=command.positive, default=BATCH_SIZE, help="images at a time")
+    parser.add_argument("--tile", type=command.image_size, metavar="H,W", help="cut images into tiles of this size")
+    parser.add_argument("--verify", action="store_true", help="decode the file and compare, before it is written")
+    command.add_json_flag(parser)
+    args = parser.parse_args(argv)
+    model, params, run = load_run(args.workdir)
+    _, _, images, conditions = inputs.open_input(args.input, args, run, as_it_is=True)
+    options = {"batch_size": args.batch_size, "tile": args.tile}
+    estimate = seconds_to_code(model, params, images.shape[:3], conditions, **options)
+    shape = "x".join(map(str, images.shape[1:]))
+    print(
+        f"compressing {len(images)} images of {shape}: about {readable(estimate)}{', twice,' * args.verify} once compiled",
+        file=sys.stderr,
+    )
+    begin = time.perf_counter()
+    blob = compress(model, params, images, *conditions, **options)
+    seconds = time.perf_counter() - begin
+
+    if args.verify:
+        verify(model, params, blob, images, conditions)
+    given = in_a_file(conditions)
+    if given:
+        write_whole(given_beside(args.out), given)
+    write_whole(args.out, blob)
+    sizes = compare(model, params, images, conditions, blob)
+    if given:
+        sizes["what the images were given"] = len(given)
+    print_sizes(sizes, images)
+    if args.json:
+        outputs.write_json(
+            args.json, {"num_images": len(images), "shape": images.shape[1:], "seconds": seconds, "bytes": sizes}
+        )
+    print(f"{args.out}{' (decoded and compared)' * args.verify}{f' and {given_beside(args.out)}' if given else ''}")
+
+
+def in_a_file(conditions: Conditions) -> bytes:
+    """The bytes of an npz file of what images were given; none, if they were given nothing."""
+    arrays = inputs.present(conditions)
+    return outputs.npz_bytes(**arrays) if arrays else b""
+
+
+def given_beside(path: Path) -> Path:
+    """Where the conditions of a compressed file's images are."""
+    return path.with_suffix(".given.npz")
+
+
+def verify(model: nn.Module, params: Any, blob: bytes, images: UInt8[np.ndarray, "N H W C"], conditions: Conditions) -> None:
+    """Raises `InputError` unless the file decodes to the images."""
+    try:
+        if not np.array_equal(decompress(model, params, blob, *conditions), images):
+            raise InputError("it decodes to other images")
+    except InputError as error:
+        raise InputError(f"the compressed file could not be decoded, and was not written: {error}") from None
+
+
+def compare(
+    model: nn.Module, params: Any, images: UInt8[np.ndarray, "N H W C"], conditions: Conditions, blob: bytes
+) -> dict[str, float]:
+    """Bytes that images take: as compressed, by the model's likelihood of the same tiles, and in other formats."""
+    header, payload = unpack(blob)
+    tiles = cut(images, (header.tile_height, header.tile_width))
+    mesh = make_mesh()
+    batch_size = mesh.size * max(1, min(len(tiles), PIXELS_AT_A_TIME // math.prod(tiles.shape[1:3])))
+    given = cut_conditions(header, model.config, conditions)
+    log_prob = float(log_probs(model, params, tiles, given, batch_size=batch_size, mesh=mesh).sum(dtype=np.float64))
+    return {
+        "file": len(blob),
+        "file without header and checksum": len(payload),
+        "negative log-likelihood": bits_per_dim(log_prob, tiles.shape[1:]) * math.prod(tiles.shape[1:]) / 8,
+        **{f"lossless {name}": size for name, size in encoded_sizes(images, model.config.levels).items()},
+        "8 bits each": images.size,
+    }
+
+
+def print_sizes(sizes: dict[str, float], images: UInt8[np.ndarray, "N H W C"]) -> None:
+    """Prints bytes as a table, with what they are in bits per sub-pixel."""
+    for name, size in sizes.items():
+        print(f"{name:32} {size:12,.0f} bytes {8 * size / images.size:8.4f} bits/dim")
+
+
+def readable(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds" if seconds >= 1.5 else "a second"
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,160 @@
+"""Draws images from a trained model:  python -m experiments.sample --workdir=runs/digits --num=100 --out=samples.png
+
+A class-conditional model draws a row of each class, or the class that --label names. A model that draws images given others
+(such as colour from grey) takes those from its data or from --input; each row of the sheet shows what is given, several
+images that were drawn, and the true one last, where it is known.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+
+from pixel_rnn_jax.cli import command, inputs, outputs
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.generation.batched import generate
+from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions
+from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.models.multi_scale import pixel_order
+from pixel_rnn_jax.parallel.distributed import is_main
+from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.plots import save_animation, save_sheet, to_rgb
+from pixel_rnn_jax.storage.load import load_run
+
+NUM, NUM_GIVEN, OUTPUTS = 100, 8, 6
+
+
+class Plan(NamedTuple):
+    """What is to be drawn.
+
+    Attributes:
+      size: height and width.
+      conditions: of each image.
+      num: number of images.
+      columns: of the sheet, images in a row; where images are given, those that are drawn.
+      truth: the true image of each row, where images are given and it is known.
+    """
+
+    size: tuple[int, int]
+    conditions: Conditions
+    num: int
+    columns: int
+    truth: UInt8[np.ndarray, "rows H W C"] | None = None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Draws images, and writes them as a sheet."""
+    parser = command.make_parser("sample", __doc__)
+    parser.add_argument(
+        "--num",
+        type=command.positive,
+        help=f"number of images, about {NUM} if not given; of given images, {NUM_GIVEN} if there are as many",
+    )
+    command.add_label_flag(parser)
+    parser.add_argument("--input", metavar="PATH|SOURCE", help="images to draw others from, for a model that is given images")
+    parser.add_argument(
+        "--outputs", type=command.positive, help=f"images that are drawn from each given one; {OUTPUTS}, if not given"
+    )
+    command.add_split_flag(parser)
+    command.add_data_dir_flag(parser)
+    command.add_seed_flag(parser, "the random key, and of the choice of given images")
+    command.add_drawing_flags(parser)
+    parser.add_argument(
+        "--size", type=command.image_size, metavar="H,W", help="height and width; of the training, if not given"
+    )
+    parser.add_argument(
+        "--out", type=outputs.output_file(".png"), default="samples.png", help="PNG file of a sheet of the images"
+    )
+    parser.add_argument(
+        "--npz",
+        type=outputs.output_file(".npz"),
+        help="also write the images to this file, as the array `images`, and what they were given as `labels`, `context`",
+    )
+    command.add_process_flags(parser)
+    parser.set_defaults(binarization=None)  # that of the training
+    args = parser.parse_args(argv)
+    command.join_processes(args)
+    model, params, run = load_run(args.workdir)
+    config = model.config
+    plan = (plan_from_images if config.context_channels else plan_freely)(args, config, run)
+    check_conditions(config, plan.conditions, (plan.num, *plan.size))
+    if is_main():
+        print(f"drawing {plan.num} images of {plan.size[0]}x{plan.size[1]} pixels", file=sys.stderr)
+    known = np.zeros(plan.size, bool)
+    images = generate(
+        model,
+        params,
+        jax.random.key(args.seed),
+        np.zeros((plan.num, *plan.size, config.channels), np.uint8),
+        known,
+        conditions=plan.conditions,
+        temperature=args.temperature,
+        batch_size=args.batch_size,
+        mesh=make_mesh(),
+    ).images
+    if not is_main():
+        return
+    if args.npz:
+        outputs.write_arrays(args.npz, images=images, **inputs.present(plan.conditions))
+    rgb, known, columns = lay_out(images, plan, config)
+    save_sheet(args.out, rgb, columns=columns)
+    if args.animation:
+        save_animation(args.animation, rgb, known, pixel_order(config, *plan.size), columns=columns)
+    print(*filter(None, (args.out, args.npz, args.animation)))
+
+
+def plan_freely(args: argparse.Namespace, config: ModelConfig, run: dict[str, Any]) -> Plan:
+    """What a model draws that is given no images: as many as --num says, of a class if there are classes."""
+    for name in ("input", "outputs", "split", "data_dir"):
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name} is for models that draw images given others; this one is not.")
+    size = args.size or tuple(run["image_shape"][:2])
+    label = inputs.label_number(args.label, config, run)
+    rows = config.num_classes if label is None else 0
+    default = max(NUM // rows, 1) * rows if rows else NUM
+    num = default if args.num is None else args.num
+    if not rows:
+        return Plan(size, inputs.labelled(UNCONDITIONAL, label, num), num, math.ceil(math.sqrt(num)))
+    if num % rows:
+        raise InputError(f"--num must be a multiple of {rows}, the number of classes, or --label be given; got {num}.")
+    columns = num // rows
+    return Plan(size, Conditions(labels=np.repeat(np.arange(rows, dtype=np.int32), columns)), num, columns)
+
+
+def plan_from_images(args: argparse.Namespace, config: ModelConfig, run: dict[str, Any]) -> Plan:
+    """What a model draws that is given images: --outputs of each."""
+    if args.size is not None:
+        raise InputError("--size must not be given: the images that are given have one.")
+    conditions, truth = inputs.open_contexts(args, run, default_num=NUM_GIVEN)
+    of_each = args.outputs or OUTPUTS
+    conditions = jax.tree.map(lambda array: np.repeat(array, of_each, 0), conditions)
+    num, height, width, _ = conditions.context.shape
+    size = (height * config.context_scale, width * config.context_scale)
+    return Plan(size, conditions, num, of_each, truth)
+
+
+def lay_out(
+    images: UInt8[np.ndarray, "num H W C"], plan: Plan, config: ModelConfig
+) -> tuple[UInt8[np.ndarray, "cells H W 3"], np.ndarray, int]:
+    """The cells of the sheet, which of their pixels are there from the start, and the number of columns."""
+    rgb = to_rgb(images, config.levels)
+    if plan.conditions.context is None:
+        return rgb, np.zeros(plan.size, bool), plan.columns
+    scale = config.context_scale
+    given = to_rgb(plan.conditions.context[:: plan.columns], config.context_levels).repeat(scale, 1).repeat(scale, 2)
+    rows = [given[:, None], rgb.reshape(-1, plan.columns, *rgb.shape[1:])]
+    if plan.truth is not None:
+        rows.append(to_rgb(plan.truth, config.levels)[:, None])
+    cells = np.concatenate(rows, 1)
+    known = np.ones(cells.shape[:-1], bool)
+    known[:, 1 : 1 + plan.columns] = False
+    return cells.reshape(-1, *rgb.shape[1:]), known.reshape(-1, *rgb.shape[1:3]), cells.shape[1]
+
+
+if __name__ == "__main__":
+    command.run(main)

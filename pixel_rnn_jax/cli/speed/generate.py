@@ -1,0 +1,107 @@
+"""The speed of drawing and compressing:  python -m experiments.benchmark generate --workdir=runs/digits --json=speed.json
+
+Draws images by each layer of the paper at MNIST's sizes, one image by the paper's Diagonal BiLSTM for CIFAR-10 and,
+for each --workdir, compresses images of its data. Beside each time stands what it would take to run the whole network once
+for each sub-pixel.
+"""
+
+import argparse
+import itertools
+import math
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from pixel_rnn_jax.cli import command, outputs
+from pixel_rnn_jax.cli.compress import compare, print_sizes
+from pixel_rnn_jax.cli.speed.machine import timed
+from pixel_rnn_jax.compression.codec import compress, decompress
+from pixel_rnn_jax.data import at_most
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.generation.sampling import sample
+from pixel_rnn_jax.models.config import LAYERS, ModelConfig
+from pixel_rnn_jax.models.pixel_rnn import PixelRNN
+from pixel_rnn_jax.storage.load import load_run
+
+MNIST = {"depth": 7, "features": 16, "head_features": 32, "levels": 2, "channels": 1}
+CIFAR = {"depth": 12, "features": 128, "head_features": 1024, "levels": 256, "channels": 3}
+SIZES, CIFAR_SIZE = [(28, 28), (56, 56)], (32, 32)
+REPEATS = 3
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of this measurement."""
+    parser.add_argument("--num", type=command.positive, default=100, help="images that are drawn, or compressed, at a time")
+    parser.add_argument(
+        "--workdir", action="append", default=[], help=f"{command.TRAINED}, whose model compresses; may be given again"
+    )
+    command.add_data_dir_flag(parser)
+    command.add_json_flag(parser)
+
+
+def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """Measures, prints, and writes the figures as JSON too.
+
+    Args:
+      args: the flags.
+      overrides: none, since no configuration is measured.
+      parser: as for `train`; all errors are found elsewhere.
+    """
+    device = jax.devices()[0]
+    print(f"jax {jax.__version__} on {device.platform} ({device.device_kind}), {args.num} images at a time", file=sys.stderr)
+    record: dict[str, Any] = {"drawing": [], "compression": []}
+    for layer, size in itertools.product(LAYERS, SIZES):
+        record["drawing"].append(drawing(ModelConfig(layer=layer, **MNIST), args.num, size))
+    record["drawing"].append(drawing(ModelConfig(layer="diagonal_bilstm", **CIFAR), 1, CIFAR_SIZE))
+    for workdir in args.workdir:
+        record["compression"].append(compression(workdir, args.num, args.data_dir))
+    if args.json:
+        outputs.write_json(args.json, record)
+
+
+def drawing(config: ModelConfig, num: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Times `sample`, and one forward pass of the whole network on as many images."""
+    model = PixelRNN(config)
+    images = np.zeros((num, *size, config.channels), np.uint8)
+    params = jax.jit(model.init)(jax.random.key(0), images[:1, :8, :8])["params"]
+    first, seconds = timed(lambda: sample(model, params, jax.random.key(0), num, size), REPEATS)
+    forward = jax.jit(model.apply)
+    _, pass_seconds = timed(lambda: forward({"params": params}, images), REPEATS)
+    naive = pass_seconds * math.prod(images.shape[1:])
+    shape = "x".join(map(str, images.shape[1:]))
+    print(
+        f"{config.layer:16} {config.depth:2} layers, h = {config.features:3}: {num:3} of {shape}: {seconds:7.2f} s"
+        f"  (first call {first:6.1f} s; a pass for each sub-pixel {naive:8.0f} s, {naive / seconds:5.0f} times as long)",
+        flush=True,
+    )
+    return {
+        "layer": config.layer, "depth": config.depth, "features": config.features, "num": num, "shape": images.shape[1:],
+        "seconds": seconds, "first_call_seconds": first, "forward_pass_seconds": pass_seconds, "naive_seconds": naive,
+    }  # fmt: skip
+
+
+def compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
+    """Compresses images of the run's final split, picked at random, and decodes them."""
+    model, params, run = load_run(workdir)
+    dataset = command.open_dataset(run["config"], data_dir, run.get("classes"))
+    images, conditions = at_most(dataset.examples(dataset.final_split), num)
+    seconds = {}
+    begin = time.perf_counter()
+    blob = compress(model, params, images, *conditions)
+    seconds["compress"] = time.perf_counter() - begin
+    begin = time.perf_counter()
+    decoded = decompress(model, params, blob, *conditions)
+    seconds["decompress"] = time.perf_counter() - begin
+    if not np.array_equal(decoded, images):
+        raise InputError(f"{workdir}: the decoded images are not those that were compressed.")
+    sizes = compare(model, params, images, conditions, blob)
+    print(
+        f"{model.config.layer} of {dataset.config.source}: {len(images)} images of {'x'.join(map(str, images.shape[1:]))},"
+        f" compressed in {seconds['compress']:.1f} s with compilation, decoded in {seconds['decompress']:.1f} s, equal"
+    )
+    print_sizes(sizes, images)
+    return {"source": dataset.config.source, "num": len(images), "seconds": seconds, "bytes": sizes}

@@ -1,0 +1,44 @@
+"""What a model's numbers depend on, to the last bit: the model itself, and the platform that computes them."""
+
+import dataclasses
+import functools
+import platform
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jaxlib
+import numpy as np
+
+from pixel_rnn_jax.compression.checksum import checksum
+from pixel_rnn_jax.parallel.distributed import num_cores
+
+
+def fingerprint(model: nn.Module, params: Any) -> bytes:
+    """A hash, of 16 bytes, of all that a model's numbers depend on: its configuration and its parameters."""
+    config = dataclasses.asdict(model.config)
+    for name in ("dropout", "remat"):  # of the training only
+        del config[name]
+    parts = [repr(sorted(config.items()))]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        leaf = np.asarray(leaf)
+        parts.append(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape} {checksum(leaf.tobytes(), 16).hex()}")
+    return checksum("\n".join(parts).encode(), 16)
+
+
+def this_platform() -> str:
+    """What the last bits of the numbers may depend on, in words."""
+    device = jax.devices()[0]
+    words = f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {num_cores()} cores"
+    return words.encode("ascii", "replace").decode()[:255]
+
+
+@functools.cache
+def _processor() -> str:
+    """The processor's name: what XLA compiles for depends on it. Where the system does not tell it, the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()

@@ -1,0 +1,1 @@
+"""The kinds of source, a file each; `source` says what each of them gives."""

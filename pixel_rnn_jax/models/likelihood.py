@@ -1,0 +1,81 @@
+"""Log-probabilities of images, in nats and in bits per dimension (§2.2 and §5.1 of the paper)."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Integer
+
+from pixel_rnn_jax.errors import check_size
+from pixel_rnn_jax.images import Images, check_images
+from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
+from pixel_rnn_jax.models.params import check_params
+
+
+def log_prob_from_logits(
+    logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
+) -> Float32[Array, " B"]:
+    """log p(x) = sum over all sub-pixels of log softmax(logits)[x] (equations 1 and 2), in nats.
+
+    Args:
+      logits: [B, H, W, C, levels], unnormalised log-probabilities of each sub-pixel's values.
+      images: integers [B, H, W, C] in [0, levels).
+
+    Returns:
+      [B], natural logarithms of the images' probabilities; NaN for an image that has a value out of range.
+    """
+    return jnp.sum(log_probs_from_logits(logits, images), (1, 2, 3))
+
+
+def log_probs_from_logits(
+    logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
+) -> Float32[Array, "B H W C"]:
+    """log p(x_i | x_<i) of each sub-pixel, in nats; see `log_prob_from_logits`."""
+    images = jnp.asarray(images).astype(jnp.int32)  # 256 is no uint8
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
+    # Selected by comparison and not by index: a gather's gradient is a scatter, which is slow on every backend.
+    selected = jnp.arange(logits.shape[-1]) == images[..., None]
+    possible = (images >= 0) & (images < logits.shape[-1])
+    return jnp.where(possible, jnp.sum(jnp.where(selected, log_probs, 0), -1), jnp.nan)
+
+
+def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None) -> Float32[Array, " B"]:
+    """The exact log-probability of each image under the model, p(x) = Π_i p(x_i | x_<i) (equation 1).
+
+    Pure: can be jitted (with `model` static), vmapped, and differentiated by `params`, in reverse mode.
+
+    Args:
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
+      params: its parameters.
+      images: integers [B, H, W, C] in [0, levels).
+      context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`.
+      labels: integers [B] in [0, num_classes), for a class-conditional model: the result is then log p(x | y).
+
+    Returns:
+      [B], nats, summed over all sub-pixels; NaN for an image that has a value out of range and is traced (under `jit`), where
+      it cannot be refused.
+
+    Raises:
+      InputError: (a ValueError) if the parameters are of another model; if images, context or labels are missing or
+        superfluous, or have the wrong rank, type, shape or, where they are not traced, range.
+    """
+    check_images(images, levels=model.config.levels, channels=model.config.channels)
+    check_conditions(model.config, Conditions(context, labels), images.shape[:3])
+    check_params(model, params)
+    return log_prob_from_logits(model.apply({"params": params}, images, context=context, labels=labels), images)
+
+
+def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: Any) -> Float[Any, "*batch"] | float:
+    """Turns nats per image into bits per dimension, -log_prob / (ln 2 · H · W · C).
+
+    Args:
+      log_prob: log-probabilities of whole images in nats, of any shape.
+      image_shape: (H, W, C) of one image.
+
+    Raises:
+      InputError: (a ValueError) if `image_shape` is not three positive integers.
+    """
+    return -log_prob / (math.log(2) * math.prod(check_size("image_shape", image_shape, ("height", "width", "channels"))))

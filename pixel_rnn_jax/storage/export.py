@@ -1,0 +1,150 @@
+"""Exported models: one safetensors file with the parameters and all that is needed to use them.
+
+The tensors are the parameters (of a training run, the averaged ones), named by their path in the tree ("stem/kernel"), in
+float32. The file's metadata has one field, "pixel_rnn_jax", a JSON object:
+
+    version   1
+    run       the configuration, the images' shape, the names of the classes, the record of the validations
+    checksum  of the run and the tensors, which tells damage
+
+Nothing in it is executed when it is read.
+"""
+
+import copy
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from pixel_rnn_jax.compression.checksum import checksum
+from pixel_rnn_jax.data import SOURCES, DataConfig
+from pixel_rnn_jax.errors import InputError, check_size
+from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions
+from pixel_rnn_jax.models.params import abstract_params, check_params
+from pixel_rnn_jax.paths import AnyPath, as_path, local_copy, write_whole
+from pixel_rnn_jax.storage.checkpoint import restore_model
+
+ENDING = ".safetensors"
+FIELD = "pixel_rnn_jax"
+VERSION = 1
+BATCH_SIZE = 16  # in which commands score a model that was not trained by `train`
+RUN_FIELDS = ("config", "image_shape", "classes", "record")
+
+
+def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | Any, source: str = "") -> None:
+    """Writes a model, however it was trained, as one file that `load` reads, and all commands as their --workdir.
+
+    Args:
+      path: of the file, on this machine, whose name ends in .safetensors; it is replaced if it exists.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
+      params: its parameters.
+      size: height and width of the images that it was trained on: what is drawn, unless another size is asked for.
+      source: where such images are, as in a configuration (`data.source`): what is scored, unless other images are named.
+
+    Raises:
+      InputError: (a ValueError) if the path, the size or the source cannot be used, or the parameters are not the model's, in
+        float32. Those of a model that is given maps (a context without `context_channels`) cannot be saved.
+    """
+    path = Path(path)
+    if path.suffix != ENDING or not path.parent.is_dir() or path.is_dir():
+        raise InputError(f"path must be of a file in a folder that exists, and end in {ENDING}; got {str(path)!r}.")
+    shape = (1, *check_size("size", size))
+    check_conditions(model.config, blank_conditions(model.config, shape), shape)
+    if source and source.partition(":")[0] not in SOURCES:
+        raise InputError(f"source must be empty, or begin with one of {', '.join(SOURCES)}; got {source!r}.")
+    check_params(model, params)
+    if _shapes(params) != _shapes(abstract_params(model)):
+        raise InputError(
+            "params must be of float32, and of a model without maps of one's own, since a file has no word of those; got"
+            f" {', '.join(sorted({str(leaf.dtype) for leaf in jax.tree.leaves(params)}))}."
+        )
+    config = {
+        "model": dataclasses.asdict(model.config),
+        "data": dataclasses.asdict(DataConfig(source=source)),
+        "batch_size": BATCH_SIZE,
+    }
+    save_weights(path, params, {"config": config, "image_shape": (*shape[1:], model.config.channels)})
+
+
+def save_weights(path: Path, params: Any, run: Mapping[str, Any]) -> None:
+    """Writes a trained model as one file, which gets its name when it is complete.
+
+    Args:
+      path: of the file, which is replaced if it exists.
+      params: the averaged parameters.
+      run: what a checkpoint holds besides arrays: the model's configuration is in it. Of where the data is on this machine,
+        only the last name is kept.
+    """
+    run = copy.deepcopy({name: run.get(name) for name in RUN_FIELDS})
+    data = run["config"]["data"]
+    data.update(data_dir=None, source=_without_folder(data["source"]))
+    tensors = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
+    metadata = {"version": VERSION, "run": run, "checksum": _checksum(run, tensors)}
+    write_whole(path, safetensors.numpy.save(tensors, {FIELD: json.dumps(metadata)}))
+
+
+def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
+    """Reads an exported model: the model, its parameters, and the run's record.
+
+    Raises:
+      InputError: if there is no such file, or it is damaged, or no exported model.
+    """
+    file = local_copy(as_path(path))
+    if not file.is_file():
+        raise InputError(f"{path} must be an exported model; there is no such file.")
+    with file.open("rb"):  # safetensors would take every failure for a missing file
+        pass
+    try:
+        with safetensors.safe_open(file, framework="numpy") as content:
+            metadata = _read_metadata(path, content.metadata())
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, it is no mapping
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path} must be an exported model; it is damaged, or no safetensors file ({error}).") from None
+    run = metadata.get("run")
+    if metadata.get("checksum") != _checksum(run, tensors):
+        raise InputError(f"the exported model {path} is damaged: its checksum is not that of its content.")
+    model = restore_model(run, of=f"the exported model {path}")
+    params = flax.traverse_util.unflatten_dict(tensors, sep="/")
+    if _shapes(params) != _shapes(abstract_params(model)):
+        raise InputError(f"the exported model {path} has other parameters than {model.config}.")
+    return model, jax.tree.map(jnp.asarray, params), run
+
+
+def _read_metadata(path: str | AnyPath, fields: Mapping[str, str] | None) -> dict[str, Any]:
+    """The JSON object in a file's metadata, before any tensor is read: those of foreign files may be large, or of any type."""
+    if FIELD not in (fields or {}):
+        raise InputError(f"{path} must be an exported model; its metadata lacks the field {FIELD!r}.")
+    try:
+        metadata = json.loads(fields[FIELD])
+        version = metadata["version"]
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise InputError(f"the exported model {path} is damaged: its metadata cannot be read.") from None
+    if version != VERSION:
+        raise InputError(f"{path} must be an exported model of version {VERSION}, which this package reads; got {version!r}.")
+    return metadata
+
+
+def _without_folder(source: str) -> str:
+    """A data source, of whose path the last name is left: with --data_dir it is found elsewhere."""
+    kind, colon, path = source.partition(":")
+    return f"{kind}:{Path(path).name}" if colon and Path(path).is_absolute() else source
+
+
+def _checksum(run: Any, tensors: Mapping[str, np.ndarray]) -> str:
+    parts = [json.dumps(run, sort_keys=True)]
+    for name, tensor in sorted(tensors.items()):
+        parts.append(f"{name} {tensor.dtype} {tensor.shape} {checksum(tensor.tobytes(), 16).hex()}")
+    return checksum("\n".join(parts).encode(), 16).hex()
+
+
+def _shapes(params: Any) -> Any:
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), params)

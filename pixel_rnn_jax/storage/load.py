@@ -1,0 +1,69 @@
+"""Trained models, loaded by where they are: a work directory, an exported file, or the name of one that ships."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.models.params import abstract_params
+from pixel_rnn_jax.paths import AnyPath, as_path, is_folder, is_remote
+from pixel_rnn_jax.storage.checkpoint import FOLDER, Checkpoints, restore_model
+from pixel_rnn_jax.storage.export import ENDING, read_weights
+
+SHIPPED = Path(__file__).parents[1] / "weights"
+
+
+def shipped_models() -> list[str]:
+    """The names of the trained models that come with the package."""
+    return sorted(file.stem for file in SHIPPED.glob(f"*{ENDING}"))
+
+
+def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
+    """Loads a trained model.
+
+    Args:
+      path: the work directory of a training run; or an exported file (at gs://, one whose name ends in .safetensors); or,
+        unless there is something of that name, the name of a model that comes with the package, as "digits_rowlstm".
+
+    Returns:
+      The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters: of a training run, the moving average at the step
+      with the best validation score (at the latest step, before the first validation); of a file, what was saved.
+
+    Raises:
+      InputError: (a ValueError) if there is nothing of that name, or no usable model in it.
+    """
+    model, params, _ = load_run(path)
+    return model, params
+
+
+def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
+    """Like `load`, and returns the run's record too: its `config` and `image_shape`, among others."""
+    if not isinstance(path, (str, os.PathLike)) or not str(path):
+        raise InputError(f"path must be a work directory, an exported file, or the name of a model; got {path!r}.")
+    place = as_path(path)
+    if place.parent.name == FOLDER and place.name.isdigit() and is_folder(place) and not is_folder(place / FOLDER):
+        raise InputError(f"{path} is one checkpoint; give the work directory that it is in, {place.parent.parent}.")
+    if is_folder(place):
+        return _load_workdir(place)
+    if place.suffix == ENDING or (not is_remote(place) and place.exists()):
+        return read_weights(place)
+    if str(path) in shipped_models():
+        return read_weights(SHIPPED / f"{path}{ENDING}")
+    raise InputError(
+        f"{str(path)!r} must be the work directory of a training run, an exported file (*{ENDING}), or one of"
+        f" {', '.join(shipped_models())}; there is nothing of that name."
+    )
+
+
+def _load_workdir(path: AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
+    with Checkpoints(path, read_only=True) as checkpoints:
+        latest = checkpoints.latest_step
+        if latest is None:
+            raise InputError(f"{path} must be the work directory of a training run; it holds no complete checkpoint.")
+        step = checkpoints.best_step or latest
+        run = checkpoints.restore_run(step)
+        model = restore_model(run)
+        params = checkpoints.restore_arrays(step, ema=abstract_params(model))["ema"]
+    return model, params, run

@@ -1,0 +1,153 @@
+"""The record of a run: one JSON line for each measurement, and the same as TensorBoard events."""
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jax.typing import ArrayLike
+from tqdm import tqdm
+
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.paths import AnyPath, WritableFolder, as_path, reaching
+from pixel_rnn_jax.training.event_log import EventLog
+from pixel_rnn_jax.training.step_clock import StepClock
+
+FILE = "metrics.jsonl"
+UPLOAD_SECONDS = 30.0  # between two uploads to gs://
+
+
+class MetricsLog:
+    """Writes measurements to `metrics.jsonl` and `tensorboard/` in a work directory; a context manager.
+
+    A resumed run measures some steps again: the rows after the step that it goes on from are dropped first.
+
+    Args:
+      workdir: the work directory.
+      last_step: the step that the run goes on from.
+      history: work directory in which the steps until then were taken, if not in this one.
+    """
+
+    def __init__(self, workdir: str | AnyPath, last_step: int, *, history: str | AnyPath | None = None):
+        rows = [row for row in read_metrics(workdir if history is None else history) if row["step"] <= last_step]
+        self._folder = WritableFolder(as_path(workdir))
+        path = self._folder.local / FILE
+        # Written beside it and renamed, so that no row is lost whenever the process dies.
+        new = path.with_suffix(".tmp")
+        new.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        new.replace(path)
+        self._file = path.open("a")
+        self._events = EventLog(path.parent / "tensorboard", last_step + 1)
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # of two errors, the first one counts
+            self._file.close()
+            self._events.close()
+            self._folder.close()
+
+    def write(self, step: int, **values: float) -> None:
+        """Records values at a step."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        self._events.write(step, **values)
+        try:
+            self._folder.upload(not_within=UPLOAD_SECONDS)
+        except OSError as error:  # the rows are kept, and go up with later ones
+            tqdm.write(f"warning: {error}", file=sys.stderr)
+
+    def save(self) -> None:
+        """Stores all rows; to be called before each checkpoint, since a resumed run goes on from there."""
+        self._folder.upload()
+
+
+class NoLog:
+    """What the other processes have in place of the one `MetricsLog`."""
+
+    def __enter__(self) -> "NoLog":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        pass
+
+    def write(self, step: int, **values: float) -> None:
+        """Records nothing."""
+
+    def save(self) -> None:
+        """Stores nothing."""
+
+
+class StepReport:
+    """Reports the metrics of training steps, one step late, so that the device always has the next step at hand.
+
+    Args:
+      log: gets the metrics of every `log_every`-th step, and of the last.
+      bar: shows the progress.
+      clock: counts the steps and their time.
+      log_every: in steps.
+      last_step: number of the last one.
+      learning_rate: the schedule, a function of the number of finished steps.
+    """
+
+    def __init__(
+        self,
+        log: MetricsLog | NoLog,
+        bar: tqdm,
+        clock: StepClock,
+        *,
+        log_every: int,
+        last_step: int,
+        learning_rate: Callable[[int], ArrayLike],
+    ):
+        self._log, self._bar, self._clock = log, bar, clock
+        self._log_every, self._last_step, self._learning_rate = log_every, last_step, learning_rate
+        self._pending: tuple[int, Mapping[str, ArrayLike]] | None = None
+
+    def add(self, step: int, metrics: Mapping[str, ArrayLike]) -> None:
+        """Takes the metrics of a step that may still be running, and reports the step before."""
+        self.finish()
+        self._pending = (step, metrics)
+
+    def finish(self) -> None:
+        """Waits for the last step, and reports it.
+
+        Raises:
+          FloatingPointError: if its loss, gradient or update was not finite.
+        """
+        if self._pending is None:
+            return
+        step, metrics = self._pending
+        self._pending = None
+        values = {name: float(value) for name, value in metrics.items()}
+        self._clock.count()
+        if not all(map(math.isfinite, values.values())):
+            raise FloatingPointError(f"step {step} gave {', '.join(f'{name} = {value}' for name, value in values.items())}")
+        if step % self._log_every == 0 or step == self._last_step:
+            values["learning_rate"] = float(self._learning_rate(step - 1))
+            speed = {f"speed_{name}": value for name, value in self._clock.lap().items()}
+            self._log.write(step, **{f"train_{name}": value for name, value in values.items()}, **speed)
+        self._bar.set_postfix_str(f"{values['bits_per_dim']:.3f} bits/dim", refresh=False)
+        self._bar.update()
+
+
+def read_metrics(workdir: str | AnyPath) -> list[dict[str, Any]]:
+    """The rows of a work directory's `metrics.jsonl`; without the last one, if a kill cut it short."""
+    path = as_path(workdir) / FILE
+    try:
+        with reaching(path):
+            content = path.read_bytes()
+    except FileNotFoundError:  # not by `exists`: at gs:// it takes every failure for a no
+        return []
+    except NotADirectoryError:
+        raise InputError(f"{workdir} must be the work directory of a training run; it is a file.") from None
+    try:
+        rows = [json.loads(line) for line in content.decode().split("\n")[:-1]]
+        if not all(isinstance(row["step"], int) for row in rows):
+            raise ValueError("a step is no integer")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} must hold rows of JSON with a step each ({type(error).__name__}: {error}).") from None
+    return rows

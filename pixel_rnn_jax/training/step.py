@@ -1,0 +1,159 @@
+"""The state of a training, and one step of it."""
+
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float
+
+from pixel_rnn_jax.data import Batch
+from pixel_rnn_jax.models.conditioning import blank_conditions
+from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob_from_logits
+from pixel_rnn_jax.parallel.mesh import AXES, batch_spec, on_shares, state_sharding
+from pixel_rnn_jax.parallel.microbatch import in_parts
+from pixel_rnn_jax.training.initialization import calm
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All arrays that a training step changes.
+
+    Attributes:
+      step: number of finished steps, int32.
+      params: the parameters.
+      ema: their exponential moving average.
+      opt_state: the optimiser's state.
+    """
+
+    step: Any
+    params: Any
+    ema: Any
+    opt_state: optax.OptState
+
+
+def init_state(
+    key: jax.Array,
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    image_shape: tuple[int, ...],
+    frequencies: Float[np.ndarray, "C levels"] | None = None,
+) -> TrainState:
+    """The state before the first step; a function of the key.
+
+    Args:
+      key: from which the parameters are drawn.
+      model: to be trained.
+      optimizer: whose state it holds.
+      image_shape: [H, W, C].
+      frequencies: of the values in training, for a calm start; None for the model's own.
+    """
+    images = jnp.zeros((1, *image_shape), jnp.uint8)
+    params = model.init(key, images, **blank_conditions(model.config, images.shape[:3])._asdict())["params"]
+    if frequencies is not None:
+        params = calm(params, frequencies, residual=model.config.residual)
+    return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+
+def blank_batch(config: ModelConfig, shape: tuple[int, int, int]) -> Batch:
+    """A batch of the right shapes, for what depends on shapes only.
+
+    Args:
+      config: of the model.
+      shape: number, height and width of the images.
+    """
+    images = np.zeros((*shape, config.channels), np.uint8)
+    return {"image": images, "conditions": blank_conditions(config, shape), "mask": np.ones(shape[0], bool)}
+
+
+def train_step(
+    state: TrainState,
+    batch: Batch,
+    key: jax.Array,
+    *,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    parts: int = 1,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    """One step on the mean negative log-likelihood of a batch, in bits/dim. Pure.
+
+    Args:
+      state: the state before.
+      batch: images [B, H, W, C], and what they are given.
+      key: random key of the whole run, for dropout: each device and each part of its share drops features of its own.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`; of the latter, all sizes are trained together.
+      optimizer: turns gradients into updates.
+      ema_decay: of the moving average. The decay grows to it, min(ema_decay, (1 + t) / (10 + t)) at step t, so that the
+        average forgets the random start.
+      parts: into which the batch is cut, or each device's share of it; their gradients are computed one after the other and
+        averaged, so that only one part's maps are in memory.
+      mesh: of the devices over which batch and state are sharded, if they are.
+
+    Returns:
+      The state after, and the batch's nats, bits_per_dim and the norms of gradient (before clipping) and update.
+    """
+    key = jax.random.fold_in(key, state.step)
+    if mesh is None:
+        gradient, metrics = _gradient(state.params, batch, key, model, parts)
+    else:
+        gradient, metrics = _gradient_over_devices(state.params, batch, key, model, parts, mesh)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+    ema = optax.incremental_update(params, state.ema, 1 - decay)
+    metrics |= {"gradient_norm": optax.tree.norm(gradient), "update_norm": optax.tree.norm(updates)}
+    return TrainState(state.step + 1, params, ema, opt_state), metrics
+
+
+def _gradient_over_devices(
+    params: Any, batch: Batch, key: jax.Array, model: nn.Module, parts: int, mesh: Mesh
+) -> tuple[Any, dict[str, Float[Array, ""]]]:
+    """The mean of what each device computes of its share of the batch, in one exchange."""
+
+    def of_share(params, batch, key):
+        key = jax.random.fold_in(key, jax.lax.axis_index(AXES))
+        return jax.lax.pmean(_gradient(params, batch, key, model, parts), AXES)
+
+    # What is cut along "fsdp" is gathered here, ahead of the sweeps: never within a scan.
+    whole = PartitionSpec()
+    of_batch = on_shares(of_share, mesh, in_specs=(whole, batch_spec(), whole), out_specs=whole)
+    gradient, metrics = of_batch(params, batch, key)
+    # Each device needs the pieces only that it updates.
+    return jax.lax.with_sharding_constraint(gradient, state_sharding(gradient, mesh)), metrics
+
+
+def _gradient(
+    params: Any, batch: Batch, key: jax.Array, model: nn.Module, parts: int
+) -> tuple[Any, dict[str, Float[Array, ""]]]:
+    """The gradient of the mean bits/dim of a batch, and the metrics: the mean over parts of it, one after the other."""
+    if parts == 1:
+        return _gradient_at_once(params, batch, key, model)
+
+    def add(total, part):
+        return jax.tree.map(jnp.add, total, _gradient_at_once(params, *part, model)), None
+
+    cut = in_parts(batch, parts), jax.random.split(key, parts)
+    first = jax.tree.map(lambda array: array[0], cut)
+    shapes = jax.eval_shape(lambda: _gradient_at_once(params, *first, model))
+    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    total, _ = jax.lax.scan(add, zero, cut)
+    return jax.tree.map(lambda leaf: leaf / parts, total)
+
+
+def _gradient_at_once(params: Any, batch: Batch, key: jax.Array, model: nn.Module) -> tuple[Any, dict[str, Float[Array, ""]]]:
+    images = batch["image"]
+
+    def loss(params):
+        logits = model.apply({"params": params}, images, True, *batch["conditions"], rngs={"dropout": key})
+        log_prob = jnp.mean(log_prob_from_logits(logits, images))
+        bits = bits_per_dim(log_prob, images.shape[1:])
+        return bits, {"nats": -log_prob, "bits_per_dim": bits}
+
+    return jax.grad(loss, has_aux=True)(params)
