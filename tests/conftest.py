@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from pathlib import Path
 from unittest import mock
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
@@ -40,6 +41,7 @@ def data_dir(request):
     return path
 
 
+ROOT = Path(__file__).parent.parent
 LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
 
 

@@ -59,16 +59,16 @@ def measure(config: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
         compiled = step.lower(state, batch, jax.random.key(0)).compile()
         seconds = time.perf_counter() - begin
         temporary.append(compiled.memory_analysis().temp_size_in_bytes)
-    of_image = (temporary[1] - temporary[0]) / (BATCHES[1] - BATCHES[0])
-    of_state = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    per_image = (temporary[1] - temporary[0]) / (BATCHES[1] - BATCHES[0])
+    state_shardings = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     return {
         "parameters": sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)),
-        "state_mib": of_state / 2**20,
+        "state_mib": state_shardings / 2**20,
         "forward_gflop": forward_flops(model.config, *size).total / 1e9,
         "training_gflop": training_flops(model.config, *size).total / 1e9,
         "platform": jax.devices()[0].device_kind,
-        "image_mib": of_image / 2**20,
-        "fixed_mib": (of_state + max(temporary[0] - BATCHES[0] * of_image, 0)) / 2**20,
+        "image_mib": per_image / 2**20,
+        "fixed_mib": (state_shardings + max(temporary[0] - BATCHES[0] * per_image, 0)) / 2**20,
         "compile_seconds": seconds,
     }
 

@@ -1,8 +1,8 @@
 """Lossless compression: images are coded by the model's own conditionals, by a range coder (constriction's).
 
-Coder and decoder run the same compiled step, `incremental.visit`, on the same batches: the numbers that a value's interval is
-made of must be the same to the last bit. All images share one stream. A range coder is a queue: what is coded first is decoded
-first, so nothing need be kept to be coded backwards.
+Coder and decoder run the same compiled step, `decoding.decode_step`, on the same batches: the numbers that make up a value's
+interval must agree to the last bit. All images share one stream. A range coder is a queue: what is coded first is
+decoded first, so nothing has to be kept and coded backwards.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from pixel_rnn_jax.compression.container import Header, pack, unpack
 from pixel_rnn_jax.compression.fingerprint import fingerprint, this_platform
 from pixel_rnn_jax.compression.tiles import cut, join
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
-from pixel_rnn_jax.generation.decoding import Memory, finish_row, start, visit, write
+from pixel_rnn_jax.generation.decoding import DecodeState, decode_step, finish_row, start, write
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions, plain
 from pixel_rnn_jax.models.config import ModelConfig
@@ -59,7 +59,7 @@ def compress(
       context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`. They are not in the
         file: `decompress` needs them, as it needs the labels.
       labels: integers [B] in [0, num_classes), for a class-conditional model.
-      batch_size: images at a time; decoding needs memory for as many.
+      batch_size: images at a time; decoding needs state for as many.
       tile: height and width of tiles into which images are cut, each coded as an image of its own: for images much larger than
         those of the training.
 
@@ -128,7 +128,7 @@ def decompress(
     if header.platform != this_platform():
         warnings.warn(f"the file may not decode here: {there}.", stacklevel=2)
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-    # The header's word is not enough to ask for memory for all images, nor to go on when the payload is used up. What the
+    # The header's word is not enough to ask for state for all images, nor to go on when the payload is used up. What the
     # coder's rounding may cost is a small part of the margin.
     tiles, bits_left = [], 1.1 * 8 * len(payload) + 128
     try:
@@ -180,21 +180,21 @@ def seconds_to_code(
     for stage in stages(model.config):
         network, weights = stage.network, stage.params(params)
         height, width = header.tile_height // stage.stride, header.tile_width // stage.stride
-        memory = _start(network, weights, (size, height, width), stage.conditions(tiles, given))
+        state = _start(network, weights, (size, height, width), stage.conditions(tiles, given))
 
-        def visit_one(memory, network=network, weights=weights):
-            memory, probabilities = _visit(network, weights, memory, *place)
+        def visit_one(state, network=network, weights=weights):
+            state, probabilities = _visit(network, weights, state, *place)
             encoder.encode(values.astype(np.int32), FAMILY, _finite(probabilities))
-            return jax.block_until_ready(_write(network, memory, *place, values))
+            return jax.block_until_ready(_write(network, state, *place, values))
 
-        def finish_one(memory, network=network, weights=weights):
-            return jax.block_until_ready(_finish_row(network, weights, memory, place[0]))
+        def finish_one(state, network=network, weights=weights):
+            return jax.block_until_ready(_finish_row(network, weights, state, place[0]))
 
         for step, times_in_a_row in ((visit_one, width * header.channels), (finish_one, 1)):
             times = []
             for _ in range(6):  # the first one compiles
                 begin = time.perf_counter()
-                memory = step(memory)
+                state = step(state)
                 times.append(time.perf_counter() - begin)
             seconds += float(np.median(times[1:])) * times_in_a_row * height
     return seconds * count_batches(header)
@@ -250,7 +250,7 @@ def _plan(
 
 
 def _check_memory(header: Header, model: nn.Module, params: Any, conditions: Conditions) -> None:
-    """Raises `InputError` if a batch's memory, at the largest size, would be too large."""
+    """Raises `InputError` if a batch's state, at the largest size, would be too large."""
     size, scale = (header.batch_size, header.tile_height, header.tile_width), model.config.context_scale
     stage = stages(model.config)[-1]
     tiles = jax.ShapeDtypeStruct((*size, header.channels), np.uint8)
@@ -267,7 +267,7 @@ def _check_memory(header: Header, model: nn.Module, params: Any, conditions: Con
     if needed > MAX_MEMORY:
         raise InputError(
             f"a batch of {size[0]} images of {size[1]}x{size[2]} pixels must need at most {MAX_MEMORY / 2**30:.0f} GiB of"
-            f" memory; it needs {needed / 2**30:.1f}. Compress in tiles, or in smaller batches."
+            f" state; it needs {needed / 2**30:.1f}. Compress in tiles, or in smaller batches."
         )
 
 
@@ -320,15 +320,15 @@ def _visits(
         part = images[:, ::stride, ::stride]  # a view: what is decoded is there
         _, height, width, channels = part.shape
         drawn = stage.drawn(height, width)
-        memory = _start(network, weights, part.shape[:3], stage.conditions(images, conditions))
+        state = _start(network, weights, part.shape[:3], stage.conditions(images, conditions))
         for row in range(height):
             for column, channel in np.ndindex(width, channels):
                 place = _place(row, column, channel)
-                memory, probabilities = _visit(network, weights, memory, *place)
+                state, probabilities = _visit(network, weights, state, *place)
                 if drawn[row, column]:
                     yield (slice(None), row * stride, column * stride, channel), _finite(probabilities)[:count]
-                memory = _write(network, memory, *place, part[:, row, column, channel])
-            memory = _finish_row(network, weights, memory, place[0])
+                state = _write(network, state, *place, part[:, row, column, channel])
+            state = _finish_row(network, weights, state, place[0])
             bar.update()
 
 
@@ -351,13 +351,13 @@ def _progress(header: Header, config: ModelConfig, description: str) -> tqdm:
 
 
 _start = jax.jit(start, static_argnames=("model", "shape"))
-_write = jax.jit(write, static_argnames="model", donate_argnames="memory")
-_finish_row = jax.jit(finish_row, static_argnames="model", donate_argnames="memory")
+_write = jax.jit(write, static_argnames="model", donate_argnames="state")
+_finish_row = jax.jit(finish_row, static_argnames="model", donate_argnames="state")
 
 
-@functools.partial(jax.jit, static_argnames="model", donate_argnames="memory")
+@functools.partial(jax.jit, static_argnames="model", donate_argnames="state")
 def _visit(
-    model: nn.Module, params: Any, memory: Memory, row: ArrayLike, column: ArrayLike, channel: ArrayLike
-) -> tuple[Memory, Float32[Array, "B levels"]]:
-    memory, logits = visit(model, params, memory, row, column, channel)
-    return memory, jax.nn.softmax(logits)
+    model: nn.Module, params: Any, state: DecodeState, row: ArrayLike, column: ArrayLike, channel: ArrayLike
+) -> tuple[DecodeState, Float32[Array, "B levels"]]:
+    state, logits = decode_step(model, params, state, row, column, channel)
+    return state, jax.nn.softmax(logits)

@@ -16,7 +16,7 @@ from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob
 from pixel_rnn_jax.parallel.mesh import batch_spec, fetch, on_shares, process_share, replicate, shard_batch
-from pixel_rnn_jax.parallel.microbatch import fast_parts, in_parts
+from pixel_rnn_jax.parallel.microbatch import fast_microbatches, split_microbatches
 from pixel_rnn_jax.progress import progress_bar
 
 
@@ -101,8 +101,8 @@ def log_probs(
     Returns:
       What the function gives of all images, [N, ...].
     """
-    of_batch = functools.partial(score_batch, function)
-    results = _by_batch(of_batch, model, params, images, conditions, batch_size, mesh, num_threads, "scoring")
+    batch_fn = functools.partial(score_batch, function)
+    results = _by_batch(batch_fn, model, params, images, conditions, batch_size, mesh, num_threads, "scoring")
     return np.concatenate(fetch(results))[: len(images)]
 
 
@@ -160,16 +160,16 @@ def score_batch(
 ) -> Float32[Array, "B ..."]:
     """`log_prob`, or a function like it, of a batch that is sharded over the devices of a mesh: each scores its share."""
 
-    def of_part(params, batch):
+    def part_fn(params, batch):
         return function(model, params, batch["image"], *batch["conditions"])
 
-    def of_share(params, batch):
+    def share_fn(params, batch):
         images, height, width, _ = batch["image"].shape
-        parts = fast_parts(images, (height, width), model.config.features, mesh.devices.flat[0].platform)
+        parts = fast_microbatches(images, (height, width), model.config.features, mesh.devices.flat[0].platform)
         if parts == 1:
-            return of_part(params, batch)
-        results = jax.lax.map(functools.partial(of_part, params), in_parts(batch, parts))
+            return part_fn(params, batch)
+        results = jax.lax.map(functools.partial(part_fn, params), split_microbatches(batch, parts))
         return results.reshape(images, *results.shape[2:])
 
-    of_batch = on_shares(of_share, mesh, in_specs=(PartitionSpec(), batch_spec()), out_specs=batch_spec())
-    return of_batch(params, batch)
+    batch_fn = on_shares(share_fn, mesh, in_specs=(PartitionSpec(), batch_spec()), out_specs=batch_spec())
+    return batch_fn(params, batch)

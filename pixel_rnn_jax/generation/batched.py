@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float32, Shaped, UInt8
 
-from pixel_rnn_jax.generation.decoding import Memory
+from pixel_rnn_jax.generation.decoding import DecodeState
 from pixel_rnn_jax.generation.sampling import Rows, begin_stage, check_completion, draw_row
 from pixel_rnn_jax.images import Images
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
@@ -74,14 +74,14 @@ def generate(
     with progress_bar(num_rows, unit="row", description="drawing", delay=2.0, leave=False) as bar:
         for first, stage in itertools.product(firsts, stages(model.config)):
             numbers = np.arange(first, first + size)
-            of_batch = np.minimum(numbers, count - 1)  # the last batch is filled up
-            given = jax.tree.map(lambda array, of_batch=of_batch: np.asarray(array)[of_batch], conditions)
+            batch_fn = np.minimum(numbers, count - 1)  # the last batch is filled up
+            given = jax.tree.map(lambda array, batch_fn=batch_fn: np.asarray(array)[batch_fn], conditions)
             begin, draw = _compiled(stage, mesh)
-            batch = jax.device_put((numbers, images[of_batch], known[of_batch], given), batch_sharding(mesh))
-            memory, rows = begin(params, key, *batch)
+            batch = jax.device_put((numbers, images[batch_fn], known[batch_fn], given), batch_sharding(mesh))
+            state, rows = begin(params, key, *batch)
             drawn = []
             for row in range(height // stage.stride):
-                memory, of_row = draw(stage.params(params), memory, rows, np.int32(row), np.float32(temperature))
+                state, of_row = draw(stage.params(params), state, rows, np.int32(row), np.float32(temperature))
                 drawn.append(of_row)
                 jax.block_until_ready(drawn[-2:][0])  # the device has the next row at hand, but not all of them
                 bar.update()
@@ -99,7 +99,7 @@ def generate(
 def _compiled(stage: Stage, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The start of a stage's batch, and one row of it. Each device works on its share, and need not know of the others."""
     whole, first, second, third, fourth = PartitionSpec(), *map(batch_spec, range(4))
-    memory = Memory(canvas=third, context=third, above=third, row=third, left=second, here=second)
+    state = DecodeState(canvas=third, context=third, above=third, row=third, left=second, here=second)
     rows = Rows(images=fourth, known=third, uniform=fourth)
 
     return (
@@ -108,15 +108,15 @@ def _compiled(stage: Stage, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..
                 functools.partial(begin_stage, stage),
                 mesh,
                 in_specs=(whole, whole, first, first, first, first),
-                out_specs=(memory, rows),
+                out_specs=(state, rows),
             )
         ),
         jax.jit(
             on_shares(
                 functools.partial(draw_row, stage.network),
                 mesh,
-                in_specs=(whole, memory, rows, whole, whole),
-                out_specs=(memory, third),
+                in_specs=(whole, state, rows, whole, whole),
+                out_specs=(state, third),
             ),
             donate_argnums=1,
         ),

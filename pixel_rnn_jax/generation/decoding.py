@@ -3,16 +3,16 @@
 A visit runs the network at one pixel, from what the layers have left at that pixel's neighbours, so it costs the same whatever
 the size of the image. The numbers are those of `PixelRNN.__call__`, to rounding.
 
-    memory = start(model, params, shape, conditions)
+    state = start(model, params, shape, conditions)
     for each row:
         for each column, and each colour:
-            memory, logits = visit(model, params, memory, row, column, channel)
-            memory = write(model, memory, row, column, channel, values)  # drawn from the logits, or known
-        memory = finish_row(model, params, memory, row)
+            state, logits = decode_step(model, params, state, row, column, channel)
+            state = write(model, state, row, column, channel, values)  # drawn from the logits, or known
+        state = finish_row(model, params, state, row)
 
 A Multi-Scale PixelRNN consists of several such models, see `multi_scale.stages`.
 
-In the arrays of the memory the batch is the third axis; in those of single pixels, the second.
+In the arrays of the state the batch is the third axis; in those of single pixels, the second.
 """
 
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ from pixel_rnn_jax.models.pixel_rnn import STEM_SIZE, make_layer
 ABOVE, SIDES = margin(STEM_SIZE)
 
 
-class Memory(NamedTuple):
+class DecodeState(NamedTuple):
     """What later visits need of the pixels visited so far.
 
     Attributes:
@@ -53,8 +53,8 @@ class Memory(NamedTuple):
     here: Any
 
 
-def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions: Conditions = UNCONDITIONAL) -> Memory:
-    """The memory before the first visit.
+def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions: Conditions = UNCONDITIONAL) -> DecodeState:
+    """The state before the first visit.
 
     Args:
       model: a `PixelRNN`.
@@ -69,46 +69,46 @@ def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions
     row = jax.tree.map(lambda cell: jnp.broadcast_to(cell, (width + 2, *cell.shape)), outside)
     context = model.apply({"params": params}, shape, conditions, method="context_map")
     context = None if context is None else jnp.moveaxis(context, 0, 2)
-    return Memory(canvas, context, above=row, row=row, left=outside, here=outside)
+    return DecodeState(canvas, context, above=row, row=row, left=outside, here=outside)
 
 
-def visit(
-    model: nn.Module, params: Any, memory: Memory, row: ArrayLike, column: ArrayLike, channel: ArrayLike
-) -> tuple[Memory, Float32[Array, "B levels"]]:
+def decode_step(
+    model: nn.Module, params: Any, state: DecodeState, row: ArrayLike, column: ArrayLike, channel: ArrayLike
+) -> tuple[DecodeState, Float32[Array, "B levels"]]:
     """Computes the logits of one sub-pixel of each image.
 
     Args:
       model: a `PixelRNN`.
       params: its parameters.
-      memory: in which all sub-pixels before this one have been visited and written.
+      state: in which all sub-pixels before this one have been visited and written.
       row: of the sub-pixel.
       column: of the sub-pixel.
       channel: of the sub-pixel.
 
     Returns:
-      The memory, for `write`; and the logits, unnormalised log-probabilities of each value in nats.
+      The state, for `write`; and the logits, unnormalised log-probabilities of each value in nats.
     """
-    _, _, batch, channels = memory.canvas.shape
-    window = jax.lax.dynamic_slice(memory.canvas, (row, column, 0, 0), (ABOVE + 1, SIDES + 1 + SIDES, batch, channels))
-    left = jax.tree.map(lambda before, same: jnp.where(channel == 0, before, same), memory.here, memory.left)
-    neighbours = Neighbours(left, *(_at(memory.above, column + place) for place in range(3)))  # pixel j is cell j + 1
-    context = _context_row(memory, row)
+    _, _, batch, channels = state.canvas.shape
+    window = jax.lax.dynamic_slice(state.canvas, (row, column, 0, 0), (ABOVE + 1, SIDES + 1 + SIDES, batch, channels))
+    left = jax.tree.map(lambda before, same: jnp.where(channel == 0, before, same), state.here, state.left)
+    neighbours = Neighbours(left, *(_at(state.above, column + place) for place in range(3)))  # pixel j is cell j + 1
+    context = _context_row(state, row)
     if context is not None:
         context = jax.lax.dynamic_slice_in_dim(context, column, 1, 2)
-    logits, here = model.apply({"params": params}, jnp.moveaxis(window, 2, 0), neighbours, context, method="visit")
+    logits, here = model.apply({"params": params}, jnp.moveaxis(window, 2, 0), neighbours, context, method="decode_step")
     logits = jax.lax.dynamic_index_in_dim(logits[:, 0, 0], channel, 1, keepdims=False)
-    row = jax.tree.map(lambda cells, new: jax.lax.dynamic_update_index_in_dim(cells, new, column + 1, 0), memory.row, here)
-    return memory._replace(row=row, left=left, here=here), logits
+    row = jax.tree.map(lambda cells, new: jax.lax.dynamic_update_index_in_dim(cells, new, column + 1, 0), state.row, here)
+    return state._replace(row=row, left=left, here=here), logits
 
 
 def write(
-    model: nn.Module, memory: Memory, row: ArrayLike, column: ArrayLike, channel: ArrayLike, values: Integer[Array, " B"]
-) -> Memory:
+    model: nn.Module, state: DecodeState, row: ArrayLike, column: ArrayLike, channel: ArrayLike, values: Integer[Array, " B"]
+) -> DecodeState:
     """Writes the values of the sub-pixel that was visited last; after each visit.
 
     Args:
       model: a `PixelRNN`.
-      memory: as `visit` returned it.
+      state: as `decode_step` returned it.
       row: of the sub-pixel.
       column: of the sub-pixel.
       channel: of the sub-pixel.
@@ -116,35 +116,35 @@ def write(
     """
     values = centre(values, model.config.levels)[None, None, :, None]
     place = (row + ABOVE, column + SIDES, 0, channel)
-    return memory._replace(canvas=jax.lax.dynamic_update_slice(memory.canvas, values, place))
+    return state._replace(canvas=jax.lax.dynamic_update_slice(state.canvas, values, place))
 
 
-def finish_row(model: nn.Module, params: Any, memory: Memory, row: ArrayLike) -> Memory:
+def finish_row(model: nn.Module, params: Any, state: DecodeState, row: ArrayLike) -> DecodeState:
     """Makes the row that has been visited the row above, after its last pixel; all layers do so at the same time.
 
     Args:
       model: a `PixelRNN`.
       params: its parameters.
-      memory: in which the whole row has been visited and written.
+      state: in which the whole row has been visited and written.
       row: its number.
     """
-    context = _context_row(memory, row)
+    context = _context_row(state, row)
 
     def finish(params, cells, above):
         with jax.default_matmul_precision(model.config.precision):
             return make_layer(model.config).apply(params, cells, above, context, method="finish_row")
 
-    cells, above = jax.tree.map(lambda cells: cells[1:-1], (memory.row, memory.above))
+    cells, above = jax.tree.map(lambda cells: cells[1:-1], (state.row, state.above))
     cells = jax.vmap(finish, in_axes=(0, 1, 1), out_axes=1)(_layer_params(model, params), cells, above)
-    above = jax.tree.map(lambda cells, new: cells.at[1:-1].set(new), memory.row, cells)
-    return memory._replace(above=above, here=_at(above, 0))  # left of the next row's first pixel lies the outside
+    above = jax.tree.map(lambda cells, new: cells.at[1:-1].set(new), state.row, cells)
+    return state._replace(above=above, here=_at(above, 0))  # left of the next row's first pixel lies the outside
 
 
-def _context_row(memory: Memory, row: ArrayLike) -> Float[Array, "B 1 W F"] | None:
-    if memory.context is None:
+def _context_row(state: DecodeState, row: ArrayLike) -> Float[Array, "B 1 W F"] | None:
+    if state.context is None:
         return None
     # Where the context has one row or column only, every index becomes that one: a slice never leaves its array.
-    return jnp.moveaxis(jax.lax.dynamic_slice_in_dim(memory.context, row, 1, 0), 2, 0)
+    return jnp.moveaxis(jax.lax.dynamic_slice_in_dim(state.context, row, 1, 0), 2, 0)
 
 
 def _at(cells: Any, index: ArrayLike) -> Any:

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Float32, Integer, Shaped, UInt8
 
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
-from pixel_rnn_jax.generation.decoding import Memory, finish_row, start, visit, write
+from pixel_rnn_jax.generation.decoding import DecodeState, decode_step, finish_row, start, write
 from pixel_rnn_jax.images import Images, check_shape, check_values, is_concrete
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
 from pixel_rnn_jax.models.multi_scale import Stage, stages
@@ -178,8 +178,8 @@ def begin_stage(
     images: UInt8[Array, "B H W C"],
     known: Bool[Array, "B H W"],
     conditions: Conditions,
-) -> tuple[Memory, Rows]:
-    """What a stage starts from: the memory, and `make_rows`.
+) -> tuple[DecodeState, Rows]:
+    """What a stage starts from: the state, and `make_rows`.
 
     Args:
       stage: of the model.
@@ -192,40 +192,40 @@ def begin_stage(
     """
     rows = make_rows(stage, key, numbers, images, known)
     height, width, _, batch = rows.images.shape
-    memory = start(stage.network, stage.params(params), (batch, height, width), stage.conditions(images, conditions))
-    return memory, rows
+    state = start(stage.network, stage.params(params), (batch, height, width), stage.conditions(images, conditions))
+    return state, rows
 
 
 def draw_row(
-    model: nn.Module, params: Any, memory: Memory, rows: Rows, row: ArrayLike, temperature: ArrayLike
-) -> tuple[Memory, tuple[UInt8[Array, "W C B"], Float32[Array, "W C B"]]]:
+    model: nn.Module, params: Any, state: DecodeState, rows: Rows, row: ArrayLike, temperature: ArrayLike
+) -> tuple[DecodeState, tuple[UInt8[Array, "W C B"], Float32[Array, "W C B"]]]:
     """Visits the pixels of one row, and draws those that are unknown.
 
     Args:
       model: the `PixelRNN` of a stage.
       params: its parameters.
-      memory: of the rows before.
+      state: of the rows before.
       rows: the images and what else is given.
       row: which one is visited.
       temperature: divides the logits.
 
     Returns:
-      The memory with this row, the row's values, and log p(x_i | x_<i) of each sub-pixel, in nats, at temperature 1.
+      The state with this row, the row's values, and log p(x_i | x_<i) of each sub-pixel, in nats, at temperature 1.
     """
     images, known, uniform = jax.tree.map(lambda array: array[row], rows)
     width, channels, _ = images.shape
 
-    def draw(memory, place):
+    def draw(state, place):
         column, channel = place
-        memory, logits = visit(model, params, memory, row, column, channel)
+        state, logits = decode_step(model, params, state, row, column, channel)
         value = jnp.where(known[column], images[place], pick(cooled(logits, temperature), uniform[place]))
         log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), value[:, None].astype(jnp.int32), -1)[:, 0]
-        return write(model, memory, row, column, channel, value), (value, log_prob)
+        return write(model, state, row, column, channel, value), (value, log_prob)
 
     places = jnp.divmod(jnp.arange(width * channels), channels)
-    memory, drawn = jax.lax.scan(draw, memory, places)
+    state, drawn = jax.lax.scan(draw, state, places)
     drawn = jax.tree.map(lambda array: array.reshape(width, channels, -1), drawn)
-    return finish_row(model, params, memory, row), drawn
+    return finish_row(model, params, state, row), drawn
 
 
 def cooled(logits: Float[Array, "B levels"], temperature: ArrayLike) -> Float[Array, "B levels"]:
@@ -256,12 +256,12 @@ def _complete(
     conditions: Conditions,
 ) -> UInt8[Array, "B H W C"]:
     for stage in stages(model.config):
-        memory, rows = begin_stage(stage, params, key, jnp.arange(len(images)), images, known, conditions)
+        state, rows = begin_stage(stage, params, key, jnp.arange(len(images)), images, known, conditions)
 
-        def step(memory, row, stage=stage, rows=rows):
-            memory, (values, _) = draw_row(stage.network, stage.params(params), memory, rows, row, temperature)
-            return memory, values
+        def step(state, row, stage=stage, rows=rows):
+            state, (values, _) = draw_row(stage.network, stage.params(params), state, rows, row, temperature)
+            return state, values
 
-        _, values = jax.lax.scan(step, memory, jnp.arange(len(rows.images)))
+        _, values = jax.lax.scan(step, state, jnp.arange(len(rows.images)))
         images = images.at[:, :: stage.stride, :: stage.stride].set(jnp.moveaxis(values, -1, 0))
     return images

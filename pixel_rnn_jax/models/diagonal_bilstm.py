@@ -14,13 +14,13 @@ from pixel_rnn_jax.models.conditioning import Context
 from pixel_rnn_jax.models.lstm import LSTM, State, initial_state, lstm_cell
 from pixel_rnn_jax.models.masked_conv import MaskedConv
 from pixel_rnn_jax.models.neighbours import Neighbours
-from pixel_rnn_jax.models.recurrent_scan import sweep
+from pixel_rnn_jax.models.recurrent_scan import recurrent_scan
 from pixel_rnn_jax.models.skew import from_diagonals, to_diagonals
 
 SIDE_BY_SIDE = 4
 
 
-class DiagonalCell(NamedTuple):
+class DiagonalCache(NamedTuple):
     """What the layer leaves at a pixel.
 
     Attributes:
@@ -72,15 +72,15 @@ class DiagonalBiLSTM(nn.Module):
         flipped = jax.tree.map(lambda maps: maps[:, :, ::-1], (x, context))
         gates = _gates_of_diagonals(self.left, x, context, images), _gates_of_diagonals(self.right, *flipped, images)
         recurrences = self.left.recurrence, self.right.recurrence
-        hidden = sweep(recurrences, gates, jnp.asarray(outside_diagonals(height, width, images)))
-        left, right = (from_diagonals(of_lstm, images) for of_lstm in hidden)
+        hidden = recurrent_scan(recurrences, gates, jnp.asarray(outside_diagonals(height, width, images)))
+        left, right = (from_diagonals(one_lstm, images) for one_lstm in hidden)
         # "To prevent the layer from seeing future pixels, the right output map is then shifted down by one row."
         right = jnp.pad(right[:, :-1, ::-1], ((0, 0), (1, 0), (0, 0), (0, 0)))
         return self.up(self.drop(left + right, deterministic=not train))
 
-    def visit(
+    def decode_step(
         self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours, context: Context | None
-    ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], DiagonalCell]:
+    ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], DiagonalCache]:
         """The same output at one pixel, and what the layer leaves there.
 
         The map from the right is shifted down by one row: what it adds here, `finish_row` has left in the row above.
@@ -88,16 +88,16 @@ class DiagonalBiLSTM(nn.Module):
         left, above = neighbours.left, neighbours.above
         hidden = jnp.concatenate([above.left.hidden, left.left.hidden], -1).astype(self.dtype)
         state, _ = lstm_cell(self.left.recurrence.state_to_state, hidden, left.left.cell, self.left.input_gates(x, context))
-        return self.up(state.hidden + above.shifted), DiagonalCell(x, state, above.right, above.shifted)
+        return self.up(state.hidden + above.shifted), DiagonalCache(x, state, above.right, above.shifted)
 
-    def outside(self, batch: int) -> DiagonalCell:
+    def outside(self, batch: int) -> DiagonalCache:
         """What there is at a pixel outside the image."""
         left = initial_state(self.left.recurrence, batch, 1, 1)
         right = initial_state(self.right.recurrence, batch, 1, 1).hidden
         x = jnp.zeros((batch, 1, 1, 2 * self.features), self.dtype)
-        return DiagonalCell(x, left, right, jnp.zeros_like(right))
+        return DiagonalCache(x, left, right, jnp.zeros_like(right))
 
-    def finish_row(self, row: DiagonalCell, above: DiagonalCell, context: Context | None) -> DiagonalCell:
+    def finish_row(self, row: DiagonalCache, above: DiagonalCache, context: Context | None) -> DiagonalCache:
         """Advances the direction from the right over a row whose pixels have all been visited, from its last pixel on.
 
         Args:

@@ -47,7 +47,7 @@ class PixelCNNBlock(nn.Module):
         y = self.down(nn.relu(x))
         return nn.relu(y if context is None else y + self.context_to_hidden(context))
 
-    def visit(
+    def decode_step(
         self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours, context: Context | None
     ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], Float[Array, "B 1 1 {self.features}"]]:
         """The same output at one pixel, and what the block leaves there: the input of the 3x3 convolution."""

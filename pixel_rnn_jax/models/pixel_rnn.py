@@ -106,7 +106,7 @@ class PixelRNN(nn.Module):
             maps = [jnp.broadcast_to(one, (*shape, one.shape[-1])) for one in maps]
         return jnp.concatenate(maps, -1) if maps else None
 
-    def visit(
+    def decode_step(
         self, window: Float32[Array, "B rows columns C"], neighbours: Neighbours, context: Context | None
     ) -> tuple[Float32[Array, "B 1 1 C levels"], Any]:
         """Computes the same logits for one pixel, given what the layers have left at its neighbours.
@@ -184,7 +184,7 @@ class ResidualLayer(nn.Module):
         config = self.config
         x, skips = maps
         layer = make_layer(config)
-        y, cell = (layer(x, context, train), None) if neighbours is None else layer.visit(x, neighbours, context)
+        y, cell = (layer(x, context, train), None) if neighbours is None else layer.decode_step(x, neighbours, context)
         x = x + y if config.residual else y
         if config.skip:
             skips = skips + MaskedConv(2 * config.features, config.channels, dtype=config.dtype, name="skip")(x)

@@ -1,8 +1,8 @@
-"""The sweep of LSTMs over an image, line by line, that the Row LSTM (§3.2) and the Diagonal BiLSTM (§3.3) share.
+"""The scan of LSTMs over the lines of an image, which the Row LSTM (§3.2) and the Diagonal BiLSTM (§3.3) share.
 
-`scan_lines` is the sweep. `sweep` is the same with its derivative written out, since what JAX makes of the scan keeps and
-moves several times as much. In the loops, forwards and backwards, is only what a line needs of the one before: one product,
-and the gates. The gradient of K_ss is one product for all lines together.
+`scan_lines` is the plain scan. `recurrent_scan` is the same with its derivative written out, because JAX's derivative of the
+plain one keeps and moves several times as much. The loops, forwards and backwards, hold only what a line needs of the one
+before: one product, and the gates. The gradient of K_ss is one product for all lines together.
 
 A line holds the pixels of all images, [B*N, ...]: so what is kept of it needs no other shape than what is multiplied.
 """
@@ -36,7 +36,7 @@ class Trace(NamedTuple):
     activations: Float[Array, "*lines pixels gates"]
 
 
-def sweep(
+def recurrent_scan(
     recurrences: tuple[Recurrence, ...],
     gates: tuple[Float[Array, "lines B N gates"], ...],
     outside: Bool[Array, "lines taps N 1"],
@@ -52,7 +52,7 @@ def sweep(
       The hidden states h_i of each, of the type of the gates.
     """
     # A derivative that is written out is traced later, when what surrounds the model here no longer holds.
-    return _sweep(jax.config.jax_default_matmul_precision, recurrences, gates, outside)
+    return _scan(jax.config.jax_default_matmul_precision, recurrences, gates, outside)
 
 
 def scan_lines(
@@ -60,19 +60,19 @@ def scan_lines(
     gates: tuple[Float[Array, "lines B N gates"], ...],
     outside: Bool[Array, "lines taps N 1"],
 ) -> tuple[tuple[Float[Array, "lines B N h"], ...], tuple[Trace, ...]]:
-    """The sweep; arguments and hidden states as of `sweep`, and a `Trace` [lines, B*N, ...] of each LSTM."""
+    """The sweep; arguments and hidden states as of `recurrent_scan`, and a `Trace` [lines, B*N, ...] of each LSTM."""
 
     def step(states, line):
         *line_gates, line_outside = line
         lines = zip(recurrences, states, line_gates, strict=True)
-        states, traces = zip(*(_line(*of_lstm, line_outside) for of_lstm in lines), strict=True)
+        states, traces = zip(*(_line(*one_lstm, line_outside) for one_lstm in lines), strict=True)
         return states, (tuple(state.hidden.astype(gates[0].dtype) for state in states), traces)
 
-    flat = [_flatten(of_lstm) for of_lstm in gates]
+    flat = [_flatten(one_lstm) for one_lstm in gates]
     # Before the first line lies no pixel of an image.
     zero = jnp.zeros((flat[0].shape[1], flat[0].shape[2] // 4), jnp.float32)
     _, (hidden, traces) = jax.lax.scan(step, tuple(State(zero, zero) for _ in recurrences), (*flat, outside))
-    return tuple(h.reshape(*of_lstm.shape[:-1], h.shape[-1]) for h, of_lstm in zip(hidden, gates, strict=True)), traces
+    return tuple(h.reshape(*one_lstm.shape[:-1], h.shape[-1]) for h, one_lstm in zip(hidden, gates, strict=True)), traces
 
 
 def _line(
@@ -101,7 +101,7 @@ def _line_derivative(
       activations: see `Trace`.
       cell_before: see `Trace`.
       d_hidden: the loss's derivative by the h_i that the sweep returned.
-      outside: see `sweep`.
+      outside: see `recurrent_scan`.
 
     Returns:
       The same for the line before, and the derivative by the line's gates.
@@ -143,20 +143,20 @@ def _select(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _sweep(precision: str | None, recurrences, gates, outside):
-    """`sweep`, with the precision of its products as it was where `sweep` was called."""
-    return _sweep_forwards(precision, recurrences, gates, outside)[0]
+def _scan(precision: str | None, recurrences, gates, outside):
+    """`recurrent_scan`, with the precision of its products as it was where `recurrent_scan` was called."""
+    return _scan_forwards(precision, recurrences, gates, outside)[0]
 
 
-def _sweep_forwards(precision: str | None, recurrences, gates, outside):
+def _scan_forwards(precision: str | None, recurrences, gates, outside):
     """The hidden states, and what the derivative needs."""
     with jax.default_matmul_precision(precision):
         hidden, traces = scan_lines(recurrences, gates, outside)
     return hidden, (recurrences, traces, outside)
 
 
-def _sweep_backwards(precision: str | None, kept, d_hidden):
-    """The derivatives by the arguments of `sweep`; `outside` has none."""
+def _scan_backwards(precision: str | None, kept, d_hidden):
+    """The derivatives by the arguments of `recurrent_scan`; `outside` has none."""
     with jax.default_matmul_precision(precision):
         return (*_derivative(*kept, d_hidden), None)
 
@@ -170,9 +170,9 @@ def _derivative(
     """The sweep backwards: the loss's derivatives by each LSTM's parameters and gates, from those by its hidden states."""
 
     def step(carries, line):
-        *of_lstms, line_outside = line
-        lines = zip(recurrences, carries, *of_lstms, strict=True)
-        return tuple(zip(*(_line_derivative(*of_lstm, line_outside) for of_lstm in lines), strict=True))
+        *per_lstm, line_outside = line
+        lines = zip(recurrences, carries, *per_lstm, strict=True)
+        return tuple(zip(*(_line_derivative(*one_lstm, line_outside) for one_lstm in lines), strict=True))
 
     zero = jnp.zeros_like(traces[0].cell_before[0])
     last = tuple((State(zero, zero), zero) for _ in recurrences)
@@ -181,8 +181,8 @@ def _derivative(
     carries, d_gates = jax.lax.scan(step, last, (activations, cells_before, flat, outside), reverse=True)
     d_gates = tuple(d.reshape(*d_hidden[0].shape[:-1], d.shape[-1]) for d in d_gates)
     d_initial_cells = [jnp.sum(d_initial_cell, 0) for _, d_initial_cell in carries]
-    of_lstms = zip(recurrences, traces, d_gates, d_initial_cells, strict=True)
-    return tuple(_recurrence_derivative(*of_lstm, outside) for of_lstm in of_lstms), d_gates
+    per_lstm = zip(recurrences, traces, d_gates, d_initial_cells, strict=True)
+    return tuple(_recurrence_derivative(*one_lstm, outside) for one_lstm in per_lstm), d_gates
 
 
 def _recurrence_derivative(
@@ -204,4 +204,4 @@ def _flatten(maps: Float[Array, "lines B N features"]) -> Float[Array, "lines B*
     return maps.reshape(len(maps), -1, maps.shape[-1])
 
 
-_sweep.defvjp(_sweep_forwards, _sweep_backwards)
+_scan.defvjp(_scan_forwards, _scan_backwards)

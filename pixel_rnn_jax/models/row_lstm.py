@@ -12,10 +12,10 @@ from pixel_rnn_jax.models.conditioning import Context
 from pixel_rnn_jax.models.lstm import LSTM, State, initial_state, lstm_cell
 from pixel_rnn_jax.models.masked_conv import MaskedConv
 from pixel_rnn_jax.models.neighbours import Neighbours
-from pixel_rnn_jax.models.recurrent_scan import sweep
+from pixel_rnn_jax.models.recurrent_scan import recurrent_scan
 
 
-class RowLSTMCell(NamedTuple):
+class RowLSTMCache(NamedTuple):
     """What the layer leaves at a pixel: its input, and the state."""
 
     x: Float[Array, "B 1 1 2*h"]
@@ -53,27 +53,27 @@ class RowLSTM(nn.Module):
         _, height, width, _ = x.shape
         rows = jnp.swapaxes(x, 0, 1)  # [H, B, W, 2h]
         gates = self.lstm.input_gates(rows, None if context is None else jnp.swapaxes(context, 0, 1))
-        (hidden,) = sweep((self.lstm.recurrence,), (gates,), jnp.asarray(outside_rows(height, width)))
+        (hidden,) = recurrent_scan((self.lstm.recurrence,), (gates,), jnp.asarray(outside_rows(height, width)))
         hidden = jnp.swapaxes(hidden, 0, 1)  # [B, H, W, h]
         return self.up(self.drop(hidden, deterministic=not train))
 
-    def visit(
+    def decode_step(
         self, x: Float[Array, "B 1 1 2*{self.features}"], neighbours: Neighbours, context: Context | None
-    ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], RowLSTMCell]:
+    ) -> tuple[Float[Array, "B 1 1 2*{self.features}"], RowLSTMCache]:
         """The same output at one pixel, and what the layer leaves there."""
         left, *above = neighbours
         window = jnp.concatenate([left.x, x, jnp.zeros_like(x)], 2)  # nothing reads the pixel to the right
         gates = self.lstm.input_gates(window, context, pad=False)
         hidden = jnp.concatenate([cell.state.hidden for cell in above], -1).astype(self.dtype)
         state, _ = lstm_cell(self.lstm.recurrence.state_to_state, hidden, neighbours.above.state.cell, gates)
-        return self.up(state.hidden), RowLSTMCell(x, state)
+        return self.up(state.hidden), RowLSTMCache(x, state)
 
-    def outside(self, batch: int) -> RowLSTMCell:
+    def outside(self, batch: int) -> RowLSTMCache:
         """What there is at a pixel outside the image."""
         x = jnp.zeros((batch, 1, 1, 2 * self.features), self.dtype)
-        return RowLSTMCell(x, initial_state(self.lstm.recurrence, batch, 1, 1))
+        return RowLSTMCache(x, initial_state(self.lstm.recurrence, batch, 1, 1))
 
-    def finish_row(self, row: RowLSTMCell, above: RowLSTMCell, context: Context | None) -> RowLSTMCell:
+    def finish_row(self, row: RowLSTMCache, above: RowLSTMCache, context: Context | None) -> RowLSTMCache:
         """What is left of a row when all its pixels have been visited: no more than before."""
         return row
 

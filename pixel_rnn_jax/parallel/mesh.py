@@ -36,9 +36,9 @@ def make_mesh(data: int = -1, fsdp: int = 1, *, devices: Sequence[jax.Device] | 
     # Process by process: so a process's share of a batch is one slice of it, and pieces along "fsdp" have short ways.
     devices = sorted(devices or jax.devices(), key=lambda device: (device.process_index, device.id))
     count = len(devices)
-    of_processes = Counter(device.process_index for device in devices)
-    if len(set(of_processes.values())) > 1:
-        raise InputError(f"all processes must have as many devices; got {dict(of_processes)}.")
+    devices_by_process = Counter(device.process_index for device in devices)
+    if len(set(devices_by_process.values())) > 1:
+        raise InputError(f"all processes must have as many devices; got {dict(devices_by_process)}.")
     if count % fsdp:
         raise InputError(f"mesh.fsdp must be a divisor of {count}, the number of devices; got {fsdp}.")
     if data not in (-1, count // fsdp):
@@ -88,14 +88,14 @@ def state_sharding(state: Any, mesh: Mesh) -> Any:
     """
     pieces = mesh.shape["fsdp"]
 
-    def of_leaf(leaf: Any) -> NamedSharding:
+    def leaf_sharding(leaf: Any) -> NamedSharding:
         divisible = [axis for axis, length in enumerate(leaf.shape) if length and length % pieces == 0]
         if pieces == 1 or not divisible:
             return replicated(mesh)
         longest = max(divisible, key=lambda axis: (leaf.shape[axis], axis))
         return NamedSharding(mesh, PartitionSpec(*(None,) * longest, "fsdp"))
 
-    return jax.tree.map(of_leaf, state)
+    return jax.tree.map(leaf_sharding, state)
 
 
 def check_batch_size(batch_size: int, mesh: Mesh, *, parts: int = 1) -> None:

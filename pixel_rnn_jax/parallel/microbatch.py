@@ -9,7 +9,7 @@ FEATURES_OF_A_PART = 2**16
 IMAGES_OF_A_PART = (16, 8, 4, 2)
 
 
-def fast_parts(images: int, size: tuple[int, int], features: int, platform: str) -> int:
+def fast_microbatches(images: int, size: tuple[int, int], features: int, platform: str) -> int:
     """Into how many equal parts to cut a device's share of a batch.
 
     An accelerator wants all at once. A core wants what its caches hold, and memory that the next part uses again. A share that
@@ -23,11 +23,11 @@ def fast_parts(images: int, size: tuple[int, int], features: int, platform: str)
     """
     if platform != "cpu":
         return 1
-    of_image = size[0] * size[1] * features
-    at_most = next((count for count in IMAGES_OF_A_PART if count * of_image <= FEATURES_OF_A_PART), IMAGES_OF_A_PART[-1])
+    per_image = size[0] * size[1] * features
+    at_most = next((count for count in IMAGES_OF_A_PART if count * per_image <= FEATURES_OF_A_PART), IMAGES_OF_A_PART[-1])
     return next(parts for parts in range(1, images + 1) if images % parts == 0 and images // parts <= at_most)
 
 
-def in_parts(batch: Any, parts: int) -> Any:
+def split_microbatches(batch: Any, parts: int) -> Any:
     """Cuts the leading axis of each array of a tree, [parts, B / parts, ...]."""
     return jax.tree.map(lambda array: array.reshape(parts, -1, *array.shape[1:]), batch)

@@ -8,12 +8,12 @@ from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.paths import AnyPath
 from pixel_rnn_jax.storage.checkpoint import Checkpoints, DamagedCheckpoint, Record, changed_fields, restore_model
-from pixel_rnn_jax.training.run import Setup
+from pixel_rnn_jax.training.run import TrainingRun
 from pixel_rnn_jax.training.step import TrainState
 
 
 def start_or_resume(
-    setup: Setup,
+    setup: TrainingRun,
     checkpoints: Checkpoints,
     *,
     init_from: str | AnyPath | None = None,
@@ -47,7 +47,7 @@ def start_or_resume(
     return (setup.init() if init_from is None else _last_state(setup, init_from)), Record()
 
 
-def _last_state(setup: Setup, workdir: str | AnyPath) -> TrainState:
+def _last_state(setup: TrainingRun, workdir: str | AnyPath) -> TrainState:
     """The last state of another run."""
     with Checkpoints(workdir, read_only=True) as checkpoints:
         step = checkpoints.latest_step
@@ -62,7 +62,9 @@ def _last_state(setup: Setup, workdir: str | AnyPath) -> TrainState:
         return _restore(setup, checkpoints, step)
 
 
-def _resume(setup: Setup, checkpoints: Checkpoints, step: int, *, allow_config_change: bool) -> tuple[TrainState, Record]:
+def _resume(
+    setup: TrainingRun, checkpoints: Checkpoints, step: int, *, allow_config_change: bool
+) -> tuple[TrainState, Record]:
     run = checkpoints.restore_run(step)
     if not allow_config_change:
         _check_config(setup, run, checkpoints)
@@ -70,13 +72,13 @@ def _resume(setup: Setup, checkpoints: Checkpoints, step: int, *, allow_config_c
     return _restore(setup, checkpoints, step), Record(**run["record"])
 
 
-def _restore(setup: Setup, checkpoints: Checkpoints, step: int) -> TrainState:
+def _restore(setup: TrainingRun, checkpoints: Checkpoints, step: int) -> TrainState:
     like = setup.abstract_state
     arrays = checkpoints.restore_arrays(step, ema=like.ema, state=without_ema(like))
     return TrainState(ema=arrays["ema"], **arrays["state"])
 
 
-def _check_config(setup: Setup, run: dict[str, Any], checkpoints: Checkpoints) -> None:
+def _check_config(setup: TrainingRun, run: dict[str, Any], checkpoints: Checkpoints) -> None:
     """Raises `InputError` unless a checkpoint's training was started with this configuration."""
     old, new = ({**config, "mesh": None} for config in (run["config"], setup.config.to_dict()))  # numbers do not depend on it
     changes = changed_fields(old, new)
@@ -87,7 +89,7 @@ def _check_config(setup: Setup, run: dict[str, Any], checkpoints: Checkpoints) -
         )
 
 
-def _check_state(setup: Setup, run: dict[str, Any], path: AnyPath) -> None:
+def _check_state(setup: TrainingRun, run: dict[str, Any], path: AnyPath) -> None:
     """Raises `InputError` unless a checkpoint's state is one of this model and optimizer."""
     classes = run.get("classes")
     if classes != (setup.data.classes and list(setup.data.classes)):

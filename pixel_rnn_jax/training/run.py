@@ -19,7 +19,7 @@ from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import make_model
 from pixel_rnn_jax.parallel.mesh import batch_sharding, check_batch_size, make_mesh, replicate, replicated, state_sharding
-from pixel_rnn_jax.parallel.microbatch import fast_parts
+from pixel_rnn_jax.parallel.microbatch import fast_microbatches
 from pixel_rnn_jax.training.initialization import value_frequencies
 from pixel_rnn_jax.training.optimizer import make_optimizer
 from pixel_rnn_jax.training.step import TrainState, blank_batch, init_state, train_step
@@ -28,7 +28,7 @@ FREQUENCY_IMAGES = 1_000  # training images whose values are counted for a calm 
 
 
 @dataclasses.dataclass(frozen=True)
-class StepSetup:
+class StepRecipe:
     """What the training step of a configuration needs, for images of a shape.
 
     Attributes:
@@ -73,7 +73,7 @@ class StepSetup:
     def parts(self) -> int:
         """Into how many parts each device cuts its share of a batch: as `gradient_accumulation` says, or as is fast."""
         share, platform = self.config.batch_size // self.mesh.size, self.mesh.devices.flat[0].platform
-        fast = fast_parts(share, self.image_shape[:2], self.model.config.features, platform)
+        fast = fast_microbatches(share, self.image_shape[:2], self.model.config.features, platform)
         return self.config.gradient_accumulation or fast
 
     @property
@@ -88,7 +88,7 @@ class StepSetup:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Setup(StepSetup):
+class TrainingRun(StepRecipe):
     """Everything that a configuration stands for, made and checked before the first step.
 
     Attributes:
@@ -102,7 +102,7 @@ def _abstract(array: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
 
 
-def prepare(config: ConfigDict) -> Setup:
+def prepare(config: ConfigDict) -> TrainingRun:
     """Makes the parts of a training.
 
     Raises:
@@ -117,10 +117,10 @@ def prepare(config: ConfigDict) -> Setup:
         images, _ = at_most(data.examples("train"), FREQUENCY_IMAGES)
         frequencies = value_frequencies(images[np.arange(len(images))], model.config.levels)
     keys = _keys(config, mesh)
-    return Setup(config, model, optimizer, mesh, data.image_shape, *keys, frequencies=frequencies, data=data)
+    return TrainingRun(config, model, optimizer, mesh, data.image_shape, *keys, frequencies=frequencies, data=data)
 
 
-def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepSetup:
+def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepRecipe:
     """Makes what the training step needs, without any data.
 
     Args:
@@ -132,7 +132,7 @@ def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepS
     """
     model, optimizer, mesh = _components(config)
     check_image_shape(model.config, image_shape)
-    return StepSetup(config, model, optimizer, mesh, image_shape, *_keys(config, mesh))
+    return StepRecipe(config, model, optimizer, mesh, image_shape, *_keys(config, mesh))
 
 
 def _components(config: ConfigDict) -> tuple[nn.Module, optax.GradientTransformation, Mesh]:
@@ -165,7 +165,7 @@ def check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:
     check_conditions(config, blank_conditions(config, (1, *shape[:2])), (1, *shape[:2]))
 
 
-def compile_step(setup: StepSetup) -> jax.stages.Compiled:
+def compile_step(setup: StepRecipe) -> jax.stages.Compiled:
     """The training step for the devices of a mesh, (state, batch, key) -> (state, metrics); it takes the state's memory."""
     config = setup.config
     step = functools.partial(

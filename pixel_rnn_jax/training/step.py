@@ -16,7 +16,7 @@ from pixel_rnn_jax.models.conditioning import blank_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob_from_logits
 from pixel_rnn_jax.parallel.mesh import AXES, batch_spec, on_shares, state_sharding
-from pixel_rnn_jax.parallel.microbatch import in_parts
+from pixel_rnn_jax.parallel.microbatch import split_microbatches
 from pixel_rnn_jax.training.initialization import calm
 
 
@@ -117,14 +117,14 @@ def _gradient_over_devices(
 ) -> tuple[Any, dict[str, Float[Array, ""]]]:
     """The mean of what each device computes of its share of the batch, in one exchange."""
 
-    def of_share(params, batch, key):
+    def share_fn(params, batch, key):
         key = jax.random.fold_in(key, jax.lax.axis_index(AXES))
         return jax.lax.pmean(_gradient(params, batch, key, model, parts), AXES)
 
     # What is cut along "fsdp" is gathered here, ahead of the sweeps: never within a scan.
     whole = PartitionSpec()
-    of_batch = on_shares(of_share, mesh, in_specs=(whole, batch_spec(), whole), out_specs=whole)
-    gradient, metrics = of_batch(params, batch, key)
+    batch_fn = on_shares(share_fn, mesh, in_specs=(whole, batch_spec(), whole), out_specs=whole)
+    gradient, metrics = batch_fn(params, batch, key)
     # Each device needs the pieces only that it updates.
     return jax.lax.with_sharding_constraint(gradient, state_sharding(gradient, mesh)), metrics
 
@@ -139,7 +139,7 @@ def _gradient(
     def add(total, part):
         return jax.tree.map(jnp.add, total, _gradient_at_once(params, *part, model)), None
 
-    cut = in_parts(batch, parts), jax.random.split(key, parts)
+    cut = split_microbatches(batch, parts), jax.random.split(key, parts)
     first = jax.tree.map(lambda array: array[0], cut)
     shapes = jax.eval_shape(lambda: _gradient_at_once(params, *first, model))
     zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

@@ -28,7 +28,7 @@ from pixel_rnn_jax.training.metrics import MetricsLog, NoLog, StepReport, read_m
 from pixel_rnn_jax.training.optimizer import learning_rate_schedule
 from pixel_rnn_jax.training.preemption import Interrupted, StopSignals
 from pixel_rnn_jax.training.resume import start_or_resume, without_ema
-from pixel_rnn_jax.training.run import Setup, compile_step, prepare
+from pixel_rnn_jax.training.run import TrainingRun, compile_step, prepare
 from pixel_rnn_jax.training.step import TrainState
 from pixel_rnn_jax.training.step_clock import StepClock
 from pixel_rnn_jax.training.step_profile import StepProfile
@@ -36,7 +36,7 @@ from pixel_rnn_jax.training.summary import parameter_table
 
 
 def fit(
-    setup: Setup,
+    setup: TrainingRun,
     state: TrainState,
     record: Record,
     checkpoints: Checkpoints,
@@ -114,7 +114,7 @@ def fit(
                 return
 
 
-def describe_run(setup: Setup, record: Record) -> dict[str, Any]:
+def describe_run(setup: TrainingRun, record: Record) -> dict[str, Any]:
     """What a checkpoint holds besides arrays; JSON."""
     return {
         "config": setup.config.to_dict(),
@@ -197,7 +197,7 @@ def _telling_what_is_kept(checkpoints: Checkpoints) -> Iterator[None]:
         raise kind(f"{error}; {kept}.") from None
 
 
-def _score_best(setup: Setup, workdir: AnyPath, best_step: int | None) -> Score:
+def _score_best(setup: TrainingRun, workdir: AnyPath, best_step: int | None) -> Score:
     """Scores the best checkpoint on the final split, and draws the curves."""
     config = setup.config
     _, params = load(workdir)
@@ -212,7 +212,7 @@ def _score_best(setup: Setup, workdir: AnyPath, best_step: int | None) -> Score:
     return score
 
 
-def score_images(setup: Setup, params: Any, split: str, examples: Examples) -> Score:
+def score_images(setup: TrainingRun, params: Any, split: str, examples: Examples) -> Score:
     """Evaluates parameters on images of a split."""
     config = setup.config
     return evaluate(

@@ -19,7 +19,7 @@ from pixel_rnn_jax.evaluation.score import score_batch
 from pixel_rnn_jax.generation.sampling import sample
 from pixel_rnn_jax.models.likelihood import log_prob
 from pixel_rnn_jax.parallel.mesh import replicate, shard_batch
-from pixel_rnn_jax.training.run import StepSetup, compile_step, prepare_step
+from pixel_rnn_jax.training.run import StepRecipe, compile_step, prepare_step
 from pixel_rnn_jax.training.step import TrainState, blank_batch, train_step
 
 PROFILED = 3  # steps in a trace
@@ -37,7 +37,7 @@ class Case(NamedTuple):
     """
 
     name: str
-    setup: StepSetup
+    setup: StepRecipe
     likelihood: bool = True
     sampler: bool = False
     profile: Path | None = None
@@ -117,7 +117,7 @@ def _measure(case: Case, repeats: int) -> dict[str, Any]:
     return entry
 
 
-def random_batch(setup: StepSetup) -> Batch:
+def random_batch(setup: StepRecipe) -> Batch:
     """A batch of random images on the devices; what they are given, if anything, is zero."""
     config = setup.model.config
     batch = blank_batch(config, (setup.config.batch_size, *setup.image_shape[:2]))
@@ -125,13 +125,13 @@ def random_batch(setup: StepSetup) -> Batch:
     return jax.block_until_ready(shard_batch(batch, setup.mesh))
 
 
-def _speed_of_likelihood(setup: StepSetup, state: TrainState, batch: Batch, repeats: int) -> dict[str, float]:
+def _speed_of_likelihood(setup: StepRecipe, state: TrainState, batch: Batch, repeats: int) -> dict[str, float]:
     params = replicate(state.ema, setup.mesh)
     _, seconds = timed(lambda: score_batch(log_prob, setup.model, setup.mesh, params, batch), repeats)
     return {"seconds": seconds, "images_per_second": setup.config.batch_size / seconds}
 
 
-def _speed_of_sampler(setup: StepSetup, state: TrainState, repeats: int) -> dict[str, float]:
+def _speed_of_sampler(setup: StepRecipe, state: TrainState, repeats: int) -> dict[str, float]:
     """On one device: `sample` knows of no others."""
     size, num = setup.image_shape[:2], setup.config.batch_size
     params, key = jax.device_put((state.ema, setup.step_key), jax.local_devices()[0])
@@ -160,7 +160,7 @@ def _peak_bytes() -> int:
     return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
 
 
-def _xla_gflop(setup: StepSetup) -> float | None:
+def _xla_gflop(setup: StepRecipe) -> float | None:
     """XLA's count in units of 1e9, activations and optimiser included; None for sweeps: of a loop it counts one turn."""
     if setup.model.config.layer != "pixel_cnn":
         return None

@@ -10,7 +10,7 @@ import pytest
 
 from pixel_rnn_jax.models.diagonal_bilstm import outside_diagonals
 from pixel_rnn_jax.models.lstm import Recurrence
-from pixel_rnn_jax.models.recurrent_scan import scan_lines, sweep
+from pixel_rnn_jax.models.recurrent_scan import recurrent_scan, scan_lines
 from pixel_rnn_jax.models.row_lstm import outside_rows
 
 BATCH, H = 2, 5
@@ -48,7 +48,7 @@ def test_derivative(outside, count):
         return jax.jit(jax.grad(loss, has_aux=True))
 
     variables = arguments(outside, count)
-    results = [derivative(function)(variables) for function in (lambda *given: sweep(*given, outside), plain)]
+    results = [derivative(function)(variables) for function in (lambda *given: recurrent_scan(*given, outside), plain)]
     chex.assert_trees_all_close(*results, rtol=2e-5, atol=2e-5)
     for leaf in jax.tree.leaves(results[0]):
         assert np.any(leaf)
@@ -66,7 +66,7 @@ def test_second_derivative():
     (gates,) = arguments(outside, 1)[1]
     written, plain = (
         jax.jit(jax.grad(functools.partial(gradient_norm, function)))(gates)
-        for function in (sweep, lambda *given: scan_lines(*given)[0])
+        for function in (recurrent_scan, lambda *given: scan_lines(*given)[0])
     )
     np.testing.assert_allclose(written, plain, rtol=1e-4, atol=1e-5)
     assert np.any(plain)
@@ -79,7 +79,7 @@ def test_derivative_in_bfloat16(outside):
 
     def derivative(dtype):
         def loss(recurrences, gates):
-            (hidden,) = sweep(recurrences, (gates.astype(dtype),), outside)
+            (hidden,) = recurrent_scan(recurrences, (gates.astype(dtype),), outside)
             assert hidden.dtype == dtype
             return jnp.sum(jnp.sin(hidden.astype(jnp.float32)))
 

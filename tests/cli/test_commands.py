@@ -15,7 +15,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from conftest import measured, run_in_process
+from conftest import ROOT, measured, run_in_process
 from PIL import Image
 
 import pixel_rnn_jax as prnn
@@ -44,7 +44,6 @@ from pixel_rnn_jax.training import trainer as train_module
 from pixel_rnn_jax.training.config import shipped_configs
 from pixel_rnn_jax.training.metrics import read_metrics
 
-ROOT = Path(__file__).parent.parent
 SHIPPED = [*shipped_configs()]
 
 
@@ -342,7 +341,8 @@ def test_a_foreign_metrics_file_is_left_alone(tmp_path):
 def test_mistyped_field_in_a_configuration_file_is_an_error(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
-        "from pixel_rnn_jax.training.config import base_config\n\ndef get_config():\n    c = base_config()\n    c.bacth_size = 3\n    return c\n"
+        "from pixel_rnn_jax.training.config import base_config\n"
+        "def get_config():\n    c = base_config()\n    c.bacth_size = 3\n    return c\n"
     )
     with pytest.raises(ValueError, match=r"mine.py: AttributeError: .*bacth_size"):
         configuration.read_config(str(path), [])
@@ -587,11 +587,13 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(name, messa
         ("def get_config(): return undefined", "NameError: name 'undefined' is not defined"),
         ("def get_config(): return 3", "lacks all fields"),
         (
-            "from pixel_rnn_jax.training.config import base_config\ndef get_config():\n c = base_config().unlock()\n del c.model.depth\n return c",
+            "from pixel_rnn_jax.training.config import base_config\n"
+            "def get_config():\n c = base_config().unlock()\n del c.model.depth\n return c",
             "must return base_config() with changes; it lacks model.depth",
         ),
         (
-            "from pixel_rnn_jax.training.config import base_config\ndef get_config():\n c = base_config().unlock()\n c.model.dept = 3\n return c",
+            "from pixel_rnn_jax.training.config import base_config\n"
+            "def get_config():\n c = base_config().unlock()\n c.model.dept = 3\n return c",
             "must return base_config() with changes; it adds model.dept",
         ),
     ],

@@ -5,7 +5,7 @@ import re
 import jax
 import numpy as np
 import pytest
-from test_docs import ROOT
+from conftest import ROOT
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import configuration

@@ -6,17 +6,17 @@ import re
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from unittest import mock
 
 import chex
 import jax
 import numpy as np
 import pytest
+from conftest import ROOT
 from layouts import make_setup, run
 
 from pixel_rnn_jax.parallel.mesh import make_mesh
-from pixel_rnn_jax.parallel.microbatch import fast_parts
+from pixel_rnn_jax.parallel.microbatch import fast_microbatches
 from pixel_rnn_jax.training.run import compile_step
 
 LAYOUTS = {
@@ -66,8 +66,8 @@ def test_a_core_takes_its_share_in_parts(devices, asked, side, features, parts):
 
 
 def test_an_accelerator_takes_all_at_once_and_an_awkward_share_has_small_parts():
-    assert fast_parts(64, (28, 28), 16, "gpu") == 1
-    assert [fast_parts(images, (28, 28), 16, "cpu") for images in (1, 2, 4, 50, 100, 17)] == [1, 1, 1, 25, 25, 17]
+    assert fast_microbatches(64, (28, 28), 16, "gpu") == 1
+    assert [fast_microbatches(images, (28, 28), 16, "cpu") for images in (1, 2, 4, 50, 100, 17)] == [1, 1, 1, 25, 25, 17]
 
 
 def test_processes_must_have_as_many_devices():
@@ -93,7 +93,7 @@ def run_processes(count, devices, workdir, last_step, *overrides):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    root = Path(__file__).parent.parent
+    root = ROOT
     env = {
         **os.environ,
         "PYTHONPATH": str(root),

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import run_in_process
+from conftest import ROOT, run_in_process
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import command, evaluate, sample
@@ -15,7 +15,6 @@ from pixel_rnn_jax.evaluation.score import evaluate as score
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.storage.load import load_run, shipped_models
 
-ROOT = Path(__file__).parent.parent
 # The mean over the test split, in nats; README prints that of the digits with one digit less.
 DIGITS = {
     "digits_diagonal_bilstm": 77.23,

@@ -8,13 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from conftest import measured, run_in_process, tiny_config
+from conftest import ROOT, measured, run_in_process, tiny_config
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import command
@@ -24,9 +23,6 @@ from pixel_rnn_jax.parallel.distributed import connect
 from pixel_rnn_jax.training import trainer as train_module
 from pixel_rnn_jax.training.lock import WorkdirLock
 from pixel_rnn_jax.training.trainer import train
-
-ROOT = Path(__file__).parent.parent
-
 
 TINY_RUN = [  # the flags of `tiny_run`
     "--config=digits_rowlstm", "--config.batch_size=16", "--config.num_steps=6", "--config.eval_every=2",
@@ -144,7 +140,8 @@ def test_one_run_at_a_time_works_on_a_directory(tiny_run, tmp_path):
 
 
 def test_the_lock_dies_with_its_process(tmp_path):
-    hold = f"from pixel_rnn_jax.training.lock import WorkdirLock\nwith WorkdirLock({str(tmp_path)!r}): print('held', flush=True); input()"
+    hold = f"from pixel_rnn_jax.training.lock import WorkdirLock\nwith WorkdirLock({str(tmp_path)!r}):"
+    hold += " print('held', flush=True); input()"
     holder = subprocess.Popen([sys.executable, "-c", hold], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(InputError, match=f"in use by process {holder.pid} "), WorkdirLock(tmp_path):

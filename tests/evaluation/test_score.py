@@ -9,7 +9,7 @@ from pixel_rnn_jax.evaluation.score import Score, evaluate, log_probs
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import log_prob_by_size
 from pixel_rnn_jax.parallel.mesh import check_batch_size, make_mesh
-from pixel_rnn_jax.parallel.microbatch import fast_parts
+from pixel_rnn_jax.parallel.microbatch import fast_microbatches
 
 
 def test_every_image_weighs_the_same_whatever_the_batches_and_devices():
@@ -37,7 +37,7 @@ def test_parts_of_a_share_keep_their_order(fields, function):
     model, params = make_model(levels=3, **fields)
     images = np.random.default_rng(0).integers(0, 3, (21, 4, 4, 1)).astype(np.uint8)
     conditions = Conditions(labels=np.arange(21) % 3) if model.config.num_classes else UNCONDITIONAL
-    assert fast_parts(21, (4, 4), model.config.features, "cpu") == 3
+    assert fast_microbatches(21, (4, 4), model.config.features, "cpu") == 3
     one = make_mesh(devices=jax.devices()[:1])
     scores = log_probs(model, params, images, conditions, batch_size=21, mesh=one, function=function)
     expected = function(model, params, images, *conditions)

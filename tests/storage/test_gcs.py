@@ -4,13 +4,12 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import fsspec
 import jax
 import numpy as np
 import pytest
-from conftest import measured, run_in_process, takes, tiny_config
+from conftest import ROOT, measured, run_in_process, takes, tiny_config
 from etils import epath
 from fake_gcs import FORBIDDEN
 from PIL import Image
@@ -24,7 +23,6 @@ from pixel_rnn_jax.storage.load import SHIPPED, load, load_run
 from pixel_rnn_jax.training.metrics import MetricsLog, read_metrics
 from pixel_rnn_jax.training.trainer import train
 
-ROOT = Path(__file__).parent.parent
 # Not by `importorskip`: gcsfs looks at its environment when it is imported, which must be after `gcs` below.
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("gcsfs") is None, reason="needs the extra gcs"),

@@ -1,4 +1,4 @@
-"""On the real data sets, where --data_dir names them: python -m pytest tests/test_real_data.py --data_dir=DIR"""
+"""On the real data sets, where --data_dir names them: python -m pytest tests/data/test_real_data.py --data_dir=DIR"""
 
 import time
 from pathlib import Path

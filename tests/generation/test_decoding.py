@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import LAYERS, make_model
 
-from pixel_rnn_jax.generation.decoding import finish_row, start, visit, write
+from pixel_rnn_jax.generation.decoding import decode_step, finish_row, start, write
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 
 
@@ -17,13 +17,13 @@ def visit_all(model, params, images, conditions=UNCONDITIONAL):
     """The logits of all sub-pixels, each computed before its value is written."""
     batch, height, width, channels = images.shape
 
-    def visit_row(memory, row):
-        def visit_sub_pixel(memory, place):
-            memory, logits = visit(model, params, memory, row, *place)
-            return write(model, memory, row, *place, images[:, row, *place]), logits
+    def visit_row(state, row):
+        def visit_sub_pixel(state, place):
+            state, logits = decode_step(model, params, state, row, *place)
+            return write(model, state, row, *place, images[:, row, *place]), logits
 
-        memory, logits = jax.lax.scan(visit_sub_pixel, memory, jnp.divmod(jnp.arange(width * channels), channels))
-        return finish_row(model, params, memory, row), logits
+        state, logits = jax.lax.scan(visit_sub_pixel, state, jnp.divmod(jnp.arange(width * channels), channels))
+        return finish_row(model, params, state, row), logits
 
     _, logits = jax.lax.scan(visit_row, start(model, params, (batch, height, width), conditions), jnp.arange(height))
     return jnp.moveaxis(logits, 2, 0).reshape(*images.shape, -1)
@@ -63,9 +63,9 @@ def test_a_visit_keeps_float32_on_accelerators(layer):
     model, params = make_model(layer, channels=3)
 
     def first_row(params):
-        memory = start(model, params, (2, 3, 3))
-        memory, logits = visit(model, params, memory, 0, 0, 0)
-        return finish_row(model, params, memory, 0), logits
+        state = start(model, params, (2, 3, 3))
+        state, logits = decode_step(model, params, state, 0, 0, 0)
+        return finish_row(model, params, state, 0), logits
 
     jaxpr = str(jax.make_jaxpr(first_row)(params))
     products = jaxpr.count("dot_general[")
@@ -79,10 +79,10 @@ def test_the_work_of_a_visit_does_not_grow_with_the_image(layer):
     model, params = make_model(layer)
 
     def costs(size):
-        memory = jax.eval_shape(functools.partial(start, model, shape=(2, size, size)), params)
+        state = jax.eval_shape(functools.partial(start, model, shape=(2, size, size)), params)
         place = jax.ShapeDtypeStruct((), jnp.int32)
-        one = jax.jit(functools.partial(visit, model), donate_argnums=1)
-        return one.lower(params, memory, place, place, place).compile()
+        one = jax.jit(functools.partial(decode_step, model), donate_argnums=1)
+        return one.lower(params, state, place, place, place).compile()
 
     small, large = costs(4), costs(32)
     assert large.cost_analysis()["flops"] == small.cost_analysis()["flops"]
