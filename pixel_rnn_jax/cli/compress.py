@@ -94,7 +94,7 @@ def verify(model: nn.Module, params: Any, blob: bytes, images: UInt8[np.ndarray,
 
 def compare(
     model: nn.Module, params: Any, images: UInt8[np.ndarray, "N H W C"], conditions: Conditions, blob: bytes
-) -> dict[str, float]:
+) -> dict[str, int | float]:
     """Bytes that images take: as compressed, by the model's likelihood of the same tiles, and in other formats."""
     header, payload = unpack(blob)
     tiles = cut(images, (header.tile_height, header.tile_width))

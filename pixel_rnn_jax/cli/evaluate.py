@@ -51,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         score = make_score(split, sum(terms.values()), examples.images.shape)
     else:
         score = evaluate(model, params, split, *examples, **options)
+    if score.relu_units:
+        command.say("dead ReLU units:", score.dead_units)
     if is_main():
         command.report(score, dataset.config, args.json, **more)
 

@@ -59,7 +59,7 @@ def compress(
       context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`. They are not in the
         file: `decompress` needs them, as it needs the labels.
       labels: integers [B] in [0, num_classes), for a class-conditional model.
-      batch_size: images at a time; decoding needs state for as many.
+      batch_size: images at a time; decoding needs memory for as many.
       tile: height and width of tiles into which images are cut, each coded as an image of its own: for images much larger than
         those of the training.
 
@@ -128,7 +128,7 @@ def decompress(
     if header.platform != this_platform():
         warnings.warn(f"the file may not decode here: {there}.", stacklevel=2)
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-    # The header's word is not enough to ask for state for all images, nor to go on when the payload is used up. What the
+    # The header's word is not enough to ask for memory for all images, nor to go on when the payload is used up. What the
     # coder's rounding may cost is a small part of the margin.
     tiles, bits_left = [], 1.1 * 8 * len(payload) + 128
     try:
@@ -250,7 +250,7 @@ def _plan(
 
 
 def _check_memory(header: Header, model: nn.Module, params: Any, conditions: Conditions) -> None:
-    """Raises `InputError` if a batch's state, at the largest size, would be too large."""
+    """Raises `InputError` if a batch's memory, at the largest size, would be too large."""
     size, scale = (header.batch_size, header.tile_height, header.tile_width), model.config.context_scale
     stage = stages(model.config)[-1]
     tiles = jax.ShapeDtypeStruct((*size, header.channels), np.uint8)
@@ -267,7 +267,7 @@ def _check_memory(header: Header, model: nn.Module, params: Any, conditions: Con
     if needed > MAX_MEMORY:
         raise InputError(
             f"a batch of {size[0]} images of {size[1]}x{size[2]} pixels must need at most {MAX_MEMORY / 2**30:.0f} GiB of"
-            f" state; it needs {needed / 2**30:.1f}. Compress in tiles, or in smaller batches."
+            f" memory; it needs {needed / 2**30:.1f}. Compress in tiles, or in smaller batches."
         )
 
 

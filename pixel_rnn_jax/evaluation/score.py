@@ -1,8 +1,8 @@
 """The mean negative log-likelihood of a whole split, exactly; of a model or of anything that gives log-probabilities."""
 
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import flax.linen as nn
@@ -10,14 +10,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, Bool, Float, Float32, UInt8
 
 from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob
+from pixel_rnn_jax.models.live_units import log_prob_and_live_units
 from pixel_rnn_jax.parallel.mesh import batch_spec, fetch, on_shares, process_share, replicate, shard_batch
 from pixel_rnn_jax.parallel.microbatch import fast_microbatches, split_microbatches
 from pixel_rnn_jax.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class LiveUnits:
+    """The ReLU units of a layer, or of all layers of one kind, that are above zero somewhere in a split.
+
+    Attributes:
+      live: their number.
+      total: of all units.
+    """
+
+    live: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -29,20 +43,37 @@ class Score:
       num_images: number of images in it.
       nats: mean negative log-likelihood of an image, in nats.
       bits_per_dim: the same in bits per sub-pixel.
+      relu_units: by the name of a layer, those that live; empty where they were not counted.
     """
 
     split: str
     num_images: int
     nats: float
     bits_per_dim: float
+    relu_units: Mapping[str, LiveUnits] = field(default_factory=dict)
+
+    @property
+    def dead_share(self) -> float:
+        """The share of all counted ReLU units that are zero on the whole split."""
+        counts = self.relu_units.values()
+        return 1 - sum(count.live for count in counts) / max(sum(count.total for count in counts), 1) if counts else 0.0
+
+    @property
+    def dead_units(self) -> str:
+        """How many units each layer has lost, in words."""
+        lost = {name: count.total - count.live for name, count in self.relu_units.items()}
+        words = [f"{name} {dead} of {self.relu_units[name].total}" for name, dead in lost.items() if dead]
+        return ", ".join(words) or "none"
 
     def __str__(self) -> str:
         return f"{self.split} {self.nats:.2f} nats {self.bits_per_dim:.4f} bits/dim"
 
 
-def make_score(split: str, nats: float, shape: tuple[int, int, int, int]) -> Score:
+def make_score(
+    split: str, nats: float, shape: tuple[int, int, int, int], relu_units: Mapping[str, LiveUnits] | None = None
+) -> Score:
     """The score of a split of images of a shape [N, H, W, C], from their mean negative log-likelihood in nats."""
-    return Score(split, shape[0], nats, bits_per_dim(-nats, shape[1:]))
+    return Score(split, shape[0], nats, bits_per_dim(-nats, shape[1:]), relu_units or {})
 
 
 def evaluate(
@@ -71,8 +102,11 @@ def evaluate(
     Returns:
       The score.
     """
-    sums = _by_batch(_sum_of_nats, model, params, images, conditions, batch_size, mesh, num_threads, f"scoring {split}")
-    return make_score(split, sum(map(float, sums)) / len(images), images.shape)
+    batches = _by_batch(_nats_and_live, model, params, images, conditions, batch_size, mesh, num_threads, f"scoring {split}")
+    nats, live = zip(*jax.device_get(batches), strict=True)
+    live = jax.tree.map(lambda *units: np.any(units, 0), *live)
+    relu_units = {name: LiveUnits(int(units.sum()), units.size) for name, units in live.items()}
+    return make_score(split, sum(map(float, nats)) / len(images), images.shape, relu_units)
 
 
 def log_probs(
@@ -150,15 +184,26 @@ def score(
 
 
 @functools.partial(jax.jit, static_argnames=("model", "mesh"))
-def _sum_of_nats(model: nn.Module, mesh: Mesh, params: Any, batch: Batch) -> Float32[Array, ""]:
-    return -jnp.sum(jnp.where(batch["mask"], score_batch(log_prob, model, mesh, params, batch), 0))
+def _nats_and_live(
+    model: nn.Module, mesh: Mesh, params: Any, batch: Batch
+) -> tuple[Float32[Array, ""], dict[str, Bool[Array, "..."]]]:
+    """The nats of a batch, and the ReLU units that its images bring above zero."""
+    log_probs, live = score_batch(log_prob_and_live_units, model, mesh, params, batch)
+    nats = -jnp.sum(jnp.where(batch["mask"], log_probs, 0))
+    return nats, {name: jnp.tensordot(batch["mask"].astype(jnp.float32), units, 1) > 0 for name, units in live.items()}
 
 
 @functools.partial(jax.jit, static_argnames=("function", "model", "mesh"))
-def score_batch(
-    function: Callable[..., Float32[Array, "B ..."]], model: nn.Module, mesh: Mesh, params: Any, batch: Batch
-) -> Float32[Array, "B ..."]:
-    """`log_prob`, or a function like it, of a batch that is sharded over the devices of a mesh: each scores its share."""
+def score_batch(function: Callable[..., Any], model: nn.Module, mesh: Mesh, params: Any, batch: Batch) -> Any:
+    """`log_prob`, or a function like it, of a batch that is sharded over the devices of a mesh: each scores its share.
+
+    Args:
+      function: of the model, parameters, images, context and labels; each array that it returns has an axis of images first.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
+      mesh: the devices.
+      params: the parameters.
+      batch: images, and what they are given.
+    """
 
     def part_fn(params, batch):
         return function(model, params, batch["image"], *batch["conditions"])
@@ -169,7 +214,7 @@ def score_batch(
         if parts == 1:
             return part_fn(params, batch)
         results = jax.lax.map(functools.partial(part_fn, params), split_microbatches(batch, parts))
-        return results.reshape(images, *results.shape[2:])
+        return jax.tree.map(lambda result: result.reshape(images, *result.shape[2:]), results)
 
     batch_fn = on_shares(share_fn, mesh, in_specs=(PartitionSpec(), batch_spec()), out_specs=batch_spec())
     return batch_fn(params, batch)

@@ -6,6 +6,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from pixel_rnn_jax.models.conditioning import Context
+from pixel_rnn_jax.models.live_units import report_live
 from pixel_rnn_jax.models.masked_conv import MaskedConv
 from pixel_rnn_jax.models.neighbours import Neighbours
 
@@ -37,7 +38,10 @@ class PixelCNNBlock(nn.Module):
         self, x: Float[Array, "B H W 2*{self.features}"], context: Context | None, train: bool
     ) -> Float[Array, "B H W 2*{self.features}"]:
         """Returns the block's output, before the residual addition."""
-        y = nn.relu(self.conv(self.hidden(x, context)))
+        y = self.hidden(x, context)
+        report_live(self, "relu_1", y)
+        y = nn.relu(self.conv(y))
+        report_live(self, "relu_2", y)
         return self.up(self.drop(y, deterministic=not train))
 
     def hidden(

@@ -14,6 +14,7 @@ from pixel_rnn_jax.models.conditioning import CONTEXT_LAYERS, Conditions, Contex
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.context_network import ContextNetwork
 from pixel_rnn_jax.models.diagonal_bilstm import DiagonalBiLSTM
+from pixel_rnn_jax.models.live_units import LIVE, report_live
 from pixel_rnn_jax.models.masked_conv import MaskedConv
 from pixel_rnn_jax.models.neighbours import Neighbours
 from pixel_rnn_jax.models.pixel_cnn import PixelCNNBlock
@@ -48,7 +49,7 @@ class PixelRNN(nn.Module):
             nn.remat(ResidualLayer, static_argnums=4) if config.remat else ResidualLayer,  # argument 4 is `train`
             length=config.depth,
             unroll=1 if config.remat else config.depth,
-            variable_axes={"params": 0},
+            variable_axes={"params": 0, LIVE: 0},
             split_rngs={"params": True, "dropout": True},
             in_axes=(0, nn.broadcast, nn.broadcast),
         )(config)
@@ -204,9 +205,11 @@ class Head(nn.Module):
     def __call__(self, x: Float[Array, "B H W F"]) -> Float32[Array, "B H W C levels"]:
         """Returns the logits. For two levels, the paper's one z: softmax([0, z]) = [1 - sigmoid(z), sigmoid(z)]."""
         config = self.config
+        x = nn.relu(x)
         for name in ("hidden_1", "hidden_2"):
-            x = MaskedConv(config.head_features, config.channels, dtype=config.dtype, name=name)(nn.relu(x))
+            x = nn.relu(MaskedConv(config.head_features, config.channels, dtype=config.dtype, name=name)(x))
+            report_live(self, name.replace("hidden", "relu"), x)
         outputs = 1 if config.levels == 2 else config.levels
-        x = MaskedConv(config.channels * outputs, config.channels, dtype=config.dtype, name="logits")(nn.relu(x))
+        x = MaskedConv(config.channels * outputs, config.channels, dtype=config.dtype, name="logits")(x)
         logits = x.reshape(*x.shape[:-1], config.channels, outputs).astype(jnp.float32)
         return jnp.pad(logits, [(0, 0)] * 4 + [(1, 0)]) if config.levels == 2 else logits

@@ -34,6 +34,8 @@ from pixel_rnn_jax.training.step_clock import StepClock
 from pixel_rnn_jax.training.step_profile import StepProfile
 from pixel_rnn_jax.training.summary import parameter_table
 
+DEAD_TOO_MANY = 0.1  # share of ReLU units that are zero on all validation images, above which training warns
+
 
 def fit(
     setup: TrainingRun,
@@ -75,6 +77,7 @@ def fit(
         report = StepReport(
             log, bar, clock, log_every=config.log_every, last_step=config.num_steps, learning_rate=learning_rate
         )
+        warned = False
         for step in range(first, config.num_steps + 1):
             with clock.stopped():
                 profile.before(step)
@@ -91,8 +94,20 @@ def fit(
                 if not math.isfinite(score.nats):
                     raise FloatingPointError(f"step {step} gave validation nats = {score.nats}")
                 improved = record.update(step, score.nats)
-                log.write(step, validation_nats=score.nats, validation_bits_per_dim=score.bits_per_dim)
-                note(bar, f"step {step}: {score}{' (best)' if improved else ''}")
+                log.write(
+                    step,
+                    validation_nats=score.nats,
+                    validation_bits_per_dim=score.bits_per_dim,
+                    validation_dead_units=score.dead_share,
+                )
+                note(bar, f"step {step}: {score}{' (best)' if improved else ''}; dead ReLU units: {score.dead_units}")
+                if score.dead_share > DEAD_TOO_MANY and not warned:
+                    warned = True
+                    note(
+                        bar,
+                        f"warning: {score.dead_share:.0%} of the ReLU units are zero on all validation images, and learn no"
+                        " more; a lower learning rate, or optimizer.name=muon with calm_start=True, keeps them alive.",
+                    )
 
             interruption = signals.at(step)  # read once: what is told to stop is saved
             exhausted = record.exhausted(config.patience)

@@ -255,7 +255,7 @@ def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
         (train.main, ["--config=digits_rowlstm", "--speed=3"], "unknown argument --speed=3."),
         (train.main, ["--config=digits_rowlstm", "--config.mesh.data", "-1", "word"], "unknown arguments word"),
         (train.main, ["--config=digits_rowlstm", "word"], "unknown arguments word"),
-        (train.main, [f"--config={configuration.SHIPPED}/base.py"], "layer must be one of"),
+        (train.main, ["--config=digits_rowlstm", "--config.model.layer=gru"], "layer must be one of"),
         (evaluate.main, [], "there is nothing of that name"),
         (sample.main, [], "there is nothing of that name"),
         (complete.main, [], "there is nothing of that name"),

@@ -97,10 +97,16 @@ def test_sizes_in_the_documentation(name):
     (row,) = re.findall(rf"^\| `{name}\.py` \|.*", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert f"| {count:,} |" in row
     (row,) = re.findall(rf"^\| `{name}` \|.*", (ROOT / "docs" / "scaling.md").read_text(), re.MULTILINE)
-    copies = {"adam": 4, "rmsprop": 3}[configuration.read_config(name, []).optimizer.name]  # parameters, average, moments
     _, _, parameters, state, *_ = row.replace(",", "").split("|")
     assert int(parameters) == count
-    assert float(state) == pytest.approx(copies * 4 * count / 2**20, rel=0.01)
+    assert float(state) == pytest.approx(state_size(configuration.read_config(name, [])) / 2**20, rel=0.01)
+
+
+def state_size(config):
+    """Bytes of parameters, average and the optimizer's state."""
+    params = abstract_params(prnn.make_model(prnn.ModelConfig(**config.model)))
+    state = jax.eval_shape(make_optimizer(config.optimizer, config.num_steps).init, params)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((params, params, state)))
 
 
 @pytest.mark.parametrize("path", shipped_configs().values(), ids=lambda path: path.stem)

@@ -5,7 +5,7 @@ from conftest import make_model
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluation.score import Score, evaluate, log_probs
+from pixel_rnn_jax.evaluation.score import LiveUnits, Score, evaluate, log_probs
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import log_prob_by_size
 from pixel_rnn_jax.parallel.mesh import check_batch_size, make_mesh
@@ -55,3 +55,38 @@ def test_a_batch_that_the_devices_do_not_divide_is_refused():
         check_batch_size(20, make_mesh())
     with pytest.raises(InputError, match="devices: 8"):
         check_batch_size(0, make_mesh())
+
+
+@pytest.mark.parametrize("layer", ["pixel_cnn", "row_lstm"])
+def test_a_relu_unit_lives_where_any_image_of_the_split_brings_it_above_zero(layer):
+    """Units are shut by their biases."""
+    model, params = make_model(layer, depth=2)
+    bias = np.zeros(8, np.float32)
+    bias[1] = -1e6
+    for name in ("hidden_1", "hidden_2"):
+        params["head"][name] = {"kernel": np.zeros_like(params["head"][name]["kernel"]), "bias": bias + 1}
+    expected = {"head/relu_1": LiveUnits(7, 8), "head/relu_2": LiveUnits(7, 8)}
+    if layer == "pixel_cnn":
+        down = params["layers"]["pixel_cnn"]["down"]
+        down["kernel"], down["bias"] = np.zeros_like(down["kernel"]), np.full_like(down["bias"], 1)
+        down["bias"][1, 2:5] = -1
+        conv = params["layers"]["pixel_cnn"]["conv"]
+        conv["kernel"], conv["bias"] = np.zeros_like(conv["kernel"]), np.full_like(conv["bias"], 1)
+        conv["bias"][0, 0] = -1
+        expected |= {"layers/pixel_cnn/relu_1": LiveUnits(11, 14), "layers/pixel_cnn/relu_2": LiveUnits(13, 14)}
+    score = evaluate(model, params, "test", np.zeros((21, 4, 3, 1), np.uint8), batch_size=8, mesh=make_mesh())
+    assert score.relu_units == expected
+    lost = 2 if layer == "row_lstm" else 6
+    assert score.dead_share == pytest.approx(lost / (16 if layer == "row_lstm" else 44))
+    assert score.dead_units.startswith("head/relu_1 1 of 8, head/relu_2 1 of 8")
+
+
+def test_padding_wakes_no_unit():
+    """The rows that fill up the last batch are of no image."""
+    model, params = make_model("row_lstm", depth=1)
+    images = np.random.default_rng(0).integers(0, 2, (3, 4, 3, 1)).astype(np.uint8)
+    few, whole = (
+        evaluate(model, params, "test", images, batch_size=size, mesh=make_mesh(devices=jax.devices()[:1])) for size in (16, 3)
+    )
+    assert few.relu_units == whole.relu_units
+    assert 0 < few.dead_share < 1

@@ -14,7 +14,7 @@ import pytest
 from conftest import make_model, measured, tiny_config
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.evaluation.score import Score
+from pixel_rnn_jax.evaluation.score import LiveUnits, Score
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
 from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.parallel.mesh import make_mesh, replicated, shard_batch
@@ -219,6 +219,32 @@ def test_patience_stops_and_survives_a_restart(tmp_path, monkeypatch):
     train(config, tmp_path)
 
 
+def test_dead_units_are_recorded_and_warned_of_once(tmp_path, monkeypatch, capsys):
+    shares = iter([0, 2, 4])  # of 20 units; and none are counted of the test split
+
+    def fake_score(setup, params, split, examples):
+        return Score(split, 1, 1.0, 1.0, {"head/relu_1": LiveUnits(20 - next(shares, 0), 20)})
+
+    monkeypatch.setattr(train_module, "score_images", fake_score)
+    train(tiny_config("--config.num_steps=8"), tmp_path)
+    rows = [row["validation_dead_units"] for row in read_metrics(tmp_path) if "validation_nats" in row]
+    np.testing.assert_allclose(rows, [0, 0.1, 0.2, 0], atol=1e-9)
+    told = capsys.readouterr().err
+    assert told.count("warning: 20% of the ReLU units are zero on all validation images") == 1
+    assert "; dead ReLU units: head/relu_1 2 of 20" in told
+
+
+def test_a_run_with_muon_goes_on_as_if_unbroken(tmp_path):
+    """Its state has gaps, where the other part of the parameters is not Muon's, or not Adam's."""
+    muon = ("--config.calm_start=True", "--config.optimizer.name=muon")
+    for workdir, steps in ((tmp_path / "whole", [6]), (tmp_path / "broken", [3, 6])):
+        for num_steps in steps:
+            schedule = (f"--config.num_steps={num_steps}", "--config.optimizer.schedule=constant")
+            train(tiny_config(*muon, *schedule, "--config.optimizer.warmup=0"), workdir, allow_config_change=True)
+    trees = [prnn.load(tmp_path / name)[1] for name in ("whole", "broken")]
+    chex.assert_trees_all_equal(*trees)
+
+
 def test_best_and_latest_checkpoints_are_kept(tmp_path, monkeypatch):
     config = tiny_config("--config.num_steps=12", "--config.checkpoint_every=2")
     scores = iter([9.0, 3.0, 8.0, 7.0, 6.0, 5.0, 1.0])
@@ -351,7 +377,7 @@ def test_init_from_refuses_what_cannot_go_on(tiny_run, tmp_path, overrides, init
         ("seed=-1", "seed must be an integer from 0 to 4294967295; got -1"),
         ("seed=4294967296", "seed must be an integer from 0 to 4294967295; got 4294967296"),
         ("patience=-1", "patience must be an integer of at least 0"),
-        ("optimizer.name=sgd", "optimizer.name must be one of adam, rmsprop; got 'sgd'"),
+        ("optimizer.name=sgd", "optimizer.name must be one of adam, rmsprop, muon; got 'sgd'"),
         ("optimizer.schedule=linear", "optimizer.schedule must be one of cosine, constant; got 'linear'"),
         ("optimizer.learning_rate=-1.0", "optimizer.learning_rate must be greater than 0, and finite; got -1.0"),
         ("optimizer.warmup=7.0", r"optimizer.warmup must be in \[0, 1\], .*; got 7.0"),
