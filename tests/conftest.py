@@ -1,13 +1,19 @@
 """Eight simulated devices, annotations checked, and what several tests share."""
 
+import functools
 import os
 import sys
-import tempfile
 from pathlib import Path
 from unittest import mock
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Tests, their workers and the processes that they start compile the same programs: once for all of them, and for the next run.
+ROOT = Path(__file__).parent.parent
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".cache" / "jax")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**31)  # with a limit, processes lock what they write
 
 from jaxtyping import install_import_hook
 
@@ -23,11 +29,6 @@ from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.training.metrics import read_metrics
 from pixel_rnn_jax.training.trainer import train
 
-# Several tests compile the same programs.
-jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="pixel_rnn_jax_tests_"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
-
 
 def pytest_addoption(parser):
     parser.addoption("--data_dir", help="prepared TFDS sets, and npz files of the same images, for tests on the real data")
@@ -41,7 +42,6 @@ def data_dir(request):
     return path
 
 
-ROOT = Path(__file__).parent.parent
 LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
 
 
@@ -49,7 +49,12 @@ def make_model(layer, *, channels=1, levels=2, depth=2, features=7, head_feature
     """A tiny model and random parameters: biases and initial states too, so that nothing hides behind a zero."""
     sizes = {"depth": depth, "features": features, "head_features": head_features, "context_features": context_features}
     model = prnn.make_model(prnn.ModelConfig(layer=layer, channels=channels, levels=levels, **sizes, **fields))
-    return model, random_params(abstract_params(model))
+    return model, jax.tree.map(np.copy, _params(model))
+
+
+@functools.cache
+def _params(model):
+    return random_params(abstract_params(model))
 
 
 def random_params(like):

@@ -1,5 +1,6 @@
 """Log-probabilities of images, in nats and in bits per dimension (§2.2 and §5.1 of the paper)."""
 
+import functools
 import math
 from typing import Any
 
@@ -45,7 +46,8 @@ def log_probs_from_logits(
 def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None) -> Float32[Array, " B"]:
     """The exact log-probability of each image under the model, p(x) = Π_i p(x_i | x_<i) (equation 1).
 
-    Pure: can be jitted (with `model` static), vmapped, and differentiated by `params`, in reverse mode.
+    Pure: can be jitted (with `model` static), vmapped, and differentiated by `params`, in reverse mode. Compiled once for each
+    model and shape of the images.
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
@@ -65,6 +67,11 @@ def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None,
     check_images(images, levels=model.config.levels, channels=model.config.channels)
     check_conditions(model.config, Conditions(context, labels), images.shape[:3])
     check_params(model, params)
+    return _log_prob(model, params, images, context, labels)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _log_prob(model: nn.Module, params: Any, images: Images, context: Any, labels: Any) -> Float32[Array, " B"]:
     return log_prob_from_logits(model.apply({"params": params}, images, context=context, labels=labels), images)
 
 
