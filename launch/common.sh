@@ -1,117 +1,74 @@
 # shellcheck shell=bash
-# What the launch scripts share: flags, errors in one line, and commands that are run or only shown. Sourced by them after they
-# have set `root`, the repository.
+# Sourced by the launch scripts, in which `root` is the repository: flags, and commands that --dry-run prints.
 
-((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || {
-  echo "error: bash 4.4 or later is needed, this is $BASH_VERSION" >&2
-  exit 2
-}
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || { echo "error: bash 4.4 or later is needed" >&2 && exit 2; }
+python=${root:?}/.venv/bin/python && [[ -x $python ]] || python=python3
+python=${PYTHON:-$python}
+declare -A option=([config]='' [workdir]='') # flags with a value, and their defaults
+declare -A switch=([dry_run]=0)              # flags without a value: 0 or 1
+repeatable=                                  # the flag that may be given several times
+repeated=()                                  # its values
+training=()                                  # flags for experiments.train
 
-declare -A option=()   # flags with a value, and their defaults
-declare -A switch=()   # flags without: 0 or 1
-repeatable=            # the one flag that may be given several times, and
-repeated=()            # its values
-training=()            # flags of experiments.train
-
-die() { # MESSAGE: ends the script, since it was called wrongly
+die() { # MESSAGE: ends the script, which was called with wrong flags
   echo "error: $*" >&2
   exit 2
-}
-
-fail() { # MESSAGE: ends the script, since something else went wrong
-  echo "error: $*" >&2
-  exit 1
-}
-
-say() {
-  ((switch[dry-run])) || echo "== $*" >&2
 }
 
 parse_flags() { # FLAG...: fills the variables above
   local key value
   while (($#)); do
+    key=${1%%=*} && key=${key#--} && key=${key//-/_} && value=${1#*=}
     case $1 in
       --) training+=("${@:2}") && return ;;
       -h | --help) usage && exit ;;
-      --config.*=*) training+=("$1") && shift && continue ;;
-      --config.*) die "$1: $1=VALUE expected" ;;
-      --?*) ;;
-      *) die "unexpected argument '$1': flags begin with --" ;;
+      --config=?* | --workdir=?*) training+=("$1") && option[$key]=$value ;;
+      --config.*=*) training+=("$1") ;;
+      --"$repeatable"=?*) repeated+=("$value") ;;
+      --?*)
+        if [[ -v switch[$key] ]]; then
+          [[ $1 != *=* ]] || die "--$key takes no value; got '$value'"
+          switch[$key]=1
+        else
+          [[ -v option[$key] || $key == "$repeatable" || $key == config.* ]] ||
+            die "unknown flag --$key; --help lists the flags, and others of the training follow a lone --"
+          [[ $1 == *=?* ]] || die "--$key needs a value: --$key=VALUE"
+          option[$key]=$value
+        fi
+        ;;
+      *) die "unexpected argument '$1'; flags have the form --FLAG=VALUE" ;;
     esac
-    key=${1%%=*} && key=${key#--} && [[ $key != dry_run ]] || key=dry-run
-    if [[ -v switch[$key] ]]; then
-      [[ $1 != *=* ]] || die "--$key: no value expected, got '${1#*=}'"
-      switch[$key]=1 && shift && continue
-    fi
-    [[ -v option[$key] || $key == "$repeatable" || $key == config || $key == workdir ]] ||
-      die "unknown flag --$key; --help lists the flags, and those of the training follow a lone --"
-    if [[ $1 == *=* ]]; then
-      value=${1#*=} && shift
-    elif (($# > 1)) && [[ $2 != --* ]]; then
-      value=$2 && shift 2
-    else
-      die "--$key: a value expected"
-    fi
-    [[ -n $value ]] || die "--$key: a value expected"
-    if [[ -v option[$key] ]]; then
-      option[$key]=$value
-    elif [[ $key == "$repeatable" ]]; then
-      repeated+=("$value")
-    else
-      training+=("--$key=$value")
-    fi
+    shift
   done
 }
 
-require_number() { # FLAG LEAST: that flag's value must be a whole number
-  if [[ ! ${option[$1]} =~ ^(0|[1-9][0-9]{0,8})$ ]] || ((option[$1] < $2)); then
-    die "--$1: a whole number of at least $2 expected, got '${option[$1]}'"
-  fi
+require() { # FLAG WHAT
+  [[ -n ${option[$1]} ]] || die "--$1 is missing: $2"
 }
 
 require_training() {
-  local name
-  for name in config workdir; do
-    training_flag "$name"
-    [[ -n $REPLY ]] || die "--$name is missing: experiments.train needs it"
+  require config "the name or the file of a configuration"
+  require workdir "the directory for checkpoints and metrics"
+}
+
+require_number() { # LEAST FLAG...: for those that have a value
+  local flag
+  for flag in "${@:2}"; do
+    [[ -z ${option[$flag]} ]] || { [[ ${option[$flag]} =~ ^[0-9]{1,9}$ ]] && ((10#${option[$flag]} >= $1)); } ||
+      die "--$flag must be a whole number of at least $1; got '${option[$flag]}'"
   done
 }
 
-training_flag() { # NAME: sets REPLY to the value that experiments.train will take for --NAME, empty if there is none
-  local i
+join() { # WORD...: sets REPLY to the words as a line for a shell
+  local word
   REPLY=
-  for i in "${!training[@]}"; do
-    case ${training[i]} in
-      "--$1="*) REPLY=${training[i]#*=} ;;
-      "--$1") REPLY=${training[i + 1]-} ;;
-    esac
-  done
-}
-
-find_python() {
-  python=${PYTHON:-$root/.venv/bin/python}
-  [[ -n ${PYTHON-} || -x $python ]] || python=python3
-}
-
-join() { # WORD...: sets REPLY to a line that a shell reads as these words
-  local word line='' flag
   for word; do
-    flag=
-    if [[ $word =~ ^--?[A-Za-z_.-]+= ]]; then flag=${BASH_REMATCH[0]}; fi
-    word=${word#"$flag"}
-    if [[ ! $word =~ ^[A-Za-z0-9_./:=@%+,-]+$ ]]; then word=${word@Q}; fi
-    line+=" $flag$word"
+    [[ $word =~ ^[A-Za-z0-9_./:=@%+,-]+$ ]] || word=${word@Q}
+    REPLY+="${REPLY:+ }$word"
   done
-  REPLY=${line# }
 }
 
-show() { # WORD...: prints the command, for --dry-run. On fd 3, which no $(...) captures.
-  join "$@"
-  echo "$REPLY" >&3
+execute() { # WORD...: runs the command, or prints it on fd 3, which no $(...) captures
+  if ((switch[dry_run])); then join "$@" && echo "$REPLY" >&3; else "$@" 3>&-; fi
 }
-
-execute() { # WORD...: runs the command
-  if ((switch[dry-run])); then show "$@"; else "$@" 3>&-; fi
-}
-
 exec 3>&1
