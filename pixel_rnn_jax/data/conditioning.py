@@ -71,19 +71,40 @@ def _renumbered(labels: Labels, classes: Sequence[str], name: str) -> Labels:
     return Labels({split: table[numbers] for split, numbers in labels.numbers.items()}, tuple(classes))
 
 
-def check_source_has_context(source: Source, config: DataConfig, model: ModelConfig) -> None:
-    """Raises `InputError` unless the source has, or can make, the context images that the model needs."""
+def read_contexts(source: Source, config: DataConfig, model: ModelConfig) -> dict[str, UInt8[np.ndarray, "_ h w c"]]:
+    """The context images by split that a source stores, if the model takes any.
+
+    Args:
+      source: with context images of all its splits.
+      config: with `context`, and the source's name for errors.
+      model: with `context_channels`, `context_levels` and `context_scale`.
+
+    Raises:
+      InputError: if there are none, or they do not fit the images or the model; or if the model does not take grey contexts.
+    """
     if config.context == "grey":
         _check_grey(config, model)
-    elif model.context_channels:
-        if config.size is not None:
-            raise InputError(f"data.size must be None with paired context images; got {config.size}.")
-        missing = [f"{split}_context" for split in source.images if split not in source.contexts]
-        if missing:
-            raise InputError(
-                "context images of a model with context_channels must be arrays of the npz file that holds the images, or be"
-                f" made from the images by data.context 'grey'; {config.source} has no {', '.join(missing)}."
-            )
+        return {}
+    if not model.context_channels:
+        return {}
+    if config.size is not None:
+        raise InputError(f"data.size must be None with paired context images; got {config.size}.")
+    missing = [f"{split}_context" for split in source.images if split not in source.contexts]
+    if missing:
+        raise InputError(
+            "context images of a model with context_channels must be arrays of the npz file that holds the images, or be made"
+            f" from the images by data.context 'grey'; {config.source} has no {', '.join(missing)}."
+        )
+    for split, images in source.images.items():
+        name, context = f"{config.source}: {split}", source.contexts[split]
+        expected = context_shape(model, images.shape[:3])
+        if context.shape != expected:
+            raise InputError(f"{name}: the context must have shape {expected}, by model.context_*; got {context.shape}.")
+        try:
+            check_images(context, levels=model.context_levels, channels=model.context_channels)
+        except InputError as error:
+            raise InputError(f"{name}: the context: {error} See model.context_levels.") from None
+    return {split: source.contexts[split].astype(np.uint8) for split in source.images}
 
 
 def _check_grey(config: DataConfig, model: ModelConfig) -> None:
@@ -97,31 +118,3 @@ def _check_grey(config: DataConfig, model: ModelConfig) -> None:
     for name, (value, expected) in fields.items():
         if value != expected:
             raise InputError(f"{name} must be {expected} with data.context 'grey'; got {value}.")
-
-
-def paired_contexts(
-    source: Source, config: DataConfig, model: ModelConfig, image_shape: tuple[int, int, int]
-) -> dict[str, UInt8[np.ndarray, "_ h w c"]]:
-    """The source's context images by split, if the model takes any.
-
-    Args:
-      source: with context images of all splits.
-      config: with `context`, and the source's name for errors.
-      model: with `context_channels`, `context_levels` and `context_scale`.
-      image_shape: [H, W, C] of the images.
-
-    Raises:
-      InputError: if they do not fit the images or the model.
-    """
-    if not model.context_channels or config.context != "paired":
-        return {}
-    for split, context in source.contexts.items():
-        name = f"{config.source}: {split}"
-        expected = context_shape(model, (len(source.images[split]), *image_shape[:2]))
-        if context.shape != expected:
-            raise InputError(f"{name}: the context must have shape {expected}, by model.context_*; got {context.shape}.")
-        try:
-            check_images(context, levels=model.context_levels, channels=model.context_channels)
-        except InputError as error:
-            raise InputError(f"{name}: the context: {error} See model.context_levels.") from None
-    return {split: context.astype(np.uint8) for split, context in source.contexts.items()}

@@ -1,11 +1,12 @@
 """From a configuration to the images of its splits, and to training batches."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 
 import grain
 
-from pixel_rnn_jax.data.conditioning import check_source_has_context, grey_set, paired_contexts, read_labels
+from pixel_rnn_jax.data.conditioning import grey_set, read_contexts, read_labels
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import Examples, ImageSet, decoded
 from pixel_rnn_jax.data.pipeline import train_batches
@@ -46,8 +47,7 @@ class Dataset:
                 print(note, file=sys.stderr)
         table = level_table(config, source_levels=source.levels, levels=model.levels)
         self._source_levels = len(table)
-        check_source_has_context(source, config, model)
-        source = source.with_validation()
+        source = dataclasses.replace(source, contexts=read_contexts(source, config, model)).with_validation()
         preprocessing = Preprocessing(table, model.levels, model.channels, config.size)
         self._images = {
             split: preprocessing.apply(images, f"{config.source}: {split}") for split, images in source.images.items()
@@ -58,7 +58,7 @@ class Dataset:
         self.image_shape = shapes["train"]
         self._names = source.names
         self._labels, self.classes = read_labels(source, config, model, classes)
-        self._contexts: dict[str, ImageSet] = paired_contexts(source, config, model, self.image_shape)
+        self._contexts: dict[str, ImageSet] = {**source.contexts}
         self._decoded: dict[str, ImageSet] = {}
 
     @property

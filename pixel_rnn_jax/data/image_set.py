@@ -13,6 +13,7 @@ from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.progress import progress_bar
 
 CHUNK = 128
+Read = Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]]
 
 
 class LazyImages:
@@ -27,12 +28,7 @@ class LazyImages:
       shape: [N, H, W, C].
     """
 
-    def __init__(
-        self,
-        read: Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]],
-        numbers: Integer[np.ndarray, " N"],
-        shape: tuple[int, int, int],
-    ):
+    def __init__(self, read: Read, numbers: Integer[np.ndarray, " N"], shape: tuple[int, int, int]):
         self._read, self._numbers = read, numbers
         self.shape = (len(numbers), *shape)
 
@@ -53,18 +49,8 @@ class LazyImages:
         channels: int | None = None,
     ) -> "LazyImages":
         """The set with a function applied to all images; `size` and `channels` are those of its results, if they change."""
-        read = functools.partial(_read_and_apply, read=self._read, function=function)
-        return LazyImages(read, self._numbers, (*(size or self.shape[1:3]), channels or self.shape[3]))
-
-
-def _read_and_apply(
-    numbers: Integer[np.ndarray, " B"],
-    *,
-    read: Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]],
-    function: Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w c"]],
-) -> UInt8[np.ndarray, "B h w c"]:
-    # Not a closure, because it is pickled for worker processes.
-    return function(read(numbers))
+        read, shape = self._read, (*(size or self.shape[1:3]), channels or self.shape[3])
+        return LazyImages(lambda numbers: function(read(numbers)), self._numbers, shape)
 
 
 ImageSet = UInt8[np.ndarray, "N H W C"] | LazyImages

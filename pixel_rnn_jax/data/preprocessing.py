@@ -147,15 +147,12 @@ def binarize(
 
 def binarized_once(images: ImageSet, source_levels: int, seed: int) -> LazyImages:
     """A set, binarized stochastically: each image by random numbers that depend on the seed and the image's number only."""
-    read = functools.partial(_read_binarized, images=images, source_levels=source_levels, seed=seed)
+
+    def read(numbers: Integer[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
+        uniform = [np.random.default_rng((seed, number)).random(images.shape[1:]) for number in numbers.tolist()]
+        return binarize(images[numbers], np.stack(uniform), source_levels)
+
     return LazyImages(read, np.arange(len(images)), images.shape[1:])
-
-
-def _read_binarized(
-    numbers: Integer[np.ndarray, " B"], *, images: ImageSet, source_levels: int, seed: int
-) -> UInt8[np.ndarray, "B H W C"]:
-    uniform = [np.random.default_rng((seed, number)).random(images.shape[1:]) for number in numbers.tolist()]
-    return binarize(images[numbers], np.stack(uniform), source_levels)
 
 
 def mirror(images: UInt8[np.ndarray, "B H W C"], which: Bool[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:

@@ -104,7 +104,7 @@ PAIRED = {"context_channels": 2, "context_scale": 2}
         (
             {"train_context": random_images(20, 4, 6, 2)},
             PAIRED,
-            r"shape \(18, 2, 3, 2\), by model.context_\*; got \(18, 4, 6, 2\)",
+            r"shape \(20, 2, 3, 2\), by model.context_\*; got \(20, 4, 6, 2\)",
         ),
         ({}, {**PAIRED, "context_levels": 16}, r"images must lie in \[0, 16\).* See model.context_levels"),
     ],

@@ -56,10 +56,11 @@ def test_digits_know_their_levels():
 
 def test_stochastic_binarization_is_fresh_in_training_and_fixed_in_evaluation(grey):
     dataset = open_data(grey, 2, binarization="stochastic")
-    batches = dataset.train_batches(batch_size=20, seed=0)
-    epochs = np.stack([next(batches)["image"] for _ in range(50)])
+    batches = dataset.train_batches(batch_size=500, seed=0)
+    epochs = np.stack([next(batches)["image"] for _ in range(2)]).reshape(50, 20, 16, 16, 1)
     assert set(np.unique(epochs)) == {0, 1}
     assert np.any(epochs[0] != epochs[1])
+    assert np.any(epochs[0] != epochs[25]), "each batch has random numbers of its own"
     # All 1,000 images are the same ramp: a pixel is 1 as often as its value says, within five standard deviations.
     probability = np.arange(256) / 255
     means = epochs.reshape(-1, 256).mean(0)
@@ -83,8 +84,8 @@ def test_mirroring_is_for_training_only(tmp_path):
     np.testing.assert_array_equal(dataset.images("train"), images)
     straight = {image.tobytes() for image in images}
     mirrored = {image[:, ::-1].tobytes() for image in images}
-    batches = dataset.train_batches(batch_size=20, seed=0)
-    seen = [image.tobytes() for _ in range(20) for image in next(batches)["image"]]
+    batches = dataset.train_batches(batch_size=200, seed=0)
+    seen = [image.tobytes() for _ in range(2) for image in next(batches)["image"]]
     assert set(seen) <= straight | mirrored
     assert 150 < sum(image in mirrored for image in seen) < 250
 
