@@ -55,9 +55,9 @@ def test_npz_is_read_as_it_is(tmp_path):
 
 def test_missing_validation_is_carved_from_train(tmp_path):
     train = images_of(25, shape=(3, 4), dtype=np.int64)
-    np.savez(tmp_path / "x.npz", train=train)
+    np.savez(tmp_path / "x.npz", train=train, test=train[:3])
     images = load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
-    assert set(images) == {"train", "validation"}
+    assert list(images) == ["train", "validation", "test"]
     np.testing.assert_array_equal(images["train"][..., 0], train[:22])
     np.testing.assert_array_equal(images["validation"][..., 0], train[22:])
 

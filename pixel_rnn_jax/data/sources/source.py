@@ -60,8 +60,8 @@ class Source:
         def carve(splits: dict[str, Any]) -> dict[str, Any]:
             if "train" not in splits:
                 return splits
-            train = splits["train"]
-            return splits | {"train": train[:num_train], "validation": train[num_train:]}
+            carved = {"train": splits["train"][:num_train], "validation": splits["train"][num_train:]}
+            return carved | {split: values for split, values in splits.items() if split not in carved}
 
         def read_labels() -> Labels:
             labels = self.read_labels()
