@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     split = args.split or dataset.final_split
     images, levels = dataset.images(split), config["model"]["levels"]
 
-    print(f"{len(images)} images of {dataset.config.source}, {dataset.config.treatment}")
+    print(f"{len(images)} images of {dataset.config.source}, {dataset.config.preprocessing}")
     scores = {}
     for name, log_prob in (
         ("uniform", baselines.uniform(levels)),

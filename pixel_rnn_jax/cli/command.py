@@ -281,8 +281,8 @@ def positive(text: str) -> int:
 def report(score: Score, data: DataConfig, path: Path | None, **more: Any) -> None:
     """Prints what was scored, then the score as the last line of standard output; with a path, writes it and more as JSON."""
     if path is not None:
-        write_json(path, {**dataclasses.asdict(score), "source": data.source, "treatment": data.treatment, **more})
-    print(f"{score.num_images} images of {data.source}, {data.treatment}")
+        write_json(path, {**dataclasses.asdict(score), "source": data.source, "treatment": data.preprocessing, **more})
+    print(f"{score.num_images} images of {data.source}, {data.preprocessing}")
     print(score)
 
 

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command.add_json_flag(parser)
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
-    _, _, images, conditions = inputs.open_input(args.input, args, run, as_it_is=True)
+    _, _, images, conditions = inputs.open_input(args.input, args, run, lossless=True)
     options = {"batch_size": args.batch_size, "tile": args.tile}
     estimate = seconds_to_code(model, params, images.shape[:3], conditions, **options)
     shape = "x".join(map(str, images.shape[1:]))

@@ -17,7 +17,7 @@ from pixel_rnn_jax.cli import command, outputs
 from pixel_rnn_jax.cli.compress import given_beside
 from pixel_rnn_jax.compression.codec import decompress
 from pixel_rnn_jax.compression.container import Header, unpack
-from pixel_rnn_jax.data import read_given
+from pixel_rnn_jax.data import read_conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
@@ -55,7 +55,7 @@ def open_given(args: argparse.Namespace, config: ModelConfig) -> Conditions:
         return UNCONDITIONAL
     if not path.is_file():
         raise InputError(f"the model is conditional: --given must be the file of labels or context; there is none at {path}.")
-    return read_given(path)
+    return read_conditions(path)
 
 
 def _file_or_folder(path: str) -> Path:

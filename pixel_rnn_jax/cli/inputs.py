@@ -1,4 +1,4 @@
-"""The images that a command works on, and what each of them is given."""
+"""The images that a command works on, and their conditioning."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from pixel_rnn_jax.cli.command import data_config, open_dataset
 from pixel_rnn_jax.data import (
     SOURCES,
     Examples,
+    ImageForm,
     ImageSet,
-    PictureForm,
     decoded,
     grey,
     holds_images,
-    input_files,
     is_npz,
+    picture_files,
     random_numbers,
     random_subset,
-    read_given,
-    read_input,
+    read_conditions,
+    read_images,
     take,
 )
 from pixel_rnn_jax.errors import InputError
@@ -35,10 +35,10 @@ class Input(NamedTuple):
     """The images that a command works on.
 
     Attributes:
-      name: of all together.
-      names: of each: its file, or its number.
+      name: of the whole set.
+      names: of each image: its file or its number.
       images: in [0, levels).
-      conditions: what each of them is given.
+      conditions: labels and context images, as far as the model takes them.
     """
 
     name: str
@@ -53,27 +53,27 @@ def open_input(
     run: dict[str, Any],
     *,
     default_num: int | None = None,
-    as_it_is: bool = False,
+    lossless: bool = False,
     in_memory: bool = True,
 ) -> Input:
-    """The images that --input names, and what each of them is given.
+    """Opens the images that --input names.
 
     Args:
-      path: the flag's value; None for the data of the training.
+      path: the flag's value; None for the training's data source.
       args: with `split`, `binarization`, `num`, `seed`, `data_dir` and `label`.
       run: of the trained model.
-      default_num: so many of them, if there are, without --num; None for all. They are picked at random, and stay in order.
-      as_it_is: refuse pictures that have values which the model has not. Else, pictures are cut, reduced and quantized as the
-        data of the training were.
-      in_memory: decode the images, however many there are.
+      default_num: size of the random subset to take without --num; all if there are no more, or if None.
+      lossless: refuse pictures with values that the model cannot represent; otherwise pictures are cut, reduced and quantized
+        as the training's images were.
+      in_memory: decode the images now, however many there are.
     """
     _check_flags(args)
     model = ModelConfig(**run["config"]["model"])
     label = label_number(args.label, model, run)
-    found = _input_of_source(path, args, run) if names_data(path) else _input_of_file(path, run, as_it_is=as_it_is)
+    found = _input_of_source(path, args, run) if names_data(path) else _input_of_file(path, run, lossless=lossless)
     conditions = labelled(found.conditions, label, len(found.images))
-    _check_given(found.name, model, conditions)
-    if not names_data(path):  # what comes from a source has been checked
+    _check_present(found.name, model, conditions)
+    if not names_data(path):  # a source has checked its own
         conditions = _checked(model, conditions, found.images.shape[:3])
     num = _checked_num(found.name, args.num, default_num, len(found.images))
     if num < len(found.images):
@@ -89,12 +89,12 @@ def open_input(
 def open_contexts(
     args: argparse.Namespace, run: dict[str, Any], *, default_num: int
 ) -> tuple[Conditions, UInt8[np.ndarray, "N H W C"] | None]:
-    """What is given to a model that draws images given others, and the true images, if they are known.
+    """Opens the context images that --input names, with their labels; and the true images, if they are known.
 
     Args:
-      args: with `input`, and what `open_input` takes.
-      run: of the trained model.
-      default_num: so many, if there are, without --num.
+      args: with `input`, and the flags that `open_input` takes.
+      run: of the trained model, which takes context images.
+      default_num: size of the random subset to take without --num; all if there are no more.
     """
     _check_flags(args)
     path, model = args.input, ModelConfig(**run["config"]["model"])
@@ -102,47 +102,25 @@ def open_contexts(
         found = open_input(path, args, run, default_num=default_num)
         return found.conditions, found.images
     if is_npz(path):
-        given = read_given(path)
+        conditions = read_conditions(path)
     else:
-        given = Conditions(read_input(path, levels=model.context_levels, channels=model.context_channels))
-    if given.context is not None:
-        given = labelled(given, label_number(args.label, model, run), len(given.context))
-    _check_given(path, model, given)
-    check_shape(given.context, channels=model.context_channels)
-    num, height, width, _ = given.context.shape
-    given = _checked(model, given, (num, height * model.context_scale, width * model.context_scale))
-    return random_subset(given, _checked_num(path, args.num, default_num, num), args.seed), None
+        conditions = Conditions(read_images(path, ImageForm(model.context_levels, model.context_channels)))
+    if conditions.context is not None:
+        conditions = labelled(conditions, label_number(args.label, model, run), len(conditions.context))
+    _check_present(path, model, conditions)
+    check_shape(conditions.context, channels=model.context_channels)
+    num, height, width, _ = conditions.context.shape
+    conditions = _checked(model, conditions, (num, height * model.context_scale, width * model.context_scale))
+    return random_subset(conditions, _checked_num(path, args.num, default_num, num), args.seed), None
 
 
 def names_data(path: str | None) -> bool:
-    """Whether --input names a data source, and not a file; the data of the training, if it is not given."""
+    """Whether --input names a data source rather than a file; without it, the training's source is meant."""
     return path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists())
 
 
-def _check_flags(args: argparse.Namespace) -> None:
-    """Raises `InputError` if flags of data sources are given, and the images come from files."""
-    paths = [args.input, *filter(None, [getattr(args, "against", None)])]
-    sources = [path for path in paths if names_data(path)]
-    for name in ("split", "data_dir", "binarization"):
-        value = getattr(args, name)
-        if value is not None and not sources:
-            raise InputError(f"--{name} is for data sources; got {value!r} with images of {paths[0]}.")
-    if args.binarization is not None and not any(sources):
-        raise InputError(f"--binarization is for a data source that is named; got {args.binarization!r} without one.")
-
-
-def _checked_num(name: str, asked: int | None, default: int | None, count: int) -> int:
-    """How many images to take, of so many."""
-    if not count:
-        raise InputError(f"{name} must hold at least 1 image; it holds none.")
-    num = min(default or count, count) if asked is None else asked
-    if not 1 <= num <= count:
-        raise InputError(f"--num must be from 1 to {count}, the images in {name}; got {num}.")
-    return num
-
-
 def label_number(text: str | None, model: ModelConfig, run: dict[str, Any]) -> int | None:
-    """The class that --label names or numbers."""
+    """The number of the class that --label gives by name or number."""
     if text is None:
         return None
     if not model.num_classes:
@@ -157,13 +135,35 @@ def label_number(text: str | None, model: ModelConfig, run: dict[str, Any]) -> i
 
 
 def labelled(conditions: Conditions, label: int | None, num: int) -> Conditions:
-    """The conditions, with the same class for each of `num` images, if there is one."""
+    """The conditions with one class for all `num` images; unchanged if `label` is None."""
     return conditions if label is None else conditions._replace(labels=np.full(num, label, np.int32))
 
 
 def present(conditions: Conditions) -> dict[str, np.ndarray]:
-    """The arrays of conditions that there are, by name."""
+    """The arrays of the conditions that are not None, by name."""
     return {name: np.asarray(array) for name, array in conditions._asdict().items() if array is not None}
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+    """Raises `InputError` if there are flags for data sources, but all images come from files."""
+    paths = [args.input, *filter(None, [getattr(args, "against", None)])]
+    sources = [path for path in paths if names_data(path)]
+    for name in ("split", "data_dir", "binarization"):
+        value = getattr(args, name)
+        if value is not None and not sources:
+            raise InputError(f"--{name} is for data sources; got {value!r} with images of {paths[0]}.")
+    if args.binarization is not None and not any(sources):
+        raise InputError(f"--binarization is for a data source that is named; got {args.binarization!r} without one.")
+
+
+def _checked_num(name: str, asked: int | None, default: int | None, count: int) -> int:
+    """How many of `count` images to take."""
+    if not count:
+        raise InputError(f"{name} must hold at least 1 image; got 0.")
+    num = min(default or count, count) if asked is None else asked
+    if not 1 <= num <= count:
+        raise InputError(f"--num must be from 1 to {count}, the images in {name}; got {num}.")
+    return num
 
 
 def _input_of_source(path: str | None, args: argparse.Namespace, run: dict[str, Any]) -> Input:
@@ -171,49 +171,40 @@ def _input_of_source(path: str | None, args: argparse.Namespace, run: dict[str, 
     data, model = dict(config["data"]), dict(config["model"])
     if path is not None:
         if not path.startswith("tfds:"):
-            data.update(data_dir=None)  # what is named here is where the user is, not where the training's data was
+            data.update(data_dir=None)  # relative to the user's folder, not to the training's data
         data.update(source=path, binarization=args.binarization or data["binarization"])
     if args.label is not None:
-        model.update(num_classes=0)  # the source need not know the classes
+        model.update(num_classes=0)  # the source need not have labels
     dataset = open_dataset({"data": data, "model": model}, args.data_dir, run.get("classes"))
     split = args.split or dataset.final_split
     return Input(f"{data['source']}, {split}", dataset.names(split), *dataset.examples(split))
 
 
-def _input_of_file(path: str, run: dict[str, Any], *, as_it_is: bool) -> Input:
-    """Images, see `read_input`, with the labels and contexts of an npz file; or with themselves in grey as contexts."""
-    model = ModelConfig(**run["config"]["model"])
-    form = PictureForm(lossless=True) if as_it_is else _form_of_training(run)
-    images = read_input(path, levels=model.levels, channels=model.channels, form=form)
-    names = [file.name for file in input_files(path)] or [str(number) for number in range(len(images))]
-    given = read_given(path) if is_npz(path) else UNCONDITIONAL
-    given = Conditions(given.context if model.context_channels else None, given.labels if model.num_classes else None)
-    if run["config"]["data"].get("context") == "grey":
-        given = given._replace(context=grey(images))
-    return Input(path, names, images, given)
-
-
-def _form_of_training(run: dict[str, Any]) -> PictureForm:
-    """What makes of pictures what the training made of its own."""
-    data = run["config"]["data"]
-    return PictureForm(
-        size=data_config(run["config"]).size,
-        source_levels=(data["source_levels"] or 256) if data["quantize"] else None,
-    )
+def _input_of_file(path: str, run: dict[str, Any], *, lossless: bool) -> Input:
+    model, data = ModelConfig(**run["config"]["model"]), data_config(run["config"])
+    form = ImageForm(model.levels, model.channels, lossless=lossless)
+    if not lossless:
+        form = form._replace(size=data.size, source_levels=(data.source_levels or 256) if data.quantize else None)
+    images = read_images(path, form)
+    names = [file.name for file in picture_files(path)] or [str(number) for number in range(len(images))]
+    stored = read_conditions(path) if is_npz(path) else UNCONDITIONAL
+    context = grey(images) if data.context == "grey" else stored.context
+    conditions = Conditions(context if model.context_channels else None, stored.labels if model.num_classes else None)
+    return Input(path, names, images, conditions)
 
 
 def _checked(model: ModelConfig, conditions: Conditions, shape: tuple[int, int, int]) -> Conditions:
-    """The conditions, if the model can take them; those from files have any type of integers."""
+    """The conditions, checked, with the types that the model takes: files may hold any type of integers."""
     check_conditions(model, conditions, shape)
     return plain(model, conditions)
 
 
-def _check_given(name: str, model: ModelConfig, conditions: Conditions) -> None:
-    """Raises `InputError` if there is nothing where the model must be given something, and tells where it may come from."""
+def _check_present(name: str, model: ModelConfig, conditions: Conditions) -> None:
+    """Raises `InputError` if labels or context images are missing, and says where they may come from."""
     if model.num_classes and conditions.labels is None:
         raise InputError(
             f"the model is class-conditional: {name} must be an npz file that holds the classes as the array `labels`; or name"
-            " a data source that knows them, such as folder:PATH, or give --label."
+            " a data source that has labels, such as folder:PATH, or give --label."
         )
     if model.context_channels and conditions.context is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Encoded images (PNG, JPEG, WebP) to arrays of 8 bits."""
+"""Decodes pictures (PNG, JPEG, WebP) to 8-bit arrays, and fits arrays to a size."""
 
 import contextlib
 import io
@@ -13,55 +13,50 @@ from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MODES = {1: "L", 3: "RGB"}  # number of channels -> Pillow's name
-PNG_BIT_DEPTH = 24  # where it stands in the file
-UPRIGHT = {  # EXIF's orientation -> what puts the image upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+PNG_BIT_DEPTH = 24  # offset in the file
 
 
-def decode(file: Path | io.BytesIO, *, channels: int) -> UInt8[np.ndarray, "H W C"]:
-    """Decodes an image, turned upright where its EXIF data says so.
+def decode(file: Path | io.BytesIO, *, channels: int, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W C"]:
+    """Decodes a picture, and turns it upright where its EXIF data says so.
 
     Args:
       file: PNG, JPEG or WebP.
-      channels: 1 makes it grey, 3 makes it RGB.
+      channels: 1 converts it to grey, 3 to RGB.
+      size: height and width to fit it to, see `fit`; None keeps its size.
 
     Raises:
-      InputError: if it is no such image, is damaged, transparent, animated, or has more than 8 bits per channel.
+      InputError: if it is no such picture, is damaged, transparent, animated, smaller than `size`, or has more than 8 bits per
+        channel. The message continues a sentence that starts with the picture's name.
     """
     with _opened(file) as image:
         image.load()
         if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
             raise InputError("is transparent; give it a background first")
-        turn = UPRIGHT.get(_orientation(image))
-        pixels = np.asarray((image if turn is None else image.transpose(turn)).convert(MODES[channels]))
-    return pixels.reshape(*pixels.shape[:2], channels)
+        if _orientation(image) > 1:
+            ImageOps.exif_transpose(image, in_place=True)
+        pixels = np.asarray(image.convert(MODES[channels]))
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    return pixels if size is None else fit(pixels, size)
 
 
 def read_size(file: Path | io.BytesIO) -> tuple[int, int]:
-    """Height and width of an image, from its header.
+    """Height and width of a picture, from its header.
 
     Raises:
-      InputError: as `decode` does, except for what only the pixels tell.
+      InputError: as `decode` does, except for faults that only the pixels show.
     """
     with _opened(file) as image:
         width, height = image.size
-        return (width, height) if _orientation(image) > 4 else (height, width)  # from 5 on, it lies on its side
+        return (width, height) if _orientation(image) > 4 else (height, width)  # 5 to 8 lie on their side
 
 
 def fit(image: UInt8[np.ndarray, "H W C"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w C"]:
-    """Cuts an image around its centre to the proportions of `size`, and reduces it to that.
+    """Cuts an image around its centre to the proportions of `size`, then reduces it to that size.
 
     Each pixel of the result is the mean of the area it covers, as in the downsampled ImageNet.
 
     Raises:
-      InputError: if the image is smaller.
+      InputError: if the image is smaller than `size`.
     """
     if image.shape[:2] == size:
         return image
@@ -73,13 +68,13 @@ def fit(image: UInt8[np.ndarray, "H W C"], size: tuple[int, int]) -> UInt8[np.nd
 
 
 def check_large_enough(stored: tuple[int, int], size: tuple[int, int]) -> None:
-    """Raises `InputError` if an image would have to be enlarged: it would be easier to predict than one of that size."""
+    """Raises `InputError` for an image smaller than `size`: enlarged, it would be easier to predict than others."""
     if stored[0] < size[0] or stored[1] < size[1]:
         raise InputError(f"is {stored[0]}x{stored[1]} pixels, smaller than data.size ({size[0]}x{size[1]})")
 
 
 def check_same_size(size: tuple[int, int], others: tuple[int, int]) -> None:
-    """Raises `InputError` unless an image is of the size that the others have."""
+    """Raises `InputError` unless an image has the size of the others."""
     if size != others:
         raise InputError(
             f"is {size[0]}x{size[1]} pixels, others are {others[0]}x{others[1]}; data.size cuts and reduces them to one size"
@@ -90,7 +85,7 @@ def check_same_size(size: tuple[int, int], others: tuple[int, int]) -> None:
 def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
     try:
         image = Image.open(file, formats=FORMATS)
-    except Exception as error:  # Pillow's readers raise many kinds about files that are not what they should be
+    except Exception as error:  # Pillow's readers raise many kinds for damaged files
         if is_of_the_machine(error):
             raise
         if isinstance(error, Image.DecompressionBombError):
@@ -109,7 +104,7 @@ def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
 
 
 def _check_kind(image: Image.Image) -> None:
-    # A JPEG with a second picture behind the first one, as telephones write it, is no animation.
+    # Phones put a second picture behind the first in a JPEG (MPO), which is no animation.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise InputError(f"is animated ({image.n_frames} frames)")
     if image.info.get("transparency") is not None:
@@ -120,12 +115,12 @@ def _check_kind(image: Image.Image) -> None:
 
 def _orientation(image: Image.Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
-        return 1  # without having Pillow look for it behind the pixels, and decode them
+        return 1  # `getexif` would decode the pixels to look for EXIF data behind them
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def _png_bit_depth(image: Image.Image) -> int:
-    # Pillow reads 16-bit colour as 8-bit colour without a word, so the file's own header is asked.
+    # Read from the header, because Pillow silently converts 16-bit colour to 8 bits.
     position = image.fp.tell()
     image.fp.seek(PNG_BIT_DEPTH)
     depth = image.fp.read(1)[0]

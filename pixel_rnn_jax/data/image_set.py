@@ -1,37 +1,34 @@
-"""Many images of one shape: an array in memory, or files that are decoded when they are asked for."""
+"""Sets of images of one shape: an array in memory, or files that are decoded when indexed."""
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 import grain
 import jax
 import numpy as np
 from jaxtyping import Integer, UInt8
 
+from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.progress import progress_bar
 
 CHUNK = 128
+Read = Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]]
 
 
 class LazyImages:
-    """Images that are decoded anew whenever they are asked for; indexed like an array [N, H, W, C].
+    """Images that are decoded each time they are indexed, like an array [N, H, W, C].
 
     Args:
-      read: decodes the images of the given numbers.
-      numbers: those that this set consists of, in order.
+      read: decodes the images of these numbers.
+      numbers: of the images in this set, in order.
       shape: [H, W, C] of each.
 
     Attributes:
       shape: [N, H, W, C].
     """
 
-    def __init__(
-        self,
-        read: Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]],
-        numbers: Integer[np.ndarray, " N"],
-        shape: tuple[int, int, int],
-    ):
+    def __init__(self, read: Read, numbers: Integer[np.ndarray, " N"], shape: tuple[int, int, int]):
         self._read, self._numbers = read, numbers
         self.shape = (len(numbers), *shape)
 
@@ -39,7 +36,7 @@ class LazyImages:
         return len(self._numbers)
 
     def __getitem__(self, key: slice | Integer[np.ndarray, " B"]) -> Union["LazyImages", Integer[np.ndarray, "B H W C"]]:
-        """A slice is a smaller set, not yet decoded; an array of indices gives the images."""
+        """A slice gives a smaller set, not yet decoded; an array of indices gives the images."""
         if isinstance(key, slice):
             return LazyImages(self._read, self._numbers[key], self.shape[1:])
         return self._read(self._numbers[key])
@@ -51,33 +48,23 @@ class LazyImages:
         size: tuple[int, int] | None = None,
         channels: int | None = None,
     ) -> "LazyImages":
-        """The same set, with a function applied to all images that are read; `size` and `channels` are theirs after it."""
-        read = functools.partial(_read_and_apply, read=self._read, function=function)
-        return LazyImages(read, self._numbers, (*(size or self.shape[1:3]), channels or self.shape[3]))
+        """The set with a function applied to all images; `size` and `channels` are those of its results, if they change."""
+        read, shape = self._read, (*(size or self.shape[1:3]), channels or self.shape[3])
+        return LazyImages(lambda numbers: function(read(numbers)), self._numbers, shape)
 
 
-def _read_and_apply(
-    numbers: Integer[np.ndarray, " B"],
-    *,
-    read: Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]],
-    function: Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w c"]],
-) -> UInt8[np.ndarray, "B h w c"]:
-    # Not a closure: what is read by worker processes is pickled.
-    return function(read(numbers))
-
-
-# What the pipelines and the evaluation take: something with a length, a shape, and images under integer arrays.
 ImageSet = UInt8[np.ndarray, "N H W C"] | LazyImages
 
 
-def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarray, "N H W C"]:
-    """Decodes a whole set into memory.
+class Examples(NamedTuple):
+    """Images and their conditioning, whose arrays have one row for each image."""
 
-    Args:
-      images: the set; an array is returned as it is.
-      name: for the progress bar.
-      num_threads: that decode at the same time.
-    """
+    images: ImageSet
+    conditions: Conditions = UNCONDITIONAL
+
+
+def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarray, "N H W C"]:
+    """Decodes a set into memory, with a progress bar that shows `name`; returns an array as it is."""
     if isinstance(images, np.ndarray):
         return images
     array = np.empty(images.shape, np.uint8)
@@ -91,32 +78,32 @@ def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarra
 
 
 def take(sets: Any, numbers: Integer[np.ndarray, " B"]) -> Any:
-    """The images of these numbers; of a tree of sets, a tree of images."""
+    """The images of these numbers, from a set or from each set of a tree."""
     return jax.tree.map(lambda images: images[numbers], sets)
 
 
 def random_numbers(count: int, num: int, seed: int) -> Integer[np.ndarray, " num"]:
-    """So many of the numbers below `count`, picked at random, in order."""
+    """A random subset of `num` of the numbers below `count`, sorted."""
     return np.sort(np.random.default_rng(seed).choice(count, num, replace=False))
 
 
 def random_subset(sets: Any, num: int, seed: int) -> Any:
-    """So many of the images, picked at random; they stay in order. Of a tree of sets, the same ones of each."""
+    """A random subset of `num` images, in their order; of a tree of sets, the same ones of each."""
     return take(sets, random_numbers(len(jax.tree.leaves(sets)[0]), num, seed))
 
 
 def at_most(sets: Any, num: int) -> Any:
-    """So many of the images, the same ones every time; all, if there are no more, or `num` is 0."""
+    """A fixed random subset of `num` images; all, if `num` is 0 or there are no more."""
     return random_subset(sets, num, seed=0) if 0 < num < len(jax.tree.leaves(sets)[0]) else sets
 
 
 def in_order(sets: Any, *, batch_size: int, num_threads: int) -> Iterable[Any]:
-    """All images once, `batch_size` at a time, read ahead by threads; the last batch may be smaller.
+    """All images once, in batches that threads read ahead; the last batch may be smaller.
 
     Args:
-      sets: of images; or a tree of such, all of one length.
-      batch_size: images at a time.
-      num_threads: that read ahead.
+      sets: a set of images, or a tree of sets of one length.
+      batch_size: images in a batch.
+      num_threads: threads that read ahead.
     """
     first = jax.tree.leaves(sets)[0]
     batches = grain.MapDataset.range(len(first)).batch(batch_size).map(functools.partial(take, sets))
@@ -124,6 +111,6 @@ def in_order(sets: Any, *, batch_size: int, num_threads: int) -> Iterable[Any]:
 
 
 def read_ahead(images: ImageSet, num_threads: int) -> grain.ReadOptions:
-    """How batches of a set are prepared ahead: by one thread, if they are only copied from memory; more are slower."""
+    """How Grain prepares batches of a set ahead: by one thread if they are only copied from memory; more are slower."""
     num_threads = num_threads if isinstance(images, LazyImages) else 1
     return grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads)

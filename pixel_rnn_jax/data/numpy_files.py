@@ -1,7 +1,6 @@
-"""NumPy's own files, of which nothing is unpickled."""
+"""Reads NumPy's npz and npy files, without unpickling anything."""
 
 import contextlib
-import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -12,33 +11,32 @@ from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
 
 
 def load_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, Shaped[np.ndarray, "..."]], list[str]]:
-    """Those of the wanted arrays that an npz file holds, by name; and the names of all that it holds.
+    """The wanted arrays that an npz file holds, by name; and the names of all its arrays.
 
     Raises:
-      InputError: if the file is damaged, or none of plain arrays.
+      InputError: if the file is damaged, or no npz file of plain arrays.
     """
+    # `np.load` would take a file of another kind for a pickle.
     with (
-        _named_damage(path, "npz file of plain arrays"),
+        _naming_damage(path, "npz file of plain arrays"),
         path.open("rb") as file,
-        zipfile.ZipFile(file),
+        np.lib.npyio.NpzFile(file, allow_pickle=False) as content,
     ):
-        file.seek(0)  # NumPy tells the kind of file by the bytes that come next; ZipFile has stopped behind the directory
-        with np.load(file, allow_pickle=False) as content:
-            names = list(content)
-            arrays = {name: content[name] for name in names if name in wanted}
+        names = list(content)
+        arrays = {name: content[name] for name in names if name in wanted}
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray):  # the bytes of a file in the archive that is no npy file
             raise InputError(f"{path} must hold {name} as an array, as np.savez writes it; it holds a file of another kind.")
     return arrays, names
 
 
 def load_npy(path: Path, *, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
-    """The array of an npy file; with `mmap`, of which only those parts are read that are used.
+    """The array of an npy file; with `mmap`, mapped into memory, so that only the parts in use are read.
 
     Raises:
-      InputError: if the file is damaged, or none of a plain array.
+      InputError: if the file is damaged, or no npy file of a plain array.
     """
-    with _named_damage(path, "npy file of a plain array"):
+    with _naming_damage(path, "npy file of a plain array"):
         array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} must be an npy file of one array; it is an npz file.")
@@ -46,10 +44,10 @@ def load_npy(path: Path, *, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
 
 
 @contextlib.contextmanager
-def _named_damage(path: Path, kind: str) -> Iterator[None]:
+def _naming_damage(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # of many kinds: by NumPy, zipfile, zlib and tokenize
+    except Exception as error:  # NumPy, zipfile, zlib and tokenize raise many kinds
         if is_of_the_machine(error):
             raise
         raise InputError(f"{path} is damaged or no {kind} ({one_line(error)}).") from None

@@ -1,79 +1,158 @@
-"""What happens to the values of stored images: fewer levels, binarization, mirroring."""
+"""Preprocessing of stored images: a fixed part (size, levels) and a random part (stochastic binarization, mirroring)."""
 
+import dataclasses
 import functools
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.image_set import ImageSet, LazyImages
+from pixel_rnn_jax.data.decode import fit
+from pixel_rnn_jax.data.image_set import Examples, ImageSet, LazyImages
+from pixel_rnn_jax.data.sources.source import StoredImages
 from pixel_rnn_jax.errors import InputError, check_integer
+from pixel_rnn_jax.images import check_images, from_picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """The fixed part, the same in training and evaluation.
+
+    Attributes:
+      table: what each stored value becomes, [source_levels]; see `level_table`.
+      levels: of the model.
+      channels: of the model.
+      size: height and width to fit images to; None keeps their size.
+    """
+
+    table: UInt8[np.ndarray, " source_levels"]
+    levels: int
+    channels: int
+    size: tuple[int, int] | None = None
+
+    def apply(self, images: StoredImages, name: str) -> ImageSet:
+        """Preprocesses and checks a split now if it is an array, else whenever images are decoded.
+
+        Args:
+          images: as stored.
+          name: of the split, for errors.
+
+        Raises:
+          InputError: if the images do not fit the model; of images to be decoded later, the first one is checked.
+        """
+        if not len(images):
+            raise InputError(f"{name} must hold at least 1 image; got 0.")
+        apply = functools.partial(self._apply_to_batch, name=name)
+        if not isinstance(images, LazyImages):
+            self._check_levels_are_used(images, name)
+            return apply(images)
+        preprocessed = images.map(apply, size=self.size)
+        preprocessed[np.array([0])]  # raises now what is wrong with all images
+        return preprocessed
+
+    def _apply_to_batch(self, batch: Integer[np.ndarray, "B H W C"], name: str) -> UInt8[np.ndarray, "B h w C"]:
+        try:
+            check_images(batch, levels=len(self.table), channels=self.channels)
+        except InputError as error:
+            raise InputError(f"{name}: {error} See model.levels, model.channels and data.source_levels.") from None
+        if self.size is not None and batch.shape[1:3] != self.size:
+            try:
+                batch = np.stack([fit(image, self.size) for image in batch.astype(np.uint8, copy=False)])
+            except InputError as error:
+                raise InputError(f"{name}: an image {error}.") from None
+        return self.table[batch]
+
+    def _check_levels_are_used(self, images: Integer[np.ndarray, "N H W C"], name: str) -> None:
+        # Images that were reduced before would all become 0.
+        largest = int(images.max(initial=0))
+        if 0 < largest * self.levels < len(self.table):
+            raise InputError(
+                f"{name}: data.source_levels must be the number of levels in the file; with {len(self.table)}, all values"
+                f" up to the largest one, {largest}, would become 0."
+            )
 
 
 def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -> UInt8[np.ndarray, " source_levels"]:
-    """What each value of the source becomes, by the part of the treatment that is not random.
+    """What each value of the source becomes by thresholding or quantization; without these, itself.
 
     Args:
-      config: `binarization` and `quantize`.
+      config: with `binarization` and `quantize`.
       source_levels: number of values in the source; if None, 256 where values change, else the model's.
       levels: of the model.
 
     Raises:
-      InputError: if the result would not be the model's levels.
+      InputError: if the results would not be the model's levels.
     """
     check_integer("model.levels", levels, 2, 256)
-    treated = config.quantize or config.binarization != "none"
-    source_levels = source_levels or (256 if treated else levels)
-    values = np.arange(source_levels)
+    changed = config.quantize or config.binarization != "none"
+    source_levels = source_levels or (256 if changed else levels)
     if config.binarization != "none" and levels != 2:
         raise InputError(f"model.levels must be 2 with data.binarization {config.binarization!r}; got {levels}.")
     if config.quantize and levels > source_levels:
         raise InputError(f"model.levels must be at most {source_levels}, those of {config.source}; got {levels}.")
-    if not treated and levels != source_levels:
+    if not changed and levels != source_levels:
         raise InputError(
             f"model.levels must be {source_levels} for {config.source}; got {levels}. In a configuration, data.quantize=True"
-            " reduces the source's, and data.binarization (or --binarization) makes them 2."
+            " reduces the source's levels, and data.binarization (or --binarization) makes them 2."
         )
-    if config.binarization == "threshold":
-        values = 2 * values > source_levels - 1
-    elif config.quantize:
-        values = quantized(values, source_levels, levels)
-    return values.astype(np.uint8)
+    values = np.arange(source_levels, dtype=np.uint8)
+    return values if config.binarization == "stochastic" else quantize(values, levels, source_levels)
 
 
-def check_levels_are_used(images: Integer[np.ndarray, "B H W C"], name: str, *, source_levels: int, levels: int) -> None:
-    """Raises `InputError` if no value is so large that it becomes another than the lowest: it was of fewer levels before."""
-    largest = int(images.max(initial=0))
-    if 0 < largest * levels < source_levels:
-        raise InputError(
-            f"{name}: data.source_levels must be the number of levels that are stored; of {source_levels}, all values up to"
-            f" the largest one, {largest}, would become 0."
-        )
-
-
-def quantized(values: Integer[np.ndarray, "*shape"], source_levels: int, levels: int) -> UInt8[np.ndarray, "*shape"]:
-    """Fewer levels, each of as many of the source's."""
+def quantize(values: Integer[np.ndarray, "*shape"], levels: int, source_levels: int = 256) -> UInt8[np.ndarray, "*shape"]:
+    """Reduces `source_levels` to `levels`, in bins of equal width; with 2 levels, a threshold at one half of the range."""
     return (values.astype(np.int64) * levels // source_levels).astype(np.uint8)
+
+
+def quantize_picture(
+    pixels: UInt8[np.ndarray, "*shape"], levels: int, source_levels: int | None = None
+) -> UInt8[np.ndarray, "*shape"]:
+    """The levels of a picture, whose 8 bits hold `source_levels` values (by default, `levels`) spread over [0, 255]."""
+    source_levels = source_levels or levels
+    return quantize(from_picture(pixels, source_levels), levels, source_levels)
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomPreprocessing:
+    """The random part, of training batches.
+
+    Attributes:
+      flip: mirror a random half of the images, and their context images.
+      stochastic_levels: number of levels of images to binarize stochastically; None does not binarize.
+    """
+
+    flip: bool = False
+    stochastic_levels: int | None = None
+
+    def apply(self, examples: Examples, rng: np.random.Generator, *, batch_size: int, share: slice) -> Examples:
+        """Preprocesses the rows `share` of a batch of `batch_size`; random numbers are drawn for the whole batch."""
+        images, conditions = examples
+        if self.flip:
+            which = rng.random(batch_size)[share] < 0.5
+            images = mirror(images, which)
+            if conditions.context is not None:
+                conditions = conditions._replace(context=mirror(conditions.context, which))
+        if self.stochastic_levels is not None:
+            uniform = rng.random((batch_size, *images.shape[1:]))[share]
+            images = binarize(images, uniform, self.stochastic_levels)
+        return Examples(images, conditions)
 
 
 def binarize(
     images: UInt8[np.ndarray, "B H W C"], uniform: Float[np.ndarray, "B H W C"], source_levels: int
 ) -> UInt8[np.ndarray, "B H W C"]:
-    """Stochastic binarization: 1 with probability value / (source_levels - 1), by uniform numbers in [0, 1)."""
+    """Stochastic binarization by uniform numbers in [0, 1): 1 with probability value / (source_levels - 1)."""
     return (uniform * (source_levels - 1) < images).astype(np.uint8)
 
 
 def binarized_once(images: ImageSet, source_levels: int, seed: int) -> LazyImages:
-    """A set, binarized stochastically; each image always in the same way, which depends on the seed and its number."""
-    read = functools.partial(_read_binarized, images=images, source_levels=source_levels, seed=seed)
+    """A set, binarized stochastically: each image by random numbers that depend on the seed and the image's number only."""
+
+    def read(numbers: Integer[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
+        uniform = [np.random.default_rng((seed, number)).random(images.shape[1:]) for number in numbers.tolist()]
+        return binarize(images[numbers], np.stack(uniform), source_levels)
+
     return LazyImages(read, np.arange(len(images)), images.shape[1:])
-
-
-def _read_binarized(
-    numbers: Integer[np.ndarray, " B"], *, images: ImageSet, source_levels: int, seed: int
-) -> UInt8[np.ndarray, "B H W C"]:
-    uniform = [np.random.default_rng((seed, number)).random(images.shape[1:]) for number in numbers.tolist()]
-    return binarize(images[numbers], np.stack(uniform), source_levels)
 
 
 def mirror(images: UInt8[np.ndarray, "B H W C"], which: Bool[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Float32, UInt8
 
-from pixel_rnn_jax.data import Batch, ImageSet, eval_batches
+from pixel_rnn_jax.data import Batch, Examples, ImageSet, eval_batches
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob
 from pixel_rnn_jax.models.live_units import log_prob_and_live_units
@@ -156,7 +156,7 @@ def _by_batch(
     results = []
     with progress_bar(len(images), unit="image", description=description, delay=5.0, leave=False) as bar:
         batches = eval_batches(
-            images, conditions, batch_size=batch_size, share=process_share(batch_size), num_threads=num_threads
+            Examples(images, conditions), batch_size=batch_size, share=process_share(batch_size), num_threads=num_threads
         )
         for batch in batches:
             results.append(function(model, mesh, params, shard_batch(batch, mesh)))

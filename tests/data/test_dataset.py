@@ -1,3 +1,4 @@
+import functools
 import itertools
 import zipfile
 
@@ -6,7 +7,17 @@ import pytest
 from conftest import takes
 from sklearn.datasets import load_digits
 
-from pixel_rnn_jax.data import DataConfig, Dataset, LazyImages, eval_batches, read_input, train_batches
+from pixel_rnn_jax.data import (
+    DataConfig,
+    Dataset,
+    Examples,
+    ImageForm,
+    LazyImages,
+    RandomPreprocessing,
+    eval_batches,
+    read_images,
+    train_batches,
+)
 from pixel_rnn_jax.errors import InputError
 
 
@@ -44,9 +55,9 @@ def test_npz_is_read_as_it_is(tmp_path):
 
 def test_missing_validation_is_carved_from_train(tmp_path):
     train = images_of(25, shape=(3, 4), dtype=np.int64)
-    np.savez(tmp_path / "x.npz", train=train)
+    np.savez(tmp_path / "x.npz", train=train, test=train[:3])
     images = load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
-    assert set(images) == {"train", "validation"}
+    assert list(images) == ["train", "validation", "test"]
     np.testing.assert_array_equal(images["train"][..., 0], train[:22])
     np.testing.assert_array_equal(images["validation"][..., 0], train[22:])
 
@@ -85,15 +96,15 @@ def test_npz_of_more_than_2_gib_is_told_from_damage(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "error", [MemoryError(), PermissionError(13, "Permission denied"), OSError(24, "Too many open files")]
 )
-@pytest.mark.parametrize("kind", ["npz", "npy"])
-def test_what_the_machine_cannot_read_is_not_called_damaged(tmp_path, monkeypatch, kind, error):
+@pytest.mark.parametrize("kind,reader", [("npz", "numpy.lib.npyio.NpzFile"), ("npy", "numpy.load")])
+def test_what_the_machine_cannot_read_is_not_called_damaged(tmp_path, monkeypatch, kind, reader, error):
     np.savez(tmp_path / "x.npz", train=images_of(4))
     np.save(tmp_path / "x.npy", images_of(4))
 
     def refuse(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(np, "load", refuse)
+    monkeypatch.setattr(reader, refuse)
     with pytest.raises(type(error)):
         load_images(f"{kind}:{tmp_path}/x.{kind}", levels=2, channels=1)
 
@@ -122,7 +133,7 @@ def test_damage_anywhere_is_refused_in_words(tmp_path, kind, save):
         path.write_bytes(damaged)
         for use in (
             lambda: load_images(f"{kind}:{path}", levels=2, channels=1),
-            lambda: read_input(path, levels=2, channels=1),
+            lambda: read_images(path, ImageForm(levels=2, channels=1)),
         ):
             try:
                 use()
@@ -138,12 +149,12 @@ def test_a_zip_of_other_files_is_refused(tmp_path):
     with pytest.raises(InputError, match="must hold train as an array, as np.savez writes it"):
         load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
     with pytest.raises(InputError, match="must hold images as an array, as np.savez writes it"):
-        read_input(tmp_path / "x.npz", levels=2, channels=1)
+        read_images(tmp_path / "x.npz", ImageForm(levels=2, channels=1))
 
 
 @pytest.mark.parametrize("field,value", [("quantize", "False"), ("flip", "no"), ("skip_bad", 1), ("size", True)])
 def test_fields_of_another_type_are_refused(field, value):
-    with pytest.raises(InputError, match=f"data.{field} must be .*; got {value!r}"):
+    with pytest.raises(InputError, match=f"data.{field}.* must be .*; got {value!r}"):
         DataConfig(source="digits", **{field: value})
 
 
@@ -163,7 +174,7 @@ def test_bad_source_is_refused(source, levels, message):
 
 
 def test_each_epoch_holds_each_image_once_in_a_new_order():
-    batches = train_batches(numbered(12), batch_size=4, seed=0)
+    batches = train_batches(Examples(numbered(12)), batch_size=4, seed=0)
     epochs = [np.concatenate([next(batches)["image"].ravel() for _ in range(3)]) for _ in range(3)]
     for epoch in epochs:
         np.testing.assert_array_equal(np.sort(epoch), np.arange(12))
@@ -173,7 +184,7 @@ def test_each_epoch_holds_each_image_once_in_a_new_order():
 
 def test_restored_iterator_goes_on_at_the_next_batch():
     def make(**position):
-        return train_batches(numbered(10), batch_size=4, seed=3, **position)
+        return train_batches(Examples(numbered(10)), batch_size=4, seed=3, **position)
 
     batches = make()
     expected = [next(batches)["image"] for _ in range(7)]
@@ -182,13 +193,15 @@ def test_restored_iterator_goes_on_at_the_next_batch():
 
 
 def test_order_depends_on_the_seed():
-    first, again, other = (next(train_batches(numbered(50), batch_size=50, seed=seed))["image"] for seed in (0, 0, 1))
+    first, again, other = (
+        next(train_batches(Examples(numbered(50)), batch_size=50, seed=seed))["image"] for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
 
 
 def test_evaluation_sees_each_image_once_and_masks_what_fills_up():
-    batches = list(eval_batches(numbered(10), batch_size=4))
+    batches = list(eval_batches(Examples(numbered(10)), batch_size=4))
     assert [batch["mask"].tolist() for batch in batches] == [[True] * 4, [True] * 4, [True, True, False, False]]
     assert all(batch["image"].shape == (4, 1, 1, 1) for batch in batches)
     images = list(itertools.chain.from_iterable(batch["image"][batch["mask"]].ravel() for batch in batches))
@@ -204,7 +217,7 @@ def share_of(process, num_processes):
 def test_the_processes_together_see_each_image_once_per_epoch(num_processes):
     """Batches of 8 go into two epochs of 20 images without fitting one."""
     shards = [
-        train_batches(numbered(20), batch_size=8, seed=0, share=share_of(process, num_processes))
+        train_batches(Examples(numbered(20)), batch_size=8, seed=0, share=share_of(process, num_processes))
         for process in range(num_processes)
     ]
     seen = np.concatenate([next(shard)["image"].ravel() for _ in range(5) for shard in shards])
@@ -212,16 +225,13 @@ def test_the_processes_together_see_each_image_once_per_epoch(num_processes):
     np.testing.assert_array_equal(np.sort(seen[20:]), np.arange(20))
 
 
-@pytest.mark.parametrize("treatment", [{}, {"flip": True}, {"stochastic_levels": 256}])
-def test_a_run_can_go_on_with_another_number_of_processes(treatment):
-    images = images_of(20, 256)
-    whole = train_batches(images, batch_size=8, seed=5, **treatment)
+def test_a_run_can_go_on_with_another_number_of_processes():
+    preprocessing = RandomPreprocessing(flip=True, stochastic_levels=256)
+    make = functools.partial(train_batches, Examples(images_of(20, 256)), preprocessing, batch_size=8, seed=5)
+    whole = make()
     expected = [next(whole)["image"] for _ in range(6)]
     for first, num_processes in ((0, 2), (3, 4), (4, 1)):
-        shards = [
-            train_batches(images, batch_size=8, seed=5, first_batch=first, share=share_of(process, num_processes), **treatment)
-            for process in range(num_processes)
-        ]
+        shards = [make(first_batch=first, share=share_of(process, num_processes)) for process in range(num_processes)]
         for number in range(first, 6):
             parts = [next(shard)["image"] for shard in shards]
             assert {len(part) for part in parts} == {8 // num_processes}
@@ -230,7 +240,7 @@ def test_a_run_can_go_on_with_another_number_of_processes(treatment):
 
 def test_number_of_threads_changes_nothing():
     lazy = LazyImages(numbered(20).__getitem__, np.arange(20), (1, 1, 1))
-    one, four = (train_batches(lazy, batch_size=8, seed=0, num_threads=threads) for threads in (1, 4))
+    one, four = (train_batches(Examples(lazy), batch_size=8, seed=0, num_threads=threads) for threads in (1, 4))
     for _ in range(20):
         np.testing.assert_array_equal(next(one)["image"], next(four)["image"])
 

@@ -9,7 +9,7 @@ from conftest import takes
 from PIL import Image
 
 from pixel_rnn_jax.cli.inputs import open_input
-from pixel_rnn_jax.data import DataConfig, PictureForm, holds_images, read_given, read_input, read_mask
+from pixel_rnn_jax.data import DataConfig, ImageForm, holds_images, read_conditions, read_images, read_mask
 from pixel_rnn_jax.images import from_picture, to_picture
 
 
@@ -25,9 +25,9 @@ def test_a_picture_and_a_folder(tmp_path):
         Image.fromarray(to_picture(image, 17)).save(tmp_path / f"{number}.png")
     (tmp_path / ".hidden").write_text("no picture")
     for lossless in (False, True):
-        one = read_input(tmp_path / "1.png", levels=17, channels=1, form=PictureForm(lossless=lossless))
+        one = read_images(tmp_path / "1.png", ImageForm(17, 1, lossless=lossless))
         np.testing.assert_array_equal(one[..., 0], images[1:2])
-        many = read_input(tmp_path, levels=17, channels=1, form=PictureForm(lossless=lossless))
+        many = read_images(tmp_path, ImageForm(17, 1, lossless=lossless))
         np.testing.assert_array_equal(many[..., 0], images)
 
 
@@ -36,7 +36,7 @@ def test_arrays(tmp_path):
     np.save(tmp_path / "x.npy", images)
     np.savez(tmp_path / "x.npz", images=images[..., None], others=0)
     for name in ("x.npy", "x.npz"):
-        read = read_input(tmp_path / name, levels=17, channels=1)
+        read = read_images(tmp_path / name, ImageForm(17, 1))
         assert read.dtype == np.uint8
         np.testing.assert_array_equal(read[..., 0], images)
 
@@ -45,9 +45,9 @@ def test_endings_may_be_capital(tmp_path):
     images = np.random.default_rng(0).integers(0, 17, (3, 4, 5, 1))
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(3))
     (tmp_path / "x.npz").rename(tmp_path / "X.NPZ")
-    np.testing.assert_array_equal(read_input(tmp_path / "X.NPZ", levels=17, channels=1), images)
+    np.testing.assert_array_equal(read_images(tmp_path / "X.NPZ", ImageForm(17, 1)), images)
     assert holds_images(tmp_path / "X.NPZ")
-    np.testing.assert_array_equal(read_given(tmp_path / "X.NPZ").labels, np.arange(3))
+    np.testing.assert_array_equal(read_conditions(tmp_path / "X.NPZ").labels, np.arange(3))
 
 
 def test_a_named_source_is_where_the_user_is(tmp_path, monkeypatch):
@@ -75,7 +75,7 @@ def test_what_cannot_be_used(tmp_path):
     Image.fromarray(rgb).save(tmp_path / "two" / "a.png")
     Image.fromarray(rgb[:2]).save(tmp_path / "two" / "b.png")
     for name, channels, message in (
-        ("colour.png", 1, "is in colour, the model is of grey images"),
+        ("colour.png", 1, "is in colour, but the model is of grey images"),
         ("grey.png", 1, "has values between the model's 17 levels"),
         ("grey.png", 2, r"pictures have 1 \(grey\) or 3 channels; the model has 2"),
         ("text.png", 1, "text.png is no PNG, JPEG or WebP image"),
@@ -87,9 +87,9 @@ def test_what_cannot_be_used(tmp_path):
         ("nowhere", 1, "must be a file or a folder; there is none"),
     ):
         with pytest.raises(ValueError, match=message):
-            read_input(tmp_path / name, levels=17, channels=channels, form=PictureForm(lossless=True))
+            read_images(tmp_path / name, ImageForm(17, channels, lossless=True))
     with pytest.raises(ValueError, match="must be of one size; b.png has 2x5 pixels, a.png has 4x5"):
-        read_input(tmp_path / "two", levels=256, channels=3)
+        read_images(tmp_path / "two", ImageForm(256, 3))
 
 
 def test_masks(tmp_path):

@@ -123,7 +123,7 @@ def test_images_are_reduced_to_the_size_asked_for(stored):
             {"levels": 8},
             "model.levels must be 256 for tfds:cifar10; got 8. In a configuration, data.quantize",
         ),
-        ("svhn_cropped", {}, r"is not at .*TFDS needs TensorFlow: pip install tensorflow-cpu\. To give the files by hand"),
+        ("svhn_cropped", {}, r"is not at .*TFDS needs TensorFlow: pip install tensorflow-cpu\. To provide the files by hand"),
     ],
 )
 def test_what_cannot_be_read_costs_one_line(stored, monkeypatch, name, fields, message):
@@ -140,7 +140,9 @@ def test_a_failed_download_says_first_what_is_tried(stored, monkeypatch, capsys)
         raise ConnectionError("no network")
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
-    with pytest.raises(InputError, match=r"could not prepare it \(ConnectionError: no network\)\. To give the files by hand"):
+    with pytest.raises(
+        InputError, match=r"could not prepare it \(ConnectionError: no network\)\. To provide the files by hand"
+    ):
         open_tfds("fashion_mnist", stored, channels=1)
 
 

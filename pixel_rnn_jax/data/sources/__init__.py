@@ -1,1 +1,25 @@
-"""The kinds of source, a file each; `source` says what each of them gives."""
+"""The kinds of source, one file each; `source` defines what each of them provides."""
+
+from pixel_rnn_jax.data.config import DataConfig
+from pixel_rnn_jax.data.sources.arrays import read_npy, read_npz
+from pixel_rnn_jax.data.sources.digits import read_digits
+from pixel_rnn_jax.data.sources.folder import read_folder
+from pixel_rnn_jax.data.sources.source import Source
+from pixel_rnn_jax.data.sources.tfds import read_tfds
+from pixel_rnn_jax.errors import InputError
+
+# What opens each kind of source, from what follows the colon in `data.source`, the configuration, and the model's channels.
+SOURCES = {"digits": read_digits, "npz": read_npz, "npy": read_npy, "folder": read_folder, "tfds": read_tfds}
+FORMS = "digits, npz:PATH, npy:PATH, folder:PATH, tfds:NAME"
+
+
+def open_source(config: DataConfig, channels: int) -> Source:
+    """Opens the source that a configuration names, for a model of so many channels.
+
+    Raises:
+      InputError: if the source is unknown or cannot be read.
+    """
+    kind, _, argument = config.source.partition(":")
+    if kind not in SOURCES:
+        raise InputError(f"data.source must be one of {FORMS}; got {config.source!r}.")
+    return SOURCES[kind](argument, config, channels)

@@ -1,4 +1,4 @@
-"""Images in NumPy's own files."""
+"""Images in NumPy's npz and npy files."""
 
 import functools
 from pathlib import Path
@@ -9,7 +9,7 @@ from jaxtyping import Integer, Shaped
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
-from pixel_rnn_jax.data.sources.source import SPLITS, Source
+from pixel_rnn_jax.data.sources.source import SPLITS, Labels, Source
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import remedy
 from pixel_rnn_jax.paths import AnyPath, in_data_dir, is_file, local_copy
@@ -18,36 +18,37 @@ from pixel_rnn_jax.paths import AnyPath, in_data_dir, is_file, local_copy
 def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
     """An npz file of arrays train, validation and test, each [N, H, W, C], or [N, H, W] for one channel.
 
-    It may hold train_labels, integers [N], and train_context, images, and the same for the other splits.
+    It may also hold train_labels, integers [N], and train_context, images; and the same for the other splits.
     """
     path = _existing_file("npz", argument, config)
     endings = ("", "_labels", "_context")
     arrays, names = load_npz(local_copy(path), {f"{split}{ending}" for split in SPLITS for ending in endings})
-    splits, labels, contexts = (
+    images, labels, contexts = (
         {split: arrays[f"{split}{ending}"] for split in SPLITS if f"{split}{ending}" in arrays} for ending in endings
     )
-    if "train" not in splits:
+    if "train" not in images:
         raise InputError(f"{path} must hold an array named train (and may hold {SPLITS[1]} and {SPLITS[2]}); got {names}.")
 
-    def labels_of(split: str) -> Integer[np.ndarray, " N"]:
-        if split not in labels:
-            raise InputError(f"{path} must hold an array named {split}_labels for a class-conditional model; got {names}.")
-        if labels[split].ndim != 1 or not np.issubdtype(labels[split].dtype, np.integer):
-            got = f"{labels[split].dtype} of shape {labels[split].shape}"
-            raise InputError(f"{path}: {split}_labels must be integers [N]; got {got}.")
-        return labels[split]
+    def read_labels() -> Labels:
+        for split in images:
+            if split not in labels:
+                raise InputError(f"{path} must hold an array named {split}_labels for a class-conditional model; got {names}.")
+            if labels[split].ndim != 1 or not np.issubdtype(labels[split].dtype, np.integer):
+                got = f"{labels[split].dtype} of shape {labels[split].shape}"
+                raise InputError(f"{path}: {split}_labels must be integers [N]; got {got}.")
+        return Labels({split: labels[split] for split in images})
 
     return Source(
-        {split: _as_images(path, split, images) for split, images in splits.items()},
+        {split: _as_images(path, split, array) for split, array in images.items()},
         config.source_levels,
-        labels=labels_of,
-        contexts={split: _as_images(path, f"{split}_context", images) for split, images in contexts.items()},
+        read_labels=read_labels,
+        contexts={split: _as_images(path, f"{split}_context", array) for split, array in contexts.items()},
     )
 
 
 def read_npy(argument: str, config: DataConfig, channels: int) -> Source:
     """An npy file of one array, [N, H, W, C] or [N, H, W]: the training images."""
-    path = local_copy(_existing_file("npy", argument, config))  # which is mapped into memory
+    path = local_copy(_existing_file("npy", argument, config))
     images = _as_images(path, "train", load_npy(path, mmap=True))
     if not config.fits_in_memory(images.shape):
         read = functools.partial(_read_from_disk, path=path)
@@ -56,7 +57,7 @@ def read_npy(argument: str, config: DataConfig, channels: int) -> Source:
 
 
 def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Integer[np.ndarray, "B H W C"]:
-    # Mapped anew each time, which costs microseconds: an array that is open cannot be handed to a worker process.
+    # Mapped anew each time, which costs microseconds: an open memory map cannot be sent to a worker process.
     return _as_images(path, "train", load_npy(path, mmap=True)[numbers])
 
 
@@ -67,10 +68,10 @@ def _existing_file(kind: str, argument: str, config: DataConfig) -> AnyPath:
     return path
 
 
-def _as_images(path: AnyPath, split: str, images: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, "N H W C"]:
-    images = images[..., None] if images.ndim == 3 else images
-    if images.ndim != 4:
-        raise InputError(f"{path}: {split} must have 4 axes, [N, H, W, C]; got shape {images.shape}.")
-    if not np.issubdtype(images.dtype, np.integer):
-        raise InputError(f"{path}: {split} must hold integers; got dtype {images.dtype}.{remedy(images.dtype)}")
-    return images
+def _as_images(path: AnyPath, name: str, array: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, "N H W C"]:
+    array = array[..., None] if array.ndim == 3 else array
+    if array.ndim != 4:
+        raise InputError(f"{path}: {name} must have 4 axes, [N, H, W, C]; got shape {array.shape}.")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"{path}: {name} must hold integers; got dtype {array.dtype}.{remedy(array.dtype)}")
+    return array

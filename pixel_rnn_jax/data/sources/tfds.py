@@ -8,15 +8,15 @@ import importlib.util
 import io
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.decode import MODES, check_same_size, decode, fit
+from pixel_rnn_jax.data.decode import MODES, check_same_size, decode
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
-from pixel_rnn_jax.data.sources.source import SPLITS, Source
+from pixel_rnn_jax.data.sources.source import SPLITS, Labels, Source
 from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
 from pixel_rnn_jax.paths import as_path, is_folder, is_remote, local_copy
 from pixel_rnn_jax.progress import progress_bar
@@ -24,68 +24,75 @@ from pixel_rnn_jax.progress import progress_bar
 BINARY = ("binarized_mnist",)  # stored as 0 and 1; all others as 0 to 255
 
 
+class Split(NamedTuple):
+    """A split as TFDS stores it.
+
+    Attributes:
+      name: of the split.
+      records: TFDS's data source of encoded examples.
+      numbers: of the records, in the order of the images.
+    """
+
+    name: str
+    records: Any
+    numbers: Integer[np.ndarray, " N"]
+
+
 def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
-    """The images of a TFDS set; downloaded and prepared first, if the data directory lacks it.
+    """The images of a TFDS set, which is downloaded and prepared first if the data directory lacks it.
 
     Raises:
-      InputError: if TFDS does not know the set, cannot prepare it, or it holds no 8-bit images of so many channels.
+      InputError: if TFDS does not know the set or cannot prepare it, or it holds no 8-bit images of so many channels.
     """
-    import tensorflow_datasets as tfds  # imported where it is used, since it takes a second
+    import tensorflow_datasets as tfds  # imported here, since it takes a second
 
     builder = _builder(argument, config)
     if is_remote(builder.data_path) and is_folder(builder.data_path):
-        local = local_copy(builder.data_path)  # read from there, each image would be a request
+        local = local_copy(builder.data_path)  # remote records would cost a request each
         below = builder.data_path.relative_to(builder.data_dir_root)
         builder = _builder(argument, dataclasses.replace(config, data_dir=str(local).removesuffix(f"/{below}")))
     if not builder.data_path.exists():
         _prepare(builder)
     if not builder.info.splits:
-        raise InputError(f"{builder.data_path} is incomplete: it says nothing of splits. Remove it, so that it is made anew.")
+        raise InputError(f"{builder.data_path} is incomplete: it has no split metadata. Delete it to have it prepared anew.")
     if "train" not in builder.info.splits:
         raise InputError(f"tfds:{argument} must have a split train; got {', '.join(builder.info.splits)}.")
     feature = _image_feature(builder, channels)
-    stored_size = None if None in feature.shape[:2] else tuple(feature.shape[:2])
-    splits, stored = {}, {}
-    for split in (split for split in SPLITS if split in builder.info.splits):
-        with _named_damage(builder.data_path):
-            records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-            numbers = _original_order(records)
-            stored[split] = records, numbers
-            stored_size = stored_size or decode(io.BytesIO(records[0]["image"]), channels=channels).shape[:2]
+    with _naming_damage(builder.data_path):
+        splits = []
+        for name in (name for name in SPLITS if name in builder.info.splits):
+            records = builder.as_data_source(name, decoders={"image": tfds.decode.SkipDecoding()})
+            splits.append(Split(name, records, _original_order(records)))
+        size = config.size or feature.shape[:2]
+        if None in size:
+            size = decode(io.BytesIO(splits[0].records[0]["image"]), channels=channels).shape[:2]
+    images = {}
+    for split in splits:
         read = functools.partial(
-            _read_records,
-            records=records,
-            path=builder.data_path,
-            split=split,
-            channels=channels,
-            size=config.size,
-            stored_size=stored_size,
+            _read_records, split=split, path=builder.data_path, channels=channels, config=config, size=size
         )
-        splits[split] = LazyImages(read, numbers, (*(config.size or stored_size), channels))
+        images[split.name] = LazyImages(read, split.numbers, (*size, channels))
     return Source(
-        splits,
-        levels=2 if builder.name in BINARY else 256,
-        labels=functools.partial(_labels, builder, stored),
-        classes=functools.partial(_classes, builder),
+        images, levels=2 if builder.name in BINARY else 256, read_labels=functools.partial(_read_labels, builder, splits)
     )
 
 
 @contextlib.contextmanager
-def _named_damage(path: Any) -> Iterator[None]:
+def _naming_damage(path: Any) -> Iterator[None]:
     try:
         yield
     except InputError:
         raise
     except NotImplementedError as error:
         raise InputError(
-            f"{path} cannot be read in any order ({one_line(error, 400)}); TFDS must prepare the set with"
+            f"{path} does not allow random access ({one_line(error, 400)}); TFDS must prepare the set with"
             " file_format='array_record'."
         ) from None
-    except Exception as error:  # whatever TFDS, protobuf and array_record raise about files that are not what they should be
+    except Exception as error:  # TFDS, protobuf and array_record raise many kinds for damaged files
         if is_of_the_machine(error):
             raise
         raise InputError(
-            f"{path} is damaged ({type(error).__name__}: {one_line(error, 400)}). Remove it, so that it is made anew."
+            f"{path} is damaged ({type(error).__name__}: {one_line(error, 400)}). Delete it to have it prepared anew."
         ) from None
 
 
@@ -93,7 +100,7 @@ def _builder(name: str, config: DataConfig) -> Any:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.registered import DatasetNotFoundError
 
-    as_path(config.data_dir or "")  # that it can be reached
+    as_path(config.data_dir or "")  # raises if it cannot be reached
     try:
         return tfds.builder(name, data_dir=config.data_dir, file_format="array_record")
     except DatasetNotFoundError:
@@ -101,7 +108,7 @@ def _builder(name: str, config: DataConfig) -> Any:
         close = difflib.get_close_matches(name, known, n=4)
         hint = f"did you mean {', '.join(close)}?" if close else "see tensorflow.org/datasets/catalog."
         raise InputError(f"data.source 'tfds:NAME' must name a set that TFDS knows; got {name!r}: {hint}") from None
-    except Exception as error:  # of a wrong version or configuration, or of damaged files
+    except Exception as error:  # a wrong version or configuration, or damaged files
         if is_of_the_machine(error):
             raise
         configs = _configs(name)
@@ -124,7 +131,7 @@ def _prepare(builder: Any) -> None:
     if others:
         missing += f" (there is {', '.join(others)}: tfds:{builder.info.full_name.rpartition('/')[0]}:{others[-1]})"
     by_hand = (
-        "To give the files by hand, put the prepared set there, in array_record form, or what it is made from into"
+        "To provide the files by hand, put the prepared set there, in array_record form, or its raw files into"
         f" {builder.data_dir_root / 'downloads' / 'manual'}; see docs/data.md"
     )
     if importlib.util.find_spec("tensorflow") is None:
@@ -160,20 +167,18 @@ def _image_feature(builder: Any, channels: int) -> Any:
     return feature
 
 
-def _classes(builder: Any) -> tuple[str, ...] | None:
-    return tuple(getattr(builder.info.features["label"], "names", None) or ()) or None
-
-
-def _labels(builder: Any, stored: dict[str, tuple[Any, np.ndarray]], split: str) -> Integer[np.ndarray, " N"]:
-    """The feature `label` of a split, in the order of its images."""
+def _read_labels(builder: Any, splits: list[Split]) -> Labels:
+    """The feature `label` of all splits, in the order of the images."""
     features = builder.info.features
     feature = features["label"] if "label" in features else None  # noqa: SIM401, it has no `get`
     if feature is None or feature.shape != () or not np.issubdtype(feature.np_dtype, np.integer):
         raise InputError(f"tfds:{builder.info.full_name} must have a feature label, for classes; got {', '.join(features)}.")
-    records, numbers = stored[split]
-    with _named_damage(builder.data_path):
-        labels = [example["label"] for example in _in_chunks(records, f"reading labels, {split}")]
-    return np.array(labels, np.int32)[numbers]
+    numbers = {}
+    with _naming_damage(builder.data_path):
+        for split in splits:
+            labels = [example["label"] for example in _in_chunks(split.records, f"reading labels, {split.name}")]
+            numbers[split.name] = np.array(labels, np.int32)[split.numbers]
+    return Labels(numbers, tuple(getattr(feature, "names", None) or ()) or None)
 
 
 def _in_chunks(records: Any, description: str) -> Iterator[Any]:
@@ -185,31 +190,23 @@ def _in_chunks(records: Any, description: str) -> Iterator[Any]:
 
 
 def _read_records(
-    numbers: Integer[np.ndarray, " B"],
-    *,
-    records: Any,
-    path: Any,
-    split: str,
-    channels: int,
-    size: tuple[int, int] | None,
-    stored_size: tuple[int, int],
+    numbers: Integer[np.ndarray, " B"], *, split: Split, path: Any, channels: int, config: DataConfig, size: tuple[int, int]
 ) -> UInt8[np.ndarray, "B H W C"]:
-    with _named_damage(path):
-        examples = records.__getitems__(numbers.tolist())
+    with _naming_damage(path):
+        examples = split.records.__getitems__(numbers.tolist())
     images = []
     for number, example in zip(numbers, examples, strict=True):
         try:
-            image = decode(io.BytesIO(example["image"]), channels=channels)
-            if size is None:
-                check_same_size(image.shape[:2], stored_size)
-            images.append(image if size is None else fit(image, size))
+            image = decode(io.BytesIO(example["image"]), channels=channels, size=config.size)
+            check_same_size(image.shape[:2], size)
         except InputError as error:
-            raise InputError(f"{path}: image {number} of {split} {error}.") from None
+            raise InputError(f"{path}: image {number} of {split.name} {error}.") from None
+        images.append(image)
     return np.stack(images)
 
 
 def _original_order(records: Any) -> np.ndarray:
-    """TFDS shuffles what it stores; where examples keep an id, as in CIFAR-10, it gives the set's own order."""
+    """TFDS shuffles what it stores; ids of examples, as in CIFAR-10, give the set's own order."""
     if "id" not in records.dataset_info.features:
         return np.arange(len(records))
     return np.argsort([example["id"] for example in _in_chunks(records, "looking at the records")], kind="stable")

@@ -1,4 +1,4 @@
-"""What the images of a data set are given: classes, and other images."""
+"""Labels and context images of a data set."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_batches_keep_images_and_what_they_are_given_together(tmp_path):
             np.testing.assert_array_equal(given, expected if straight else expected[:, ::-1])
             assert label == original[0, 0, 0] % 3
     assert mirrored == {True, False}
-    (batch,) = eval_batches(*dataset.examples("validation"), batch_size=8)
+    (batch,) = eval_batches(dataset.examples("validation"), batch_size=8)
     assert batch["mask"].tolist() == [True, True] + 6 * [False]
     np.testing.assert_array_equal(batch["conditions"].context[:2], batch["image"][:2, ::2, ::2, 1:])
     np.testing.assert_array_equal(batch["conditions"].labels[:2], batch["image"][:2, 0, 0, 0] % 3)
@@ -96,7 +96,7 @@ PAIRED = {"context_channels": 2, "context_scale": 2}
     [
         ({}, {"num_classes": 2}, r"labels must lie in \[0, 2\), by model.num_classes; got values from 0 to 2"),
         ({"train_labels": np.full(20, 2**32)}, {"num_classes": 2}, "got values from 4294967296 to 4294967296"),
-        ({"train_labels": np.zeros(3, int)}, {"num_classes": 2}, "must have a label for each of 18 images; got 2"),
+        ({"train_labels": np.zeros(3, int)}, {"num_classes": 2}, "must have a label for each of 18 images; got 3"),
         ({"train_labels": np.zeros((20, 1), int)}, {"num_classes": 2}, r"train_labels must be integers \[N\]; got int64 of"),
         ({"train_labels": np.zeros(20)}, {"num_classes": 2}, "got float64"),
         ({"test": random_images(2, 4, 6, 3)}, {"num_classes": 3}, "must hold an array named test_labels"),
@@ -104,7 +104,7 @@ PAIRED = {"context_channels": 2, "context_scale": 2}
         (
             {"train_context": random_images(20, 4, 6, 2)},
             PAIRED,
-            r"shape \(18, 2, 3, 2\), by model.context_\*; got \(18, 4, 6, 2\)",
+            r"shape \(20, 2, 3, 2\), by model.context_\*; got \(20, 4, 6, 2\)",
         ),
         ({}, {**PAIRED, "context_levels": 16}, r"images must lie in \[0, 16\).* See model.context_levels"),
     ],
@@ -118,7 +118,7 @@ def test_sources_without_what_is_asked_for_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", random_images(20, 4, 6, 3))
     with pytest.raises(InputError, match="has no labels; a class-conditional model"):
         Dataset(DataConfig(source=f"npy:{tmp_path}/x.npy"), takes(256, 3, num_classes=3))
-    with pytest.raises(InputError, match="must come from an npz file.*; digits has no train_context, validation_context"):
+    with pytest.raises(InputError, match="digits has no train_context, validation_context"):
         Dataset(DataConfig(source="digits"), takes(17, 1, context_channels=1))
     with pytest.raises(InputError, match="model.channels must be 3 with data.context 'grey'; got 1"):
         Dataset(DataConfig(source="digits", context="grey"), takes(17, 1, context_channels=1))
