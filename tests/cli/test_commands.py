@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from unittest import mock
 
 import chex
 import jax
@@ -20,13 +19,9 @@ from PIL import Image
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import (
-    ablation,
     baselines,
-    benchmark,
-    command,
     complete,
     compress,
-    configuration,
     curves,
     decompress,
     evaluate,
@@ -35,16 +30,9 @@ from pixel_rnn_jax.cli import (
     train,
 )
 from pixel_rnn_jax.cli.__main__ import main as pixel_rnn
-from pixel_rnn_jax.cli.speed import generate as speed_of_drawing
-from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluation.score import Score
+from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.images import to_picture
-from pixel_rnn_jax.parallel.mesh import make_mesh
-from pixel_rnn_jax.training import trainer as train_module
-from pixel_rnn_jax.training.config import shipped_configs
 from pixel_rnn_jax.training.metrics import read_metrics
-
-SHIPPED = [*shipped_configs()]
 
 
 def test_curves_of_several_runs_share_a_picture(tiny_run, tmp_path, monkeypatch):
@@ -169,7 +157,7 @@ def test_images_are_compressed_and_decoded(tiny_run, tmp_path, capsys):
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz") == 0
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/pictures") == 0
     images = np.load(tmp_path / "x.npz")["images"]
-    test_split = command.open_dataset(prnn.loading.load_run(tiny_run[0])[2]["config"]).images("test")
+    test_split = open_dataset(prnn.loading.load_run(tiny_run[0])[2]["config"]).images("test")
     np.testing.assert_array_equal(images, test_split[np.sort(np.random.default_rng(0).choice(180, 20, replace=False))])
 
     again = (workdir, f"--input={tmp_path}/pictures", f"--out={tmp_path}/y.prnn", "--tile=5,200000")
@@ -194,7 +182,7 @@ def test_a_damaged_file_costs_one_line(tiny_run, tmp_path):
 def test_score_writes_each_image_and_compares_sets(tiny_run, tmp_path, capsys):
     workdir = tiny_run[0]
     model, params, run = prnn.loading.load_run(workdir)
-    images = command.open_dataset(run["config"]).images("test")
+    images = open_dataset(run["config"]).images("test")
     np.savez(tmp_path / "inverted.npz", images=16 - images)
     flags = (f"--against={tmp_path}/inverted.npz", f"--out={tmp_path}/s.csv", f"--histogram={tmp_path}/h.png")
     assert run_in_process(score.main, f"--workdir={workdir}", *flags) == 0
@@ -208,20 +196,6 @@ def test_score_writes_each_image_and_compares_sets(tiny_run, tmp_path, capsys):
     assert f"with probability {area:.4f} (AUROC)" in capsys.readouterr().out
     with Image.open(tmp_path / "h.png") as histogram:
         assert histogram.width > 500
-
-
-def test_benchmark_measures_generation(tiny_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(speed_of_drawing, "CIFAR", {"depth": 1, "features": 4, "head_features": 4, "levels": 5, "channels": 3})
-    monkeypatch.setattr(speed_of_drawing, "SIZES", [])
-    monkeypatch.setattr(speed_of_drawing, "CIFAR_SIZE", (3, 3))
-    assert run_in_process(benchmark.main, "generate", "--num=3", f"--workdir={tiny_run[0]}", f"--json={tmp_path}/b.json") == 0
-    record = json.loads((tmp_path / "b.json").read_text())
-    (row,) = record["drawing"]
-    assert row["shape"] == [3, 3, 3]
-    assert 0 < row["seconds"] < row["first_call_seconds"]
-    assert row["naive_seconds"] == 27 * row["forward_pass_seconds"]
-    assert record["compression"][0]["num"] == 3
-    assert "negative log-likelihood" in capsys.readouterr().out
 
 
 def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
@@ -238,23 +212,6 @@ def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
     "main,argv,message",
     [
         (train.main, ["--config=nowhere.py"], "--config must be a file or one of cifar_colorize, "),
-        (train.main, ["--config=digits_rowlstm", "--config.batchsize=3"], "did you mean --config.batch_size?"),
-        (train.main, ["--config=digits_rowlstm", "--config.model.zzz=1"], "the fields are model.channels, "),
-        (train.main, ["--config=digits_rowlstm", "--config.batch_size=many"], "invalid literal for int"),
-        (
-            train.main,
-            ["--config=digits_rowlstm", "--config.no.such=1"],
-            "--config.no.such is not a field; ",
-        ),
-        (
-            train.main,
-            ["--config=digits_rowlstm", "--batch_size=3"],
-            "unknown argument --batch_size=3; did you mean --config.batch_size?",
-        ),
-        (train.main, ["--config=digits_rowlstm", "--data_dir", "x"], "did you mean --config.data.data_dir?"),
-        (train.main, ["--config=digits_rowlstm", "--speed=3"], "unknown argument --speed=3."),
-        (train.main, ["--config=digits_rowlstm", "--config.mesh.data", "-1", "word"], "unknown arguments word"),
-        (train.main, ["--config=digits_rowlstm", "word"], "unknown arguments word"),
         (train.main, ["--config=digits_rowlstm", "--config.model.layer=gru"], "layer must be one of"),
         (evaluate.main, [], "there is nothing of that name"),
         (sample.main, [], "there is nothing of that name"),
@@ -336,30 +293,6 @@ def test_a_foreign_metrics_file_is_left_alone(tmp_path):
     error = run_in_process(train.main, "--config=digits_rowlstm", f"--workdir={tmp_path}")
     assert "metrics.jsonl must hold rows of JSON" in error
     assert (tmp_path / "metrics.jsonl").read_text() == "mine\n"
-
-
-def test_mistyped_field_in_a_configuration_file_is_an_error(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text(
-        "from pixel_rnn_jax.training.config import base_config\n"
-        "def get_config():\n    c = base_config()\n    c.bacth_size = 3\n    return c\n"
-    )
-    with pytest.raises(ValueError, match=r"mine.py: AttributeError: .*bacth_size"):
-        configuration.read_config(str(path), [])
-    path.write_text("def get_config(:\n")
-    with pytest.raises(ValueError, match=r"mine.py: SyntaxError"):
-        configuration.read_config(str(path), [])
-    path.write_text("x = 3\n")
-    with pytest.raises(ValueError, match=r"mine.py: "):
-        configuration.read_config(str(path), [])
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_configurations_are_complete(name):
-    config = configuration.read_config(name, [])
-    prnn.ModelConfig(**config.model)
-    assert config.is_locked
-    assert f"--config=experiments/{name}.py" in (ROOT / "experiments" / f"{name}.py").read_text()
 
 
 def test_one_command_for_all(monkeypatch, capsys):
@@ -446,9 +379,6 @@ def test_a_signal_while_xla_compiles_ends_the_process_in_order(number, status, t
     assert process.returncode == status
 
 
-TINY = ("num_steps=2", "batch_size=8", "eval_every=1", "model.depth=1", "model.features=3", "model.head_features=3")
-
-
 def test_baselines_score_a_split(tmp_path, capsys):
     assert run_in_process(baselines.main, "--config=digits_rowlstm", f"--json={tmp_path}/b.json") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -462,85 +392,6 @@ def test_baselines_score_a_split(tmp_path, capsys):
     assert scores["uniform"]["bits_per_dim"] == pytest.approx(np.log2(17))
     assert scores["independent pixels"]["bits_per_dim"] == pytest.approx(2.41, abs=0.005)
     assert "split must be one of train" in run_in_process(baselines.main, "--config=digits_rowlstm", "--split=dev")
-
-
-@pytest.mark.slow
-def test_ablation_writes_the_table_and_does_no_run_twice(tmp_path, capsys, monkeypatch):
-    flags = ("--table=residual_skip", "--config=digits_pixelcnn", f"--workdir={tmp_path}/a")
-    tiny = [f"--config.{field}" for field in TINY]
-    trained, interrupt_at = [], 3
-
-    def tracked(config, workdir, **options):
-        trained.append(Path(workdir).name)
-        if len(trained) == interrupt_at:
-            raise KeyboardInterrupt
-        return train_module.train(config, workdir, **options)
-
-    monkeypatch.setattr(ablation, "train", tracked)
-    assert run_in_process(ablation.main, *flags, *tiny) == 130
-    assert trained == ["neither", "skip", "residual"]
-    assert run_in_process(ablation.main, *flags, *tiny) == 0
-    assert trained[3:] == ["residual", "both"]
-    assert run_in_process(ablation.main, *flags, *tiny) == 0
-    assert len(trained) == 5
-
-    rows = (tmp_path / "a" / "residual_skip.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["run", "neither", "skip", "residual", "both"]
-    for row, name in zip(rows[1:], ("neither", "skip", "residual", "both"), strict=True):
-        workdir = tmp_path / "a" / "residual_skip" / name
-        best = min(row["validation_bits_per_dim"] for row in read_metrics(workdir) if "validation_bits_per_dim" in row)
-        assert row.split(",")[1] == f"{best:.4f}"
-        model, _ = prnn.load(workdir)
-        assert (model.config.residual, model.config.skip) == (name in ("residual", "both"), name in ("skip", "both"))
-    table = (tmp_path / "a" / "residual_skip.md").read_text()
-    assert table in capsys.readouterr().out
-    assert "| 3.22 |" in table.splitlines()[6]
-    with Image.open(tmp_path / "a" / "residual_skip.png") as plot:
-        assert plot.width > 800
-    for forms in (["--config.model.residual=False"], ["--config.model.residual"], ["-config.model.residual", "False"]):
-        error = run_in_process(ablation.main, *flags, *tiny, *forms)
-        assert "--config.model.residual must not be given: it is what the table compares" in error
-    error = run_in_process(ablation.main, *flags, *tiny, "--config.batch_size=16")
-    assert "batch_size: 8 -> 16" in error
-
-
-def test_tables_hold_the_papers_figures():
-    residual_skip = [(*row.fields.values(), row.published) for row in ablation.TABLES["residual_skip"].rows]
-    assert residual_skip == [(False, False, 3.22), (False, True, 3.09), (True, False, 3.07), (True, True, 3.06)]
-    depth = [(row.fields["depth"], row.published) for row in ablation.TABLES["depth"].rows]
-    assert depth == [(1, 3.30), (2, 3.20), (3, 3.17), (6, 3.09), (9, 3.08), (12, 3.06)]
-
-
-def test_a_run_that_diverges_does_not_hold_up_the_table(tmp_path, monkeypatch, capsys):
-    def fake(config, workdir, **options):
-        workdir.mkdir(parents=True)
-        if config.model.depth == 3:
-            raise FloatingPointError("step 7 gave nats = nan")
-        return Score("test", 1, 1.0, float(config.model.depth))
-
-    record = {"record": {"best_nats": np.log(2) * 192, "best_step": 5}, "image_shape": [8, 8, 3]}
-    monkeypatch.setattr(ablation, "train", fake)
-    monkeypatch.setattr(ablation, "load_run", lambda workdir: (None, None, record))
-    flags = ("--table=depth", "--config=digits_pixelcnn", f"--workdir={tmp_path}")
-    assert "these runs diverged: depth_3" in run_in_process(ablation.main, *flags)
-    assert "step 7 gave nats = nan" in capsys.readouterr().err
-    rows = [row.split(",")[:4] for row in (tmp_path / "depth.csv").read_text().splitlines()]
-    assert rows[1] == ["depth 1", "1.0000", "1.0000", "5"]
-    assert rows[3] == ["depth 3", "diverged", "", ""]
-    assert rows[6] == ["depth 12", "1.0000", "12.0000", "5"]
-    (tmp_path / "depth" / "depth_1" / "result.json").write_text("")  # as a kill may leave it
-    monkeypatch.setattr(ablation, "train", lambda *args, **options: Score("test", 1, 1.0, 9.0))
-    run_in_process(ablation.main, *flags)
-    assert (tmp_path / "depth.csv").read_text().splitlines()[1].startswith("depth 1,1.0000,9.0000")
-
-
-def test_the_table_of_a_source_without_test_images(tmp_path, monkeypatch):
-    """Its final score is of validation images; the table has the best one."""
-    record = {"record": {"best_nats": np.log(2) * 192, "best_step": 5}, "image_shape": [8, 8, 3]}
-    monkeypatch.setattr(ablation, "train", lambda *args, **options: Score("validation", 1, 1.0, 9.0))
-    monkeypatch.setattr(ablation, "load_run", lambda workdir: (None, None, record))
-    assert run_in_process(ablation.main, "--table=depth", "--config=digits_pixelcnn", f"--workdir={tmp_path}") == 0
-    assert (tmp_path / "depth.csv").read_text().splitlines()[1].startswith("depth 1,1.0000,,5")
 
 
 def test_too_little_memory_costs_one_line():
@@ -578,66 +429,3 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(name, messa
     assert run_in_process(sample.main, f"--workdir={tiny_run[0]}", *out) == 2
     assert f"'{name}' must be {message}" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
-
-
-@pytest.mark.parametrize(
-    "text,message",
-    [
-        ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
-        ("def get_config(): return undefined", "NameError: name 'undefined' is not defined"),
-        ("def get_config(): return 3", "lacks all fields"),
-        (
-            "from pixel_rnn_jax.training.config import base_config\n"
-            "def get_config():\n c = base_config().unlock()\n del c.model.depth\n return c",
-            "must return base_config() with changes; it lacks model.depth",
-        ),
-        (
-            "from pixel_rnn_jax.training.config import base_config\n"
-            "def get_config():\n c = base_config().unlock()\n c.model.dept = 3\n return c",
-            "must return base_config() with changes; it adds model.dept",
-        ),
-    ],
-)
-def test_a_configuration_file_that_cannot_be_used_costs_one_line(tmp_path, text, message):
-    (tmp_path / "mine.py").write_text(text)
-    error = run_in_process(train.main, f"--config={tmp_path}/mine.py", f"--workdir={tmp_path}/run")
-    assert error.startswith("error: mine.py: ")
-    assert message in error
-
-
-@pytest.mark.parametrize(
-    "cores,batch_size,devices", [(2, 64, 2), (6, 64, 4), (8, 12, 3), (64, 16, 4), (2, 3, 1), (1, 64, 1), (6, None, 6)]
-)
-def test_a_batch_is_shared_among_cores(cores, batch_size, devices, monkeypatch):
-    update = mock.Mock()
-    monkeypatch.setattr(command, "num_cores", lambda: cores)
-    monkeypatch.setattr(command.jax.config, "update", update)
-    command.share_among_cores(batch_size)
-    update.assert_not_called()  # the user has decided: XLA_FLAGS names a number of devices here
-    monkeypatch.delenv("XLA_FLAGS")
-    command.share_among_cores(batch_size)
-    update.assert_called_once_with("jax_num_cpu_devices", devices)
-
-
-@pytest.mark.parametrize(
-    "overrides,devices", [([], 4), (["gradient_accumulation=4"], 4), (["gradient_accumulation=8"], 2), (["mesh.data=1"], None)]
-)
-def test_a_training_that_one_device_can_do_is_not_refused_on_many_cores(overrides, devices, monkeypatch):
-    """Parts count, and a mesh that is named stays."""
-    update = mock.Mock()
-    monkeypatch.setattr(command, "num_cores", lambda: 4)
-    monkeypatch.setattr(command.jax.config, "update", update)
-    monkeypatch.delenv("XLA_FLAGS")
-    overrides = [f"--config.{field}" for field in ("batch_size=16", *overrides)]
-    config = configuration.read_config("digits_rowlstm", overrides)
-    command.share_training_among_cores(config)
-    assert [call.args[1] for call in update.call_args_list] == ([] if devices is None else [devices])
-
-
-def test_scoring_takes_about_as_many_images_as_training():
-    run, mesh = {"config": {"batch_size": 20}}, make_mesh()
-    assert command.scoring_batch_size(None, run, mesh) == 32  # four for each device, at least
-    assert command.scoring_batch_size(None, {"config": {"batch_size": 41}}, mesh) == 48
-    assert command.scoring_batch_size(16, run, mesh) == 16
-    with pytest.raises(InputError, match="multiple of the 8 devices"):
-        command.scoring_batch_size(20, run, mesh)

@@ -10,7 +10,7 @@ from PIL import Image
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import complete, compress, configuration, decompress, evaluate, inputs, sample, score
-from pixel_rnn_jax.cli.command import open_dataset
+from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.evaluation.classify import classify, log_prior
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import make_sheet, to_rgb
