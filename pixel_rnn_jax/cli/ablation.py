@@ -1,4 +1,4 @@
-"""The paper's ablations:  python -m experiments.ablation --table=residual_skip --config=cifar_rowlstm --workdir=runs/ablation
+"""The paper's ablations:  pixel-rnn ablation --table=residual_skip --config=cifar_rowlstm --workdir=runs/ablation
 
 Trains the models of Table 2 (residual_skip: four runs) or Table 3 (depth: six runs), each in its own folder in the work
 directory. Writes the table, beside the paper's figures, to TABLE.md, TABLE.csv and TABLE.png. The same command again continues

@@ -1,4 +1,4 @@
-"""Scores that need no training:  python -m experiments.baselines --config=experiments/cifar_rowlstm.py
+"""Scores that need no training:  pixel-rnn baselines --config=cifar_rowlstm
 
 Uniform, independent pixels and a multivariate Gaussian, fitted to the training images of a configuration. For CIFAR-10, the
 paper quotes 8.00 (uniform) and 4.70 (Gaussian) bits/dim.

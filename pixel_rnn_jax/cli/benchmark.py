@@ -1,4 +1,4 @@
-"""Measures the speed on this machine:  python -m experiments.benchmark train --sweeps --out=speed
+"""Measures the speed on this machine:  pixel-rnn benchmark train --sweeps --out=speed
 
 `benchmark train` measures training steps, the likelihood and the sampler; `benchmark generate` drawing and compression, beside
 the time that full passes of the network would take.

@@ -1,4 +1,4 @@
-"""Measures drawing and compression:  python -m experiments.benchmark generate --workdir=runs/digits --json=speed.json
+"""Measures drawing and compression:  pixel-rnn benchmark generate --workdir=runs/digits --json=speed.json
 
 Draws images with each layer of the paper at MNIST's sizes, one image with the paper's Diagonal BiLSTM for CIFAR-10 and, for
 each --workdir, compresses images of its data. Each time stands beside the time of a full network pass for each sub-pixel.

@@ -1,4 +1,4 @@
-"""Measures training steps:  python -m experiments.benchmark train --sweeps --out=speed
+"""Measures training steps:  pixel-rnn benchmark train --sweeps --out=speed
 
 Measures the training step of each kind of layer, on random images of MNIST's and CIFAR-10's sizes. On a CPU the model for
 CIFAR-10 is a small one, elsewhere the paper's. A GPU or TPU is measured at several batch sizes, up to the largest that fits in

@@ -1,4 +1,4 @@
-"""What a configuration costs:  python -m experiments.costs --config=cifar_rowlstm --size=32,32
+"""What a configuration costs:  pixel-rnn costs --config=cifar_rowlstm --size=32,32
 
 Counts parameters, bytes and floating-point operations, and asks XLA how much memory a training step takes on this kind of
 device: a part for each image of the batch, and a fixed part. The figures are for one device, without gradient accumulation.

@@ -1,4 +1,4 @@
-"""Draws learning curves:  python -m experiments.curves --workdir=runs/rowlstm --workdir=runs/pixelcnn --out=curves.png
+"""Draws learning curves:  pixel-rnn curves --workdir=runs/rowlstm --workdir=runs/pixelcnn --out=curves.png
 
 One picture of several runs, finished or not, each named by its folder.
 """

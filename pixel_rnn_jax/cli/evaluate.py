@@ -1,4 +1,4 @@
-"""Scores a trained model on a whole split:  python -m experiments.evaluate --workdir=runs/digits --split=test
+"""Scores a trained model on a whole split:  pixel-rnn evaluate --workdir=runs/digits --split=test
 
 A class-conditional model gets each image's true class; with --classify it also classifies the images, by Bayes' rule. For a
 Multi-Scale PixelRNN, the terms log p(x_s) and log p(x | x_s) are printed too.

@@ -1,4 +1,4 @@
-"""Writes a trained model as one file:  python -m experiments.export --workdir=runs/digits --out=digits.safetensors
+"""Writes a trained model as one file:  pixel-rnn export --workdir=runs/digits --out=digits.safetensors
 
 The file holds the averaged parameters of the best checkpoint and their configuration. All commands take it as --workdir, and
 `pixel_rnn_jax.load` as its path.

@@ -1,4 +1,4 @@
-"""Scores images one by one:  python -m experiments.score --workdir=runs/digits --out=scores.csv --against=tfds:fashion_mnist
+"""Scores images one by one:  pixel-rnn score --workdir=runs/digits --out=scores.csv --against=tfds:fashion_mnist
 
 Writes the negative log-likelihood of each image, with its file or number. With a second set of images (--against), it also
 prints how well the likelihood separates the two sets (AUROC).

@@ -1,4 +1,4 @@
-"""Trains a model:  python -m experiments.train --config=experiments/digits_diagonal_bilstm.py --workdir=runs/digits
+"""Trains a model:  pixel-rnn train --config=digits_diagonal_bilstm --workdir=runs/digits
 
 The same command again continues a run that was interrupted.
 """
