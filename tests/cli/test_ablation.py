@@ -72,6 +72,7 @@ def test_a_run_that_diverges_does_not_hold_up_the_table(tmp_path, monkeypatch, c
 
     record = {"record": {"best_nats": np.log(2) * 192, "best_step": 5}, "image_shape": [8, 8, 3]}
     monkeypatch.setattr(ablation, "train", fake)
+    monkeypatch.setattr(ablation, "save_comparison", lambda *args, **options: None)
     monkeypatch.setattr(ablation, "load_run", lambda workdir: (None, None, record))
     flags = ("--table=depth", "--config=digits_pixelcnn", f"--workdir={tmp_path}")
     assert "these runs diverged: depth_3" in run_in_process(ablation.main, *flags)
@@ -90,6 +91,7 @@ def test_the_table_of_a_source_without_test_images(tmp_path, monkeypatch):
     """Its final score is of validation images; the table has the best one."""
     record = {"record": {"best_nats": np.log(2) * 192, "best_step": 5}, "image_shape": [8, 8, 3]}
     monkeypatch.setattr(ablation, "train", lambda *args, **options: Score("validation", 1, 1.0, 9.0))
+    monkeypatch.setattr(ablation, "save_comparison", lambda *args, **options: None)
     monkeypatch.setattr(ablation, "load_run", lambda workdir: (None, None, record))
     assert run_in_process(ablation.main, "--table=depth", "--config=digits_pixelcnn", f"--workdir={tmp_path}") == 0
     assert (tmp_path / "depth.csv").read_text().splitlines()[1].startswith("depth 1,1.0000,,5")
