@@ -45,7 +45,7 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
 def share_training_among_cores(config: ConfigDict) -> None:
     """`share_among_cores` for the batches of a configuration, unless it names a mesh; must come before JAX is used."""
     if config.mesh.data == -1 and config.mesh.fsdp == 1:
-        share_among_cores(config.batch_size, parts=max(config.gradient_accumulation, 1))
+        share_among_cores(config.batch_size, microbatches=max(config.gradient_accumulation, 1))
 
 
 def _load(file: Path) -> ConfigDict:
