@@ -1,4 +1,4 @@
-"""Configurations. The commands are found here too: `python -m experiments.train` is pixel_rnn_jax/cli/train.py."""
+"""Configurations. `python -m experiments.NAME` finds the commands too, in pixel_rnn_jax/cli/NAME.py."""
 
 from pixel_rnn_jax import cli
 

@@ -2,7 +2,7 @@
 
 python -m experiments.train --config=experiments/imagenet64_multiscale.py --workdir=runs/imagenet64_multiscale
 
-The paper's Figure 9 shows samples of such a model, and gives no score of it.
+The paper's Figure 9 shows samples of such a model; it gives no score.
 """
 
 from ml_collections import ConfigDict
@@ -11,7 +11,7 @@ from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
-    """The Row LSTM's of one size, the sizes, and a wider network between them."""
+    """The Row LSTM's configuration with two sizes and a wider context network."""
     config = shipped_config("imagenet64_rowlstm")
     config.model.update(sizes=(32, 64), context_features=128)
     return config

@@ -1,9 +1,10 @@
-"""Row LSTM, 4 layers, h = 512, no residual, on 64x64 ImageNet (Table 6: 3.63 bits/dim on validation, 3.57 on train).
+"""Row LSTM, 4 layers, h = 512, no residual connections, on 64x64 ImageNet.
 
 python -m experiments.train --config=experiments/imagenet64_rowlstm.py --workdir=runs/imagenet64_rowlstm
 
+The paper's Table 6: 3.63 bits/dim on validation, 3.57 on train.
 A step needs 26 GiB of memory, 11 GiB with --config.model.remat=True (XLA's estimates; docs/scaling.md).
-docs/data.md says where the images come from. There is no test split: scores are on the validation split.
+docs/data.md says where the images come from. There is no test split; scores are on the validation split.
 """
 
 from ml_collections import ConfigDict
@@ -12,7 +13,7 @@ from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
-    """The 32x32 images' model, fewer and wider layers, with the paper's batches of 32 (§5.2): 5 epochs."""
+    """The 32x32 images' configuration with fewer and wider layers, in the paper's batches of 32 (§5.2): 5 epochs."""
     config = shipped_config("imagenet32_rowlstm")
     config.data.update(source="tfds:downsampled_imagenet/64x64", size=(64, 64))
     config.model.update(depth=4, features=512, residual=False)

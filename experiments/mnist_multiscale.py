@@ -1,6 +1,8 @@
 """Multi-Scale PixelRNN (§3.6 of the paper) on binarized MNIST: Diagonal BiLSTMs, 7x7 pixels first, then 28x28.
 
 python -m experiments.train --config=experiments/mnist_multiscale.py --workdir=runs/mnist_multiscale
+
+The paper gives no score.
 """
 
 from ml_collections import ConfigDict
@@ -9,7 +11,7 @@ from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config() -> ConfigDict:
-    """The Diagonal BiLSTM's of one size, and the sizes."""
+    """The Diagonal BiLSTM's configuration with two sizes."""
     config = shipped_config("mnist_diagonal_bilstm")
     config.model.sizes = (7, 28)
     return config

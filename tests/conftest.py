@@ -107,3 +107,12 @@ def tiny_run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("tiny") / "run"
     score = train(tiny_config(), workdir)
     return workdir, score
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory):
+    """A saved model of the digits, which was not trained: for tests that need no work directory."""
+    path = tmp_path_factory.mktemp("tiny") / "model.safetensors"
+    model, params = make_model("row_lstm", levels=17, depth=1, features=4, head_features=4)
+    prnn.save(path, model, params, (8, 8), "digits")
+    return path

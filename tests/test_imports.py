@@ -1,4 +1,4 @@
-"""Imports run one way, along the folders."""
+"""Each folder imports only folders before it."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pixel_rnn_jax"
-FOLDERS = (  # each imports only those before it
+FOLDERS = (
     "models",
     "parallel",
     "data",
@@ -18,13 +18,13 @@ FOLDERS = (  # each imports only those before it
     "training",
     "cli",
 )
-ALL_NEED = ("errors", "paths", "images", "progress", "plots")  # the same of these, beside the folders
+ROOT_MODULES = ("errors", "paths", "images", "progress", "plots")  # beside the folders, and before them
 
 
 def rank(module):
-    """Where a module stands, from the parts of its name below the package."""
+    """The place of a module in the order; module: the parts of its name below the package."""
     name = module[0] if module else "__init__"
-    order = (*ALL_NEED, *FOLDERS, "__init__")
+    order = (*ROOT_MODULES, *FOLDERS, "__init__")
     assert name in order, f"{name} must be one of {order}"
     return order.index(name)
 

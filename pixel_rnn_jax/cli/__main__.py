@@ -1,21 +1,4 @@
-"""All commands in one:  pixel-rnn COMMAND --FLAG=VALUE ...   (or: python -m experiments COMMAND ...)
-
-    train       train a model, or go on with a training
-    evaluate    the likelihood of a split
-    score       the likelihood of each image
-    sample      draw images
-    complete    complete images
-    compress    compress images without loss
-    decompress  decode them
-    export      write a trained model as one file
-    curves      the course of trainings, as a picture
-    baselines   scores that need no training
-    ablation    the paper's Tables 2 and 3
-    benchmark   how fast it is here
-    costs       memory and arithmetic of a configuration
-
-pixel-rnn COMMAND --help tells the flags of each; pixel-rnn --version tells the version.
-"""
+"""All commands in one: `pixel-rnn COMMAND --FLAG=VALUE ...`, or `python -m experiments COMMAND ...` in a checkout."""
 
 import importlib
 import sys
@@ -23,28 +6,38 @@ import sys
 from pixel_rnn_jax import __version__
 from pixel_rnn_jax.cli import command
 
-COMMANDS = (
-    "train",
-    "evaluate",
-    "score",
-    "sample",
-    "complete",
-    "compress",
-    "decompress",
-    "export",
-    "curves",
-    "baselines",
-    "ablation",
-    "benchmark",
-    "costs",
-)
+COMMANDS = {
+    "train": "train a model, or continue a training",
+    "evaluate": "the likelihood of a split",
+    "score": "the likelihood of each image",
+    "sample": "draw images",
+    "complete": "complete images",
+    "compress": "compress images without loss",
+    "decompress": "decode compressed images",
+    "export": "write a trained model as one file",
+    "curves": "draw the learning curves of trainings",
+    "baselines": "scores that need no training",
+    "ablation": "the paper's Tables 2 and 3",
+    "benchmark": "measure the speed on this machine",
+    "costs": "memory and operations of a configuration",
+}
+_LIST = "\n".join(f"  {name:12}{purpose}" for name, purpose in COMMANDS.items())
+HELP = f"""usage: pixel-rnn COMMAND --FLAG=VALUE ...
+
+Pixel Recurrent Neural Networks: train them, score, draw, complete and compress images with them.
+
+commands:
+{_LIST}
+
+pixel-rnn COMMAND --help shows the flags of a command, pixel-rnn --version the version.
+In a checkout, `python -m experiments.COMMAND` does the same."""
 
 
 def main() -> None:
-    """Hands over to the command that the first argument names."""
+    """Runs the command that the first argument names."""
     name, *argv = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
-        print(__doc__.strip())
+        print(HELP)
     elif name == "--version":
         print(__version__)
     elif name in COMMANDS:

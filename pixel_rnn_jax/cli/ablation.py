@@ -1,9 +1,8 @@
-"""The paper's ablations:  python -m experiments.ablation --table=residual_skip --config=cifar_rowlstm --workdir=runs/ablation
+"""The paper's ablations:  pixel-rnn ablation --table=residual_skip --config=cifar_rowlstm --workdir=runs/ablation
 
-Trains the models of Table 2 (residual_skip: four runs) or Table 3 (depth: six runs), each in a folder of its own in the work
-directory, and writes the table with the paper's figures beside: TABLE.md, TABLE.csv, TABLE.png. The same command again goes on
-where it was interrupted. Any base configuration and --config.FIELD=VALUE will do; the paper's figures belong to
-cifar_rowlstm.
+Trains the models of Table 2 (residual_skip: four runs) or Table 3 (depth: six runs), each in its own folder in the work
+directory. Writes the table, beside the paper's figures, to TABLE.md, TABLE.csv and TABLE.png. The same command again continues
+where it was interrupted. Any base configuration can be used; the paper's figures belong to cifar_rowlstm.
 """
 
 import contextlib
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from pixel_rnn_jax.cli import command, configuration, outputs
+from pixel_rnn_jax.cli import command, configuration, flags, outputs
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.likelihood import bits_per_dim
 from pixel_rnn_jax.paths import is_remote
@@ -32,7 +31,7 @@ class Row(NamedTuple):
 
     Attributes:
       name: of the run and its folder.
-      fields: of the model, and what they are in this run.
+      fields: of the model configuration, with their values in this run.
       published: the paper's validation score on CIFAR-10, in bits/dim.
     """
 
@@ -42,7 +41,7 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table of the paper: what it shows, and its rows."""
+    """A table of the paper."""
 
     title: str
     rows: tuple[Row, ...]
@@ -69,23 +68,25 @@ TABLES = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Trains what is not trained yet, and writes the table after each run."""
-    parser = command.make_parser("ablation", __doc__, workdir=command.TO_TRAIN)
+    """Trains the models that are not trained yet, and writes the table after each run."""
+    parser = flags.make_parser("ablation", __doc__, workdir=flags.TO_TRAIN)
     parser.add_argument("--table", required=True, choices=TABLES, help="Table 2 or Table 3")
-    command.add_config_flag(parser)
-    command.add_allow_config_change_flag(parser)
+    flags.add_config_flag(parser)
+    flags.add_allow_config_change_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     if is_remote(args.workdir):
         raise InputError(f"--workdir must be a folder on this machine, for tables and pictures; got {args.workdir!r}.")
     table, workdir = TABLES[args.table], Path(args.workdir)
-    compared = {f"model.{field}" for row in table.rows for field in row.fields} & configuration.overridden_fields(overrides)
-    if compared:
-        raise InputError(f"--config.{min(compared)} must not be given: it is what the table compares.")
-    configs = [_config_of(row, configuration.read_config(args.config, overrides)) for row in table.rows]
-    command.share_training_among_cores(configs[0])
+    for field in table.rows[0].fields:
+        if any(override.partition("=")[0].endswith(f"config.model.{field}") for override in overrides):
+            raise InputError(f"--config.model.{field} must not be given: it is what the table compares.")
+    base = configuration.read_config(args.config, overrides)
+    configuration.share_training_among_cores(base)
     results = []
-    for number, (row, config) in enumerate(zip(table.rows, configs, strict=True), start=1):
+    for number, row in enumerate(table.rows, start=1):
         print(f"[{number}/{len(table.rows)}] {args.table}: {row.name}", file=sys.stderr)
+        config = base.copy_and_resolve_references()
+        config.model.update(row.fields)
         results.append(_result(config, workdir / args.table / row.name, allow_config_change=args.allow_config_change))
         write_table(workdir / args.table, table, results, arguments=" ".join([args.config, *overrides]))
     print((workdir / f"{args.table}.md").read_text(), end="")
@@ -95,15 +96,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise FloatingPointError(f"these runs diverged: {', '.join(diverged)}.")
 
 
-def _config_of(row: Row, config: ConfigDict) -> ConfigDict:
-    config.model.update(row.fields)
-    return config
-
-
 def _result(config: ConfigDict, workdir: Path, *, allow_config_change: bool) -> dict:
-    """Scores of a run that is finished; of one that is not, after training it. Without scores, if it diverged."""
+    """The scores of a run, which is trained first if it is not finished; no scores, if it diverged."""
     file, fields = workdir / RESULT, json.loads(config.to_json_best_effort())
-    with contextlib.suppress(OSError, ValueError):  # there is none, or a kill cut it short
+    with contextlib.suppress(OSError, ValueError):  # the file is missing, or a kill cut it short
         result = json.loads(file.read_text())
         if isinstance(result, dict) and result.get("config") == fields:
             return result
@@ -123,7 +119,7 @@ def _result(config: ConfigDict, workdir: Path, *, allow_config_change: bool) -> 
 
 
 def write_table(path: Path, table: Table, results: Sequence[dict], *, arguments: str) -> None:
-    """Writes the rows that have a result as PATH.md, PATH.csv and PATH.png; the arguments say what was run."""
+    """Writes the first rows, those with a result, as PATH.md, PATH.csv and PATH.png; arguments: of the command."""
     columns = ("run", "validation bits/dim", "test bits/dim", "best step", "paper, CIFAR-10 validation bits/dim")
     rows = [
         (

@@ -1,7 +1,7 @@
-"""Scores that need no training:  python -m experiments.baselines --config=experiments/cifar_rowlstm.py
+"""Scores that need no training:  pixel-rnn baselines --config=cifar_rowlstm
 
-Uniform, independent pixels, and a multivariate Gaussian, on the data of a configuration. The paper quotes 8.00 (uniform) and
-4.70 (Gaussian) bits/dim for CIFAR-10.
+Uniform, independent pixels and a multivariate Gaussian, fitted to the training images of a configuration. For CIFAR-10, the
+paper quotes 8.00 (uniform) and 4.70 (Gaussian) bits/dim.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from pixel_rnn_jax.cli import command, configuration, outputs
+from pixel_rnn_jax.cli import command, configuration, datasets, flags, outputs
 from pixel_rnn_jax.data import Dataset, in_order
 from pixel_rnn_jax.evaluation import baselines
 from pixel_rnn_jax.evaluation.score import score
@@ -20,14 +20,14 @@ CHUNK = 1000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Fits the baselines to the training images, and prints their scores on a split."""
-    parser = command.make_parser("baselines", __doc__, workdir=None)
-    command.add_config_flag(parser)
-    parser.add_argument("--split", help="split to score; test, or validation where there is no test, if not given")
-    command.add_json_flag(parser)
+    """Prints the scores of the baselines on a split."""
+    parser = flags.make_parser("baselines", __doc__, workdir=None)
+    flags.add_config_flag(parser)
+    flags.add_split_flag(parser)
+    flags.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     config = configuration.read_config(args.config, overrides).to_dict()
-    dataset = command.open_dataset(config)
+    dataset = datasets.open_dataset(config)
     split = args.split or dataset.final_split
     images, levels = dataset.images(split), config["model"]["levels"]
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def train_images(dataset: Dataset) -> Iterator[UInt8[np.ndarray, "_ H W C"]]:
-    """The training images in batches, with a bar that shows how far a baseline has got with them."""
+    """The training images in batches, with a progress bar."""
     images = dataset.images("train")
     with progress_bar(len(images), unit="image", description="fitting", delay=2.0, leave=False) as bar:
         for batch in in_order(images, batch_size=CHUNK, num_threads=dataset.config.num_threads):

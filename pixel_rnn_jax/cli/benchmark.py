@@ -1,37 +1,34 @@
-"""Speed on this machine:
+"""Measures the speed on this machine:  pixel-rnn benchmark train --sweeps --out=speed
 
-    python -m experiments.benchmark train --sweeps --out=speed
-    python -m experiments.benchmark generate --workdir=runs/digits --json=speed.json
-
-`train` measures training steps, evaluation and the sampler; `generate` drawing and compression, and how much they save.
+`benchmark train` measures training steps, the likelihood and the sampler; `benchmark generate` drawing and compression, beside
+the time that full passes of the network would take.
 """
 
 from collections.abc import Sequence
 
-from pixel_rnn_jax.cli import command
-from pixel_rnn_jax.cli.speed import generate, train
+from pixel_rnn_jax.cli import benchmark_generate, benchmark_train, command, flags
 
-MEASUREMENTS = {"train": train, "generate": generate}
+MEASUREMENTS = {"train": benchmark_train, "generate": benchmark_generate}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures what the first argument names."""
-    parser = command.make_parser("benchmark", __doc__, workdir=None)
-    measurements = parser.add_subparsers(dest="what", required=True)
+    """Runs the measurement that the first argument names."""
+    parser = flags.make_parser("benchmark", __doc__, workdir=None)
+    subparsers = parser.add_subparsers(dest="what", required=True)
     parsers = {}
     for name, module in MEASUREMENTS.items():
-        parsers[name] = measurements.add_parser(
+        parsers[name] = subparsers.add_parser(
             name,
             help=module.__doc__.partition(":")[0],
             description=module.__doc__,
-            formatter_class=command.HelpFormatter,
+            formatter_class=flags.HelpFormatter,
             allow_abbrev=False,
         )
         module.add_flags(parsers[name])
     args, overrides = parser.parse_known_args(argv)
     if overrides and getattr(args, "config", None) is None:
         parsers[args.what].error(f"unrecognized arguments: {' '.join(overrides)}")
-    MEASUREMENTS[args.what].run(args, overrides, parsers[args.what])
+    MEASUREMENTS[args.what].run(args, overrides)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from pixel_rnn_jax.cli import command, inputs, outputs
+from pixel_rnn_jax.cli import command, flags, inputs, outputs
 from pixel_rnn_jax.data import read_mask
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.batched import generate
@@ -27,19 +27,19 @@ NUM = 8
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Completes images, prints how probable each completion is, and writes them as a sheet."""
-    parser = command.make_parser("complete", __doc__)
-    command.add_input_flags(parser, seed_of="the choice of images and the random key", num="8, if there are as many")
+    parser = flags.make_parser("complete", __doc__)
+    flags.add_input_flags(parser, seed_of="the choice of images and the random key", num="8, if there are as many")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--keep", type=float, default=0.5, help="share of the rows, from the top, that is known")
     what.add_argument(
         "--box",
-        type=command.integers("TOP,LEFT,BOTTOM,RIGHT"),
+        type=flags.integers("TOP,LEFT,BOTTOM,RIGHT"),
         metavar="TOP,LEFT,BOTTOM,RIGHT",
         help="rectangle to be filled, without its two ends",
     )
     what.add_argument("--mask", metavar="FILE", help="picture, known where it is not black; or an npy file, bool [H, W]")
-    parser.add_argument("--completions", type=command.positive, default=6, help="completions of each image")
-    command.add_drawing_flags(parser)
+    parser.add_argument("--completions", type=flags.positive, default=6, help="completions of each image")
+    flags.add_drawing_flags(parser)
     parser.add_argument("--out", type=outputs.output_file(".png"), default="completions.png", help="PNG file of the sheet")
     parser.add_argument(
         "--npz",

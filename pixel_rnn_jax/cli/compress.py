@@ -16,7 +16,7 @@ import flax.linen as nn
 import numpy as np
 from jaxtyping import UInt8
 
-from pixel_rnn_jax.cli import command, inputs, outputs
+from pixel_rnn_jax.cli import command, flags, inputs, outputs
 from pixel_rnn_jax.compression.codec import BATCH_SIZE, compress, cut_conditions, decompress, seconds_to_code
 from pixel_rnn_jax.compression.container import unpack
 from pixel_rnn_jax.compression.picture_formats import encoded_sizes
@@ -34,13 +34,13 @@ PIXELS_AT_A_TIME = 2**16  # on each device, where the likelihood is computed to 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Compresses images, and prints how many bits they take, here and in other formats."""
-    parser = command.make_parser("compress", __doc__)
-    command.add_input_flags(parser, seed_of="the choice of images", pictures="kept as they are")
+    parser = flags.make_parser("compress", __doc__)
+    flags.add_input_flags(parser, seed_of="the choice of images", pictures="kept as they are")
     parser.add_argument("--out", type=outputs.output_file(".prnn"), required=True, help="file to write")
-    parser.add_argument("--batch_size", type=command.positive, default=BATCH_SIZE, help="images at a time")
-    parser.add_argument("--tile", type=command.image_size, metavar="H,W", help="cut images into tiles of this size")
+    parser.add_argument("--batch_size", type=flags.positive, default=BATCH_SIZE, help="images at a time")
+    parser.add_argument("--tile", type=flags.image_size, metavar="H,W", help="cut images into tiles of this size")
     parser.add_argument("--verify", action="store_true", help="decode the file and compare, before it is written")
-    command.add_json_flag(parser)
+    flags.add_json_flag(parser)
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
     _, _, images, conditions = inputs.open_input(args.input, args, run, lossless=True)
@@ -111,7 +111,7 @@ def compare(
     }
 
 
-def print_sizes(sizes: dict[str, float], images: UInt8[np.ndarray, "N H W C"]) -> None:
+def print_sizes(sizes: dict[str, int | float], images: UInt8[np.ndarray, "N H W C"]) -> None:
     """Prints bytes as a table, with what they are in bits per sub-pixel."""
     for name, size in sizes.items():
         print(f"{name:32} {size:12,.0f} bytes {8 * size / images.size:8.4f} bits/dim")

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from pixel_rnn_jax.cli import command, outputs
+from pixel_rnn_jax.cli import command, flags, outputs
 from pixel_rnn_jax.cli.compress import given_beside
 from pixel_rnn_jax.compression.codec import decompress
 from pixel_rnn_jax.compression.container import Header, unpack
@@ -28,7 +28,7 @@ from pixel_rnn_jax.storage.load import load_run
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Decodes images, and writes them as arrays or as pictures."""
-    parser = command.make_parser("decompress", __doc__)
+    parser = flags.make_parser("decompress", __doc__)
     parser.add_argument("--input", type=Path, required=True, help="file that `compress` wrote")
     parser.add_argument(
         "--out",

@@ -1,7 +1,7 @@
-"""Scores a trained model on a whole split:  python -m experiments.evaluate --workdir=runs/digits --split=test
+"""Scores a trained model on a whole split:  pixel-rnn evaluate --workdir=runs/digits --split=test
 
-A class-conditional model is told each image's true class; with --classify it also tells the class, by Bayes' rule. Of a
-Multi-Scale PixelRNN, the two terms log p(x_s) and log p(x | x_s) are told, too.
+A class-conditional model gets each image's true class; with --classify it also classifies the images, by Bayes' rule. For a
+Multi-Scale PixelRNN, the terms log p(x_s) and log p(x | x_s) are printed too.
 """
 
 from collections.abc import Sequence
@@ -10,69 +10,70 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from pixel_rnn_jax.cli import command
+from pixel_rnn_jax.cli import command, datasets, flags, outputs
 from pixel_rnn_jax.data import Dataset, Examples, at_most
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluation.classify import classify, log_prior
 from pixel_rnn_jax.evaluation.score import evaluate, log_probs, make_score
 from pixel_rnn_jax.models.likelihood import bits_per_dim
 from pixel_rnn_jax.models.multi_scale import log_prob_by_size
+from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
 from pixel_rnn_jax.parallel.distributed import is_main
-from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.parallel.mesh import make_mesh, scoring_batch_size
 from pixel_rnn_jax.storage.load import load_run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the mean negative log-likelihood of the best checkpoint."""
-    parser = command.make_parser("evaluate", __doc__)
-    command.add_split_flag(parser)
-    parser.add_argument("--num", type=command.positive, help="images, the same ones every time; all, if not given")
-    parser.add_argument("--batch_size", type=command.positive, help="images at a time; as in training, if not given")
-    parser.add_argument("--classify", action="store_true", help="also classify the images, by a class-conditional model")
-    command.add_data_dir_flag(parser)
-    command.add_process_flags(parser)
-    command.add_json_flag(parser)
+    parser = flags.make_parser("evaluate", __doc__)
+    flags.add_split_flag(parser)
+    parser.add_argument("--num", type=flags.positive, help="number of images, the same ones every time; all by default")
+    parser.add_argument("--batch_size", type=flags.positive, help="images at a time; by default as in training")
+    parser.add_argument("--classify", action="store_true", help="also classify the images, with a class-conditional model")
+    flags.add_data_dir_flag(parser)
+    flags.add_process_flags(parser)
+    flags.add_json_flag(parser)
     args = parser.parse_args(argv)
-    if not command.is_one_of_several(args):
-        command.share_among_cores(args.batch_size)
-    command.join_processes(args)
+    if not flags.has_processes(args):
+        share_among_cores(args.batch_size)
+    flags.join_processes(args)
     model, params, run = load_run(args.workdir)
     if args.classify and not model.config.num_classes:
         raise InputError("--classify needs a class-conditional model; this one has num_classes=0.")
-    dataset = command.open_dataset(run["config"], args.data_dir, run.get("classes"))
+    dataset = datasets.open_dataset(run["config"], args.data_dir, run.get("classes"))
     split = args.split or dataset.final_split
     examples = at_most(dataset.examples(split), args.num or 0)
     mesh = make_mesh()
-    batch_size = command.scoring_batch_size(args.batch_size, run, mesh)
+    batch_size = scoring_batch_size(args.batch_size, run["config"]["batch_size"], mesh)
     options = {"batch_size": batch_size, "mesh": mesh, "num_threads": dataset.config.num_threads}
-    more = classified(model, params, dataset, examples, **options) if args.classify else {}
+    more = classify_examples(model, params, dataset, examples, **options) if args.classify else {}
     if model.config.sizes:
-        terms = more["nats_by_size"] = by_size(model, params, examples, **options)
+        terms = more["nats_by_size"] = score_sizes(model, params, examples, **options)
         score = make_score(split, sum(terms.values()), examples.images.shape)
     else:
         score = evaluate(model, params, split, *examples, **options)
     if score.relu_units:
         command.say("dead ReLU units:", score.dead_units)
     if is_main():
-        command.report(score, dataset.config, args.json, **more)
+        outputs.report(score, dataset.config, args.json, **more)
 
 
-def by_size(model: nn.Module, params: Any, examples: Examples, **options: Any) -> dict[int, float]:
-    """The mean nats that each size costs, given the smaller ones; printed, and returned by size."""
+def score_sizes(model: nn.Module, params: Any, examples: Examples, **options: Any) -> dict[int, float]:
+    """Prints and returns the mean nats of each size, given the smaller ones."""
     nats = -log_probs(model, params, *examples, **options, function=log_prob_by_size).mean(0, dtype=np.float64)
     terms = dict(zip(model.config.sizes, nats.tolist(), strict=True))
     command.say("nats by size, each given the one before:", ", ".join(f"{size}: {value:.2f}" for size, value in terms.items()))
     return terms
 
 
-def classified(model: nn.Module, params: Any, dataset: Dataset, examples: Examples, **options: Any) -> dict[str, float]:
-    """Classifies images, prints how many are right, and returns the figures.
+def classify_examples(model: nn.Module, params: Any, dataset: Dataset, examples: Examples, **options: Any) -> dict[str, float]:
+    """Classifies images, prints the accuracy, and returns the figures.
 
     Args:
-      model: class-conditional.
-      params: its parameters.
-      dataset: whose training images tell how frequent the classes are.
-      examples: the images, and their true classes.
+      model: a class-conditional model.
+      params: of the model.
+      dataset: its training images give the prior of the classes.
+      examples: images, with their true classes.
       **options: of `classify`.
     """
     images, conditions = examples

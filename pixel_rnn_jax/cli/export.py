@@ -1,4 +1,4 @@
-"""Writes a trained model as one file:  python -m experiments.export --workdir=runs/digits --out=digits.safetensors
+"""Writes a trained model as one file:  pixel-rnn export --workdir=runs/digits --out=digits.safetensors
 
 The file holds the averaged parameters of the best checkpoint and their configuration. All commands take it as --workdir, and
 `pixel_rnn_jax.load` as its path.
@@ -6,14 +6,14 @@ The file holds the averaged parameters of the best checkpoint and their configur
 
 from collections.abc import Sequence
 
-from pixel_rnn_jax.cli import command, outputs
+from pixel_rnn_jax.cli import command, flags, outputs
 from pixel_rnn_jax.storage.export import ENDING, save_weights
 from pixel_rnn_jax.storage.load import load_run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Exports the best checkpoint, and tells the file's size."""
-    parser = command.make_parser("export", __doc__)
+    """Exports the best checkpoint, and prints the file's size."""
+    parser = flags.make_parser("export", __doc__)
     parser.add_argument("--out", required=True, type=outputs.output_file(ENDING), help="the file to write")
     args = parser.parse_args(argv)
     _, params, run = load_run(args.workdir)

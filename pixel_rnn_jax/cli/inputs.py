@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from pixel_rnn_jax.cli.command import data_config, open_dataset
+from pixel_rnn_jax.cli.datasets import data_config, open_dataset
 from pixel_rnn_jax.data import (
     SOURCES,
     Examples,

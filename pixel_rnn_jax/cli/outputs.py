@@ -1,10 +1,11 @@
-"""Files that commands write: types of the flags that name them, and writing them whole.
+"""Files that commands write: types of the flags that name them, and functions that write them.
 
-Each gets its name when it is complete.
+A file gets its name only when it is complete.
 """
 
 import argparse
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -14,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from pixel_rnn_jax.data import DataConfig
+from pixel_rnn_jax.evaluation.score import Score
 from pixel_rnn_jax.paths import is_remote, write_whole
 
 
 def output_file(*endings: str) -> Callable[[str], Path]:
-    """An argparse type: a file of one of these endings, in a folder that exists."""
+    """An argparse type: a file with one of these endings, in an existing folder."""
 
     def check(path: str) -> Path:
         file = writable_file(path)
@@ -32,24 +35,24 @@ def output_file(*endings: str) -> Callable[[str], Path]:
 
 
 def writable_file(path: str) -> Path:
-    """An argparse type: a file that can be written, in a folder that exists or can be made."""
+    """An argparse type: a file that can be written, in a folder that exists or can be created."""
     file = _local(path)
     try:
-        real = file.resolve()  # what a link leads to is what is written
-        is_made = real.is_file() or not real.exists()  # and not a pipe, for instance
-        writable = os.access(real, os.W_OK) if real.exists() else True
-        possible = not real.is_dir() and writable and (not is_made or _can_be_written(real.parent))
-    except (OSError, RuntimeError):  # links in a circle
-        possible = False
-    if not possible:
+        real = file.resolve()  # links are followed
+        replaced = real.is_file() or not real.exists()  # not a pipe or a device, which is written to
+        writable = not real.is_dir() and (not real.exists() or os.access(real, os.W_OK))
+        writable = writable and (not replaced or _is_writable(real.parent))
+    except (OSError, RuntimeError):  # a circle of links
+        writable = False
+    if not writable:
         raise argparse.ArgumentTypeError(f"{path!r} must be a file that can be written")
     return file
 
 
 def output_folder(path: str) -> Path:
-    """An argparse type: a folder that can be written to, and that exists or can be made."""
+    """An argparse type: a folder that can be written to, existing or not."""
     folder = _local(path)
-    if not _can_be_written(folder.absolute()):
+    if not _is_writable(folder.absolute()):
         raise argparse.ArgumentTypeError(f"{path!r} must be a folder that can be written to")
     return folder
 
@@ -60,13 +63,21 @@ def _local(path: str) -> Path:
     return Path(path)
 
 
-def _can_be_written(folder: Path) -> bool:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return there.is_dir() and os.access(there, os.W_OK)
+def _is_writable(folder: Path) -> bool:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK)
+
+
+def report(score: Score, data: DataConfig, path: Path | None, **more: Any) -> None:
+    """Prints a score as the last line of standard output; writes it and `more` as JSON to a path, if not None."""
+    if path is not None:
+        write_json(path, {**dataclasses.asdict(score), "source": data.source, "treatment": data.preprocessing, **more})
+    print(f"{score.num_images} images of {data.source}, {data.preprocessing}")
+    print(score)
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes an npz file of exactly this name, which is there when it is complete."""
+    """Writes an npz file of exactly this name."""
     write_whole(path, npz_bytes(**arrays))
 
 
@@ -78,14 +89,14 @@ def npz_bytes(**arrays: np.ndarray) -> bytes:
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Writes rows, the first of which holds the names of the columns, as a CSV file."""
+    """Writes a CSV file; the first row holds the names of the columns."""
     file = io.StringIO(newline="")
     csv.writer(file).writerows(rows)
     _write_text(path, file.getvalue())
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Writes a JSON file, and the folder that it is to be in."""
+    """Writes a JSON file, and creates its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_lines(path, [json.dumps(record, indent=2)])
 
@@ -96,4 +107,4 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    write_whole(path, text.encode(errors="surrogateescape"))  # names of files are bytes, of any encoding
+    write_whole(path, text.encode(errors="surrogateescape"))  # names of files may be of any encoding

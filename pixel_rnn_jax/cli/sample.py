@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from pixel_rnn_jax.cli import command, inputs, outputs
+from pixel_rnn_jax.cli import command, flags, inputs, outputs
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.batched import generate
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions
@@ -49,24 +49,22 @@ class Plan(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draws images, and writes them as a sheet."""
-    parser = command.make_parser("sample", __doc__)
+    parser = flags.make_parser("sample", __doc__)
     parser.add_argument(
         "--num",
-        type=command.positive,
+        type=flags.positive,
         help=f"number of images, about {NUM} if not given; of given images, {NUM_GIVEN} if there are as many",
     )
-    command.add_label_flag(parser)
+    flags.add_label_flag(parser)
     parser.add_argument("--input", metavar="PATH|SOURCE", help="images to draw others from, for a model that is given images")
     parser.add_argument(
-        "--outputs", type=command.positive, help=f"images that are drawn from each given one; {OUTPUTS}, if not given"
+        "--outputs", type=flags.positive, help=f"images that are drawn from each given one; {OUTPUTS}, if not given"
     )
-    command.add_split_flag(parser)
-    command.add_data_dir_flag(parser)
-    command.add_seed_flag(parser, "the random key, and of the choice of given images")
-    command.add_drawing_flags(parser)
-    parser.add_argument(
-        "--size", type=command.image_size, metavar="H,W", help="height and width; of the training, if not given"
-    )
+    flags.add_split_flag(parser)
+    flags.add_data_dir_flag(parser)
+    flags.add_seed_flag(parser, "the random key, and of the choice of given images")
+    flags.add_drawing_flags(parser)
+    parser.add_argument("--size", type=flags.image_size, metavar="H,W", help="height and width; of the training, if not given")
     parser.add_argument(
         "--out", type=outputs.output_file(".png"), default="samples.png", help="PNG file of a sheet of the images"
     )
@@ -75,10 +73,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=outputs.output_file(".npz"),
         help="also write the images to this file, as the array `images`, and what they were given as `labels`, `context`",
     )
-    command.add_process_flags(parser)
+    flags.add_process_flags(parser)
     parser.set_defaults(binarization=None)  # that of the training
     args = parser.parse_args(argv)
-    command.join_processes(args)
+    flags.join_processes(args)
     model, params, run = load_run(args.workdir)
     config = model.config
     plan = (plan_from_images if config.context_channels else plan_freely)(args, config, run)

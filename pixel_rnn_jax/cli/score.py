@@ -1,7 +1,7 @@
-"""Scores images one by one:  python -m experiments.score --workdir=runs/digits --out=scores.csv --against=tfds:fashion_mnist
+"""Scores images one by one:  pixel-rnn score --workdir=runs/digits --out=scores.csv --against=tfds:fashion_mnist
 
-Writes the negative log-likelihood of each image of one set, or of two sets, by its file or number, and draws a histogram: how
-well does the model tell images like those of its training from others?
+Writes the negative log-likelihood of each image, with its file or number. With a second set of images (--against), it also
+prints how well the likelihood separates the two sets (AUROC).
 """
 
 from collections.abc import Sequence
@@ -9,27 +9,32 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from pixel_rnn_jax.cli import command, inputs, outputs
+from pixel_rnn_jax.cli import command, flags, inputs, outputs
 from pixel_rnn_jax.evaluation.score import log_probs
 from pixel_rnn_jax.models.likelihood import bits_per_dim
-from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
+from pixel_rnn_jax.parallel.mesh import make_mesh, scoring_batch_size
 from pixel_rnn_jax.plots import save_histogram
 from pixel_rnn_jax.storage.load import load_run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Writes a CSV file of scores, and draws a histogram."""
-    parser = command.make_parser("score", __doc__)
-    command.add_input_flags(parser, seed_of="the choice of images")
-    parser.add_argument("--against", metavar="PATH|SOURCE", help="a second set of images, given like --input")
-    parser.add_argument("--batch_size", type=command.positive, help="images at a time; as in training, if not given")
-    parser.add_argument("--out", type=outputs.output_file(".csv"), default="scores.csv", help="CSV file of each image's score")
-    parser.add_argument("--histogram", type=outputs.output_file(".png"), help="also draw the histogram, to this PNG file")
+    parser = flags.make_parser("score", __doc__)
+    flags.add_input_flags(parser, seed_of="the choice of images")
+    parser.add_argument("--against", metavar="PATH|SOURCE", help="a second set of images, named like --input")
+    parser.add_argument("--batch_size", type=flags.positive, help="images at a time; by default as in training")
+    parser.add_argument(
+        "--out", type=outputs.output_file(".csv"), default="scores.csv", help="CSV file to write, with a row for each image"
+    )
+    parser.add_argument(
+        "--histogram", type=outputs.output_file(".png"), help="also write a histogram of the scores to this PNG file"
+    )
     args = parser.parse_args(argv)
-    command.share_among_cores(args.batch_size)
+    share_among_cores(args.batch_size)
     model, params, run = load_run(args.workdir)
     mesh = make_mesh()
-    batch_size = command.scoring_batch_size(args.batch_size, run, mesh)
+    batch_size = scoring_batch_size(args.batch_size, run["config"]["batch_size"], mesh)
     paths = [args.input, args.against] if args.against else [args.input]
     sets = [inputs.open_input(path, args, run, in_memory=False) for path in paths]
     options = {"batch_size": batch_size, "mesh": mesh, "num_threads": run["config"]["data"]["num_threads"]}

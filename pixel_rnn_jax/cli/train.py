@@ -1,11 +1,11 @@
-"""Trains a model:  python -m experiments.train --config=experiments/digits_diagonal_bilstm.py --workdir=runs/digits
+"""Trains a model:  pixel-rnn train --config=digits_diagonal_bilstm --workdir=runs/digits
 
-The same command again goes on with a run that was interrupted. --config.FIELD=VALUE overrides a field of the configuration.
+The same command again continues a run that was interrupted.
 """
 
 from collections.abc import Sequence
 
-from pixel_rnn_jax.cli import command, configuration
+from pixel_rnn_jax.cli import command, configuration, flags, outputs
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.training.trainer import train
@@ -13,26 +13,26 @@ from pixel_rnn_jax.training.trainer import train
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains, and prints the score of the best checkpoint."""
-    parser = command.make_parser("train", __doc__, workdir=command.TO_TRAIN)
-    command.add_config_flag(parser)
-    command.add_allow_config_change_flag(parser)
+    parser = flags.make_parser("train", __doc__, workdir=flags.TO_TRAIN)
+    flags.add_config_flag(parser)
+    flags.add_allow_config_change_flag(parser)
     parser.add_argument(
         "--init_from",
         metavar="DIR",
-        help="work directory of another run, with whose last parameters, optimizer state and step this one starts, unless"
-        " WORKDIR holds a run already, which then goes on",
+        help="work directory of another run; this one starts with its last parameters, optimizer state and step, unless"
+        " WORKDIR holds a run already",
     )
     parser.add_argument(
-        "--fall_back", action="store_true", help="go on from the checkpoint before, if the latest one is damaged"
+        "--fall_back", action="store_true", help="continue from the checkpoint before, if the latest one is damaged"
     )
     parser.add_argument("--profile", action="store_true", help="write a trace of a few steps to WORKDIR/profile")
-    command.add_process_flags(parser)
-    command.add_json_flag(parser)
+    flags.add_process_flags(parser)
+    flags.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     config = configuration.read_config(args.config, overrides)
-    if not command.is_one_of_several(args):
-        command.share_training_among_cores(config)
-    command.join_processes(args, stop_together=True)
+    if not flags.has_processes(args):
+        configuration.share_training_among_cores(config)
+    flags.join_processes(args, stop_together=True)
     score = train(
         config,
         args.workdir,
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     if is_main():
         print(f"checkpoints, metrics.jsonl, tensorboard and curves.png are in {args.workdir}")
-        command.report(score, DataConfig(**config.data), args.json)
+        outputs.report(score, DataConfig(**config.data), args.json)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from pixel_rnn_jax.errors import InputError, check_integer
 
 AXES = ("data", "fsdp")
+IMAGES_PER_DEVICE = 4  # at least, in a batch to score
 
 
 def make_mesh(data: int = -1, fsdp: int = 1, *, devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -106,6 +107,25 @@ def check_batch_size(batch_size: int, mesh: Mesh, *, parts: int = 1) -> None:
         near = " or ".join(str(size) for size in (below, below + divisor) if size > 0)
         of = f"the {mesh.size} devices" if parts == 1 else f"{divisor} ({mesh.size} devices times {parts} parts)"
         raise InputError(f"batch_size (={batch_size}) must be a multiple of {of}: {near}.")
+
+
+def scoring_batch_size(asked: int | None, training_batch_size: int, mesh: Mesh) -> int:
+    """The number of images to score at a time.
+
+    Args:
+      asked: as a user says; None: the batch size of the training, and at least a few images a device.
+      training_batch_size: of the run.
+      mesh: the devices, which must divide the batch.
+    """
+    if asked is None:
+        return next_multiple(max(training_batch_size, IMAGES_PER_DEVICE * mesh.size), mesh.size)
+    check_batch_size(asked, mesh)
+    return asked
+
+
+def next_multiple(number: int, divisor: int) -> int:
+    """The smallest multiple of the divisor that is not below the number."""
+    return -(-number // divisor) * divisor
 
 
 def process_share(batch_size: int) -> slice:

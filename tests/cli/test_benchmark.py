@@ -8,11 +8,12 @@ import pytest
 from conftest import LAYERS, run_in_process
 from PIL import Image
 
-from pixel_rnn_jax.cli import benchmark
-from pixel_rnn_jax.cli.speed import machine, report, step, train
+from pixel_rnn_jax.cli import benchmark, benchmark_generate, benchmark_tables, benchmark_train
+from pixel_rnn_jax.parallel import machine
+from pixel_rnn_jax.training import speed
 
 TINY = {"depth": 1, "features": 4, "head_features": 4}
-SIZES = train.Sizes("tiny", "mnist_diagonal_bilstm", (3, 3), (8,), TINY, True)
+SIZES = benchmark_train.Sizes("tiny", "mnist_diagonal_bilstm", (3, 3), (8,), TINY, True)
 ERROR = "does not fit in memory"
 
 
@@ -20,9 +21,11 @@ ERROR = "does not fit in memory"
 def tiny(monkeypatch):
     """Little to compute."""
     monkeypatch.setattr(machine, "PRODUCT_SIZES", {"cpu": 16})
-    monkeypatch.setattr(train, "MNIST", SIZES)
-    monkeypatch.setattr(train, "CIFAR", SIZES._replace(name="other", batch_sizes=(15, 8, 16), sampler=False))
-    monkeypatch.setattr(train, "SWEEPS", {"batch_size": (3, 16, 32), "side": (3, 6), "depth": (1, 2, 3), "features": (4,)})
+    monkeypatch.setattr(benchmark_train, "MNIST", SIZES)
+    monkeypatch.setattr(benchmark_train, "CIFAR", SIZES._replace(name="other", batch_sizes=(15, 8, 16), sampler=False))
+    monkeypatch.setattr(
+        benchmark_train, "SWEEPS", {"batch_size": (3, 16, 32), "side": (3, 6), "depth": (1, 2, 3), "features": (4,)}
+    )
 
 
 @pytest.fixture
@@ -30,11 +33,11 @@ def nothing_run(monkeypatch):
     """Steps of which nothing is compiled: each takes as many seconds as it has layers times pixels."""
 
     def pretend(case, repeats):
-        height, width, _ = case.setup.image_shape
-        batch_size, layer = case.setup.config.batch_size, case.setup.model.config.layer
+        height, width, _ = case.recipe.image_shape
+        batch_size, layer = case.recipe.config.batch_size, case.recipe.model.config.layer
         if (batch_size, layer) == (16, "pixel_cnn") or layer == "row_lstm":
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes.")
-        seconds = 0.5 * case.setup.model.config.depth * batch_size * height * width
+        seconds = 0.5 * case.recipe.model.config.depth * batch_size * height * width
         figures = {
             "parameters": 7,
             "compile_seconds": 3.0,
@@ -45,7 +48,7 @@ def nothing_run(monkeypatch):
         }
         return figures | {"step_seconds": seconds, "images_per_second": batch_size / seconds}
 
-    monkeypatch.setattr(step, "_measure", pretend)
+    monkeypatch.setattr(speed, "_measure", pretend)
 
 
 def rows_of(markdown):
@@ -64,6 +67,7 @@ def check_entry(entry, rate):
 
 def test_a_step_is_measured(tmp_path, capsys):
     fields = [f"--config.model.{name}={value}" for name, value in TINY.items()]
+    fields.append("--config.optimizer.name=rmsprop")  # which compiles faster than Muon
     flags = ["--config=mnist_pixelcnn", "--size=3,3", *fields, "--batch_size=8", "--sampler", "--repeats=2", "--profile"]
     assert run_in_process(benchmark.main, "train", *flags, f"--out={tmp_path}/a/b") == 0
     out = tmp_path / "a" / "b"
@@ -85,9 +89,9 @@ def test_a_step_is_measured(tmp_path, capsys):
     (head, _, row), (_, _, printed) = rows_of(markdown), rows_of(capsys.readouterr().out)
     assert row[:10] == printed[:10]
     told = dict(zip(head, row, strict=True))
-    assert told["step s"] == report.number(entry["step_seconds"])
+    assert told["step s"] == benchmark_tables.number(entry["step_seconds"])
     assert told["share"] == f"{entry['share']:.1%}"
-    assert told["sampler images/s"] == report.number(entry["sampler"]["images_per_second"])
+    assert told["sampler images/s"] == benchmark_tables.number(entry["sampler"]["images_per_second"])
 
 
 @pytest.mark.slow
@@ -142,23 +146,23 @@ def test_all_kinds_of_layers_and_sweeps(nothing_run, tmp_path, capsys):
 def test_a_step_that_needs_more_than_the_computer_has_is_not_run(monkeypatch):
     monkeypatch.setattr(os, "sysconf", lambda name: 1)
     with pytest.raises(MemoryError):
-        step._check_fits(1)
+        speed._check_fits(1)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
     def compile_step(setup):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
-    monkeypatch.setattr(step, "compile_step", compile_step)
+    monkeypatch.setattr(speed, "compile_step", compile_step)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         benchmark.main(["train", "--layers=row_lstm", "--repeats=1"])
 
 
 def test_the_exponent_is_that_of_the_upper_half():
     points = [(x, 5.0 if x < 4 else 3.0 * x**1.5) for x in (1, 2, 4, 8, 16)]
-    assert report.exponent(points) == pytest.approx(1.5)
-    assert report.exponent(points[:2]) == pytest.approx(0)
-    assert report.exponent(points[:1]) is None
+    assert benchmark_tables.exponent(points) == pytest.approx(1.5)
+    assert benchmark_tables.exponent(points[:2]) == pytest.approx(0)
+    assert benchmark_tables.exponent(points[:1]) is None
 
 
 @pytest.mark.parametrize(
@@ -191,7 +195,21 @@ def test_mistakes_cost_one_line(flags, message, capsys, monkeypatch):
     def nothing(*_):
         raise AssertionError("nothing is measured before all is checked")
 
-    monkeypatch.setattr(train, "product_rate", nothing)
+    monkeypatch.setattr(benchmark_train, "product_rate", nothing)
     code = run_in_process(benchmark.main, *flags)
     errors = capsys.readouterr().err.splitlines()[-1] if code == 2 else code
     assert message in errors and "\n" not in errors
+
+
+def test_benchmark_measures_generation(tiny_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark_generate, "CIFAR", TINY | {"levels": 5, "channels": 3})
+    monkeypatch.setattr(benchmark_generate, "SIZES", [])
+    monkeypatch.setattr(benchmark_generate, "CIFAR_SIZE", (3, 3))
+    assert run_in_process(benchmark.main, "generate", "--num=3", f"--workdir={tiny_file}", f"--json={tmp_path}/b.json") == 0
+    record = json.loads((tmp_path / "b.json").read_text())
+    (row,) = record["drawing"]
+    assert row["shape"] == [3, 3, 3]
+    assert 0 < row["seconds"] < row["first_call_seconds"]
+    assert row["naive_seconds"] == 27 * row["forward_pass_seconds"]
+    assert record["compression"][0]["num"] == 3
+    assert "negative log-likelihood" in capsys.readouterr().out

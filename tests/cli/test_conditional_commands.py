@@ -5,30 +5,33 @@ import json
 
 import numpy as np
 import pytest
-from conftest import run_in_process, tiny_config
+from conftest import make_model, run_in_process, tiny_config
 from PIL import Image
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import complete, compress, configuration, decompress, evaluate, inputs, sample, score
-from pixel_rnn_jax.cli.command import open_dataset
+from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.evaluation.classify import classify, log_prior
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import make_sheet, to_rgb
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.training.trainer import train
 
+TINY = {"depth": 1, "features": 4, "head_features": 4}
+
 
 @pytest.fixture(scope="module")
-def class_run(tmp_path_factory):
-    """Two sizes, and classes."""
-    workdir = tmp_path_factory.mktemp("classes") / "run"
-    steps = ("--config.num_steps=2", "--config.eval_every=2")
-    return workdir, train(tiny_config("--config.model.sizes=4,8", "--config.model.num_classes=10", *steps), workdir)
+def class_file(tmp_path_factory):
+    """A saved model of the digits with two sizes, and classes."""
+    path = tmp_path_factory.mktemp("classes") / "model.safetensors"
+    model, params = make_model("row_lstm", levels=17, sizes=(4, 8), num_classes=10, **TINY)
+    prnn.save(path, model, params, (8, 8), "digits")
+    return path
 
 
 @pytest.fixture(scope="module")
 def pair_run(tmp_path_factory):
-    """From images of 2x3 pixels and two channels to twice that size."""
+    """The work directory of a model from images of 2x3 pixels and two channels to twice that size."""
     folder = tmp_path_factory.mktemp("pairs")
     images = np.random.default_rng(0).integers(0, 5, (30, 4, 6, 1)).astype(np.uint8)
     np.savez(folder / "x.npz", train=images, train_context=images[:, ::2, ::2].repeat(2, -1))
@@ -39,19 +42,9 @@ def pair_run(tmp_path_factory):
     return folder / "run"
 
 
-def test_the_best_checkpoint_is_the_model(class_run):
-    workdir, trained = class_run
-    model, params = prnn.load(workdir)
-    assert isinstance(model, prnn.MultiScalePixelRNN)
-    images, conditions = open_dataset(load_run(workdir)[2]["config"]).examples("test")
-    log_prob = prnn.log_prob(model, params, images, labels=conditions.labels)
-    assert -float(log_prob.mean()) == pytest.approx(trained.nats, rel=1e-5)
-
-
-def test_evaluate_classifies(class_run, tmp_path, capsys):
-    workdir, trained = class_run
-    assert run_in_process(evaluate.main, f"--workdir={workdir}", "--classify", f"--json={tmp_path}/s.json") == 0
-    model, params, run = load_run(workdir)
+def test_evaluate_classifies(class_file, tmp_path, capsys):
+    assert run_in_process(evaluate.main, f"--workdir={class_file}", "--classify", f"--json={tmp_path}/s.json") == 0
+    model, params, run = load_run(class_file)
     dataset = open_dataset(run["config"])
     images, conditions = dataset.examples("test")
     prior = log_prior(dataset.examples("train").conditions.labels, 10)
@@ -60,14 +53,16 @@ def test_evaluate_classifies(class_run, tmp_path, capsys):
     assert written["accuracy"] == np.mean(joint.classes == conditions.labels)
     assert written["marginal_nats"] == pytest.approx(-joint.marginal.mean())
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == str(trained)
+    nats = -float(prnn.log_prob(model, params, images, labels=conditions.labels).mean())
+    assert written["nats"] == pytest.approx(nats, rel=1e-5)
+    assert lines[-1] == f"test {written['nats']:.2f} nats {written['bits_per_dim']:.4f} bits/dim"
     assert f"{written['accuracy']:.2%} of 180 images right" in lines[0]
     assert list(written["nats_by_size"]) == ["4", "8"]
-    assert sum(written["nats_by_size"].values()) == pytest.approx(trained.nats, rel=1e-5)
+    assert sum(written["nats_by_size"].values()) == pytest.approx(nats, rel=1e-5)
 
 
-def test_sample_draws_a_row_of_each_class_or_one_class(class_run, tmp_path):
-    flags = (f"--workdir={class_run[0]}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz")
+def test_sample_draws_a_row_of_each_class_or_one_class(class_file, tmp_path):
+    flags = (f"--workdir={class_file}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz")
     assert run_in_process(sample.main, *flags, "--num=20", f"--animation={tmp_path}/a.gif") == 0
     arrays = np.load(tmp_path / "s.npz")
     assert arrays["labels"].tolist() == np.repeat(np.arange(10), 2).tolist()
@@ -79,8 +74,8 @@ def test_sample_draws_a_row_of_each_class_or_one_class(class_run, tmp_path):
     assert np.load(tmp_path / "s.npz")["labels"].tolist() == [7, 7, 7]
 
 
-def test_complete_and_compress_know_the_classes(class_run, tmp_path, capsys):
-    workdir = f"--workdir={class_run[0]}"
+def test_complete_and_compress_know_the_classes(class_file, tmp_path, capsys):
+    workdir = f"--workdir={class_file}"
     assert (
         run_in_process(
             complete.main, workdir, "--num=2", "--completions=1", f"--npz={tmp_path}/c.npz", f"--out={tmp_path}/c.png"
@@ -89,7 +84,7 @@ def test_complete_and_compress_know_the_classes(class_run, tmp_path, capsys):
     )
     assert "24 known pixels come after an unknown one in the model's order" in capsys.readouterr().err
     arrays = np.load(tmp_path / "c.npz")
-    model, params, run = load_run(class_run[0])
+    model, params, run = load_run(class_file)
     images, conditions = open_dataset(run["config"]).examples("test")
     chosen = np.sort(np.random.default_rng(0).choice(180, 2, replace=False))
     np.testing.assert_array_equal(arrays["labels"], conditions.labels[chosen])
@@ -109,9 +104,8 @@ def test_complete_and_compress_know_the_classes(class_run, tmp_path, capsys):
     assert "the model is conditional: --given must be the file of labels or context" in error
 
 
-def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_run, tmp_path):
-    workdir = class_run[0]
-    model, params, run = load_run(workdir)
+def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_file, tmp_path):
+    model, params, run = load_run(class_file)
     images, conditions = open_dataset(run["config"]).examples("test")
     np.savez(tmp_path / "labelled.npz", images=images[:5], labels=conditions.labels[:5])
     np.savez(tmp_path / "bare.npz", images=images[:5])
@@ -119,17 +113,17 @@ def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_run, tmp_path):
     threes = prnn.log_prob(model, params, images[:5], labels=np.full(5, 3))
 
     def scored(*flags):
-        assert run_in_process(score.main, f"--workdir={workdir}", *flags, f"--out={tmp_path}/s.csv") == 0
+        assert run_in_process(score.main, f"--workdir={class_file}", *flags, f"--out={tmp_path}/s.csv") == 0
         return [-float(line.split(",")[-2]) for line in (tmp_path / "s.csv").read_text().splitlines()[1:6]]
 
     np.testing.assert_allclose(scored(f"--input={tmp_path}/labelled.npz"), expected, rtol=1e-5)
     np.testing.assert_allclose(scored(f"--input={tmp_path}/bare.npz", "--label=3"), threes, rtol=1e-5)
 
 
-def test_what_a_model_does_not_take_is_left_in_the_file(tiny_run, tmp_path):
+def test_what_a_model_does_not_take_is_left_in_the_file(tiny_file, tmp_path):
     images = np.zeros((3, 8, 8, 1), int)
     np.savez(tmp_path / "more.npz", images=images, labels=np.zeros(3, int), context=images)
-    flags = (f"--workdir={tiny_run[0]}", f"--input={tmp_path}/more.npz", f"--out={tmp_path}/s.csv")
+    flags = (f"--workdir={tiny_file}", f"--input={tmp_path}/more.npz", f"--out={tmp_path}/s.csv")
     assert run_in_process(score.main, *flags) == 0
 
 
@@ -183,11 +177,11 @@ def test_images_to_draw_from_may_come_from_a_file(pair_run, tmp_path):
         (sample.main, ["--size=6,7"], "multiples of 2, by sizes (=(4, 8)); got 6x7 pixels"),
     ],
 )
-def test_mistakes_with_classes_cost_one_line(class_run, tmp_path, monkeypatch, main, flags, message):
+def test_mistakes_with_classes_cost_one_line(class_file, tmp_path, monkeypatch, main, flags, message):
     monkeypatch.chdir(tmp_path)
     np.savez("bare.npz", images=np.zeros((2, 8, 8, 1), int))
     np.savez("labelled.npz", images=np.zeros((2, 8, 8, 1), int), labels=np.zeros(3, int))
-    error = run_in_process(main, f"--workdir={class_run[0]}", *flags)
+    error = run_in_process(main, f"--workdir={class_file}", *flags)
     assert error.startswith("error: ")
     assert message in error
     assert "\n" not in error
@@ -230,8 +224,8 @@ def test_a_size_that_the_images_have_not_is_refused_before_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_classes_keep_their_names(tmp_path, monkeypatch):
-    """Whatever classes another folder has, and in whatever order."""
+def test_a_training_keeps_the_names_of_its_classes(tmp_path, monkeypatch):
+    """Whatever classes another folder has, and in whatever order. The model has two sizes, and is the best checkpoint."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for folder, names in (("three", ("cat", "dog", "owl")), ("two", ("cat", "owl")), ("other", ("cat", "yak"))):
@@ -239,9 +233,14 @@ def test_classes_keep_their_names(tmp_path, monkeypatch):
             (tmp_path / folder / name).mkdir(parents=True)
             for number in range(9):
                 Image.fromarray(rng.integers(0, 256, (2, 2)).astype(np.uint8)).save(f"{folder}/{name}/{number}.png")
-    fields = ("model.levels=256", "model.num_classes=3", "num_steps=1", "eval_every=1", "data.source=folder:three")
-    train(tiny_config(*(f"--config.{field}" for field in fields)), "run")
-    run = load_run("run")[2]
+    fields = ("model.levels=256", "model.num_classes=3", "model.sizes=1,2", "num_steps=1", "eval_every=1")
+    fields = [f"--config.{field}" for field in (*fields, "data.source=folder:three")]
+    trained = train(tiny_config(*fields), "run")
+    model, params, run = load_run("run")
+    assert isinstance(model, prnn.MultiScalePixelRNN)
+    images, conditions = open_dataset(run["config"], classes=run["classes"]).examples(trained.split)
+    log_prob = prnn.log_prob(model, params, images[np.arange(len(images))], labels=conditions.labels)
+    assert -float(log_prob.mean()) == pytest.approx(trained.nats, rel=1e-5)
     assert run["classes"] == ["cat", "dog", "owl"]
     args = argparse.Namespace(input=None, label=None, binarization=None, split="train", num=None, seed=0, data_dir=None)
     _, _, images, conditions = inputs.open_input("folder:two", args, run)
@@ -255,7 +254,7 @@ def test_classes_keep_their_names(tmp_path, monkeypatch):
     assert np.load("s.npz")["labels"].tolist() == [2, 2]
     (tmp_path / "three" / "owl").rename("three/bat")
     with pytest.raises(ValueError, match="the classes of the data must be those that the run was started with"):
-        train(tiny_config(*(f"--config.{field}" for field in fields)), "run")
+        train(tiny_config(*fields), "run")
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from conftest import takes
 from PIL import Image
 
-from pixel_rnn_jax.cli import command, configuration
+from pixel_rnn_jax.cli import configuration, datasets
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 
@@ -200,4 +200,4 @@ def test_a_set_without_training_images_is_refused(tmp_path):
 
 def test_the_shipped_configuration_reads_it(stored):
     config = configuration.read_config("mnist_pixelcnn", [f"--config.data.data_dir={stored}"]).to_dict()
-    assert command.open_dataset(config).image_shape == (28, 28, 1)
+    assert datasets.open_dataset(config).image_shape == (28, 28, 1)

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, run_in_process
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.cli import command, evaluate, sample
+from pixel_rnn_jax.cli import datasets, evaluate, sample
 from pixel_rnn_jax.cli.configuration import read_config
 from pixel_rnn_jax.evaluation.score import evaluate as score
 from pixel_rnn_jax.parallel.mesh import make_mesh
@@ -83,7 +83,7 @@ def test_whole_splits_of_cifar(name, split, published, data_dir):
 
 def score_split(name, data_dir, split):
     model, params, run = load_run(name)
-    examples = command.open_dataset(run["config"], data_dir).examples(split)
+    examples = datasets.open_dataset(run["config"], data_dir).examples(split)
     found = score(model, params, split, *examples, batch_size=64, mesh=make_mesh())
     assert found.num_images == {"test": 10_000, "validation": 5_000}[split]
     return found
@@ -93,7 +93,7 @@ def score_split(name, data_dir, split):
 @pytest.mark.parametrize("name", DIGITS)
 def test_digits(name):
     model, params, run = load_run(name)
-    examples = command.open_dataset(run["config"], None, run["classes"]).examples("test")
+    examples = datasets.open_dataset(run["config"], None, run["classes"]).examples("test")
     found = score(model, params, "test", *examples, batch_size=64, mesh=make_mesh())
     np.testing.assert_allclose(found.nats, DIGITS[name], atol=0.01)
 

@@ -1,8 +1,7 @@
-"""The speed of drawing and compressing:  python -m experiments.benchmark generate --workdir=runs/digits --json=speed.json
+"""Measures drawing and compression:  pixel-rnn benchmark generate --workdir=runs/digits --json=speed.json
 
-Draws images by each layer of the paper at MNIST's sizes, one image by the paper's Diagonal BiLSTM for CIFAR-10 and,
-for each --workdir, compresses images of its data. Beside each time stands what it would take to run the whole network once
-for each sub-pixel.
+Draws images with each layer of the paper at MNIST's sizes, one image with the paper's Diagonal BiLSTM for CIFAR-10 and, for
+each --workdir, compresses images of its data. Each time stands beside the time of a full network pass for each sub-pixel.
 """
 
 import argparse
@@ -16,15 +15,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from pixel_rnn_jax.cli import command, outputs
+from pixel_rnn_jax.cli import datasets, flags, outputs
 from pixel_rnn_jax.cli.compress import compare, print_sizes
-from pixel_rnn_jax.cli.speed.machine import timed
 from pixel_rnn_jax.compression.codec import compress, decompress
 from pixel_rnn_jax.data import at_most
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.sampling import sample
 from pixel_rnn_jax.models.config import LAYERS, ModelConfig
 from pixel_rnn_jax.models.pixel_rnn import PixelRNN
+from pixel_rnn_jax.parallel.machine import timed
 from pixel_rnn_jax.storage.load import load_run
 
 MNIST = {"depth": 7, "features": 16, "head_features": 32, "levels": 2, "channels": 1}
@@ -35,35 +34,29 @@ REPEATS = 3
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of this measurement."""
-    parser.add_argument("--num", type=command.positive, default=100, help="images that are drawn, or compressed, at a time")
+    parser.add_argument("--num", type=flags.positive, default=100, help="images drawn or compressed at a time")
     parser.add_argument(
-        "--workdir", action="append", default=[], help=f"{command.TRAINED}, whose model compresses; may be given again"
+        "--workdir", action="append", default=[], help=f"model that compresses: {flags.TRAINED}; may be repeated"
     )
-    command.add_data_dir_flag(parser)
-    command.add_json_flag(parser)
+    flags.add_data_dir_flag(parser)
+    flags.add_json_flag(parser)
 
 
-def run(args: argparse.Namespace, overrides: Sequence[str], parser: argparse.ArgumentParser) -> None:
-    """Measures, prints, and writes the figures as JSON too.
-
-    Args:
-      args: the flags.
-      overrides: none, since no configuration is measured.
-      parser: as for `train`; all errors are found elsewhere.
-    """
+def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Measures and prints; with --json, also writes the figures. There are no overrides."""
     device = jax.devices()[0]
     print(f"jax {jax.__version__} on {device.platform} ({device.device_kind}), {args.num} images at a time", file=sys.stderr)
     record: dict[str, Any] = {"drawing": [], "compression": []}
     for layer, size in itertools.product(LAYERS, SIZES):
-        record["drawing"].append(drawing(ModelConfig(layer=layer, **MNIST), args.num, size))
-    record["drawing"].append(drawing(ModelConfig(layer="diagonal_bilstm", **CIFAR), 1, CIFAR_SIZE))
+        record["drawing"].append(measure_drawing(ModelConfig(layer=layer, **MNIST), args.num, size))
+    record["drawing"].append(measure_drawing(ModelConfig(layer="diagonal_bilstm", **CIFAR), 1, CIFAR_SIZE))
     for workdir in args.workdir:
-        record["compression"].append(compression(workdir, args.num, args.data_dir))
+        record["compression"].append(measure_compression(workdir, args.num, args.data_dir))
     if args.json:
         outputs.write_json(args.json, record)
 
 
-def drawing(config: ModelConfig, num: int, size: tuple[int, int]) -> dict[str, Any]:
+def measure_drawing(config: ModelConfig, num: int, size: tuple[int, int]) -> dict[str, Any]:
     """Times `sample`, and one forward pass of the whole network on as many images."""
     model = PixelRNN(config)
     images = np.zeros((num, *size, config.channels), np.uint8)
@@ -84,10 +77,10 @@ def drawing(config: ModelConfig, num: int, size: tuple[int, int]) -> dict[str, A
     }  # fmt: skip
 
 
-def compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
-    """Compresses images of the run's final split, picked at random, and decodes them."""
+def measure_compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
+    """Times the compression and decoding of random images of the run's final split."""
     model, params, run = load_run(workdir)
-    dataset = command.open_dataset(run["config"], data_dir, run.get("classes"))
+    dataset = datasets.open_dataset(run["config"], data_dir, run.get("classes"))
     images, conditions = at_most(dataset.examples(dataset.final_split), num)
     seconds = {}
     begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The figures of `experiments.speed.train` as tables, JSON and curves."""
+"""The figures of `benchmark train` as tables, JSON and curves."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -20,16 +20,16 @@ AXES = {
 }
 NOTES = """
 GFLOP: operations of the step, counted from the model's shapes (matrix products and convolutions). By XLA: its own count, with
-activations and optimiser, of steps without sweeps. Share: GFLOP / step s, of the larger rate of matrix products. MiB: what XLA
-plans for each device, which takes its share of the batch in parts; and in brackets the most that the device had in use, if no
-earlier step needed more. Times are medians, those of steps and likelihood on all devices together, the sampler's on one."""
+activations and optimizer, for models without a scan. Share: GFLOP / step s, divided by the larger rate of matrix products.
+MiB: the memory that XLA plans for each device, which takes its share of the batch in parts; in brackets the highest memory use
+of the device, unless an earlier step needed more. Times are medians. Steps and likelihood use all devices, the sampler one."""
 SWEEP_NOTES = """
-Seconds, from MNIST's sizes. The exponent is the slope on logarithmic axes over the upper half of the values: p, where the time
-grows as the p-th power."""
+Seconds; each table varies one of MNIST's sizes. The exponent p, where the time grows as the p-th power, is the slope on
+logarithmic axes over the upper half of the values."""
 
 
 def number(value: float) -> str:
-    """Three digits, or all those before the decimal point."""
+    """A number with three digits, or as an integer from 100 on."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -64,7 +64,7 @@ HEADINGS = (*DESCRIPTION, *FIGURES)
 
 
 def begin(record: Record) -> None:
-    """Prints the machine, and the head of the table of entries."""
+    """Prints the machine and the head of the table."""
     print(_machine(record), "", *_table([HEADINGS]), sep="\n", flush=True)
 
 
@@ -85,19 +85,19 @@ def end(record: Record) -> None:
 
 
 def write(folder: Path | None, record: Record) -> None:
-    """Writes what was measured so far as train.json, train.md and, if there are sweeps, sweeps.png; None: nowhere."""
+    """Writes the figures so far as train.json, train.md and, with sweeps, sweeps.png; does nothing without a folder."""
     if folder is None:
         return
     record = with_shares(record)
     outputs.write_json(folder / "train.json", record)
     outputs.write_lines(folder / "train.md", _markdown(record))
     if record["sweeps"]:
-        lines = {AXES[axis]: {sweep["layer"]: _points(sweep) for sweep in of_axis} for axis, of_axis in _by_axis(record)}
+        lines = {AXES[axis]: {sweep["layer"]: _points(sweep) for sweep in sweeps} for axis, sweeps in _by_axis(record)}
         save_scaling(folder / "sweeps.png", lines, title=f"Seconds of a training step, {_machine(record)}")
 
 
 def with_shares(record: Record) -> Record:
-    """Adds to each entry the share of the measured rate of matrix products, and to each sweep the exponent of its growth."""
+    """Adds to each entry its share of the measured rate of matrix products, and to each sweep its exponent."""
     rate = max(record["product_gflop_per_second"].values())
 
     def with_share(entry: Record) -> Record:
@@ -110,11 +110,11 @@ def with_shares(record: Record) -> Record:
     return record | {"entries": list(map(with_share, record["entries"])), "sweeps": sweeps}
 
 
-def exponent(points: Sequence[tuple[float, float]]) -> float | None:
+def exponent(points: Sequence[tuple[float | int, float | int]]) -> float | None:
     """The slope on logarithmic axes over the upper half of the points: p, where times grow as value^p.
 
     Args:
-      points: (value, seconds), by increasing value; counted from the middle one upwards, of two the lower.
+      points: (value, seconds), by increasing value. The upper half includes the middle one.
 
     Returns:
       The slope; None for fewer than two points.
@@ -124,7 +124,7 @@ def exponent(points: Sequence[tuple[float, float]]) -> float | None:
 
 
 def _points(sweep: Record) -> list[tuple[float, float]]:
-    """Value and seconds, where they were measured."""
+    """Values and seconds of the entries without an error."""
     pairs = zip(sweep["values"], sweep["entries"], strict=True)
     return [(float(value), entry["step_seconds"]) for value, entry in pairs if "error" not in entry]
 

@@ -1,4 +1,4 @@
-"""The machine: what it is, how long a function takes on it, and how fast it multiplies matrices."""
+"""The machine: what it is, how long a function takes on it, how fast it multiplies matrices, and when its memory is full."""
 
 import functools
 import math
@@ -12,9 +12,9 @@ import numpy as np
 
 from pixel_rnn_jax.parallel.distributed import num_cores
 
-PRODUCT_SIZES = {"cpu": 2048}  # rows and columns of matrices that keep a device busy
-PRODUCT_SIZE = 8192  # on all others
-PRODUCTS = 4  # one after the other in a program, so that its start does not count
+PRODUCT_SIZES = {"cpu": 2048}  # rows and columns of matrices that keep a device busy, by platform
+PRODUCT_SIZE = 8192  # on other platforms
+PRODUCTS = 4  # in one program, one after the other, so that its start does not count
 
 
 def describe_machine() -> dict[str, Any]:
@@ -30,7 +30,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def timed(function: Callable[[], Any], repeats: int) -> tuple[float, float]:
-    """Seconds of the first call, with compilation, and the median of some more."""
+    """Seconds of the first call, with compilation, and the median of `repeats` further calls."""
     seconds = []
     for _ in range(1 + repeats):
         begin = time.perf_counter()
@@ -40,18 +40,15 @@ def timed(function: Callable[[], Any], repeats: int) -> tuple[float, float]:
 
 
 def product_rate(dtype: str, precision: str, repeats: int) -> float:
-    """Measures square matrix products, on all local devices at the same time.
+    """Floating-point operations per second in square matrix products, on all local devices together.
 
     Args:
       dtype: of the matrices.
       precision: of float32 products, see `ModelConfig`.
-      repeats: measurements, of which the median counts.
-
-    Returns:
-      Floating-point operations per second, of all devices together.
+      repeats: measurements; the median counts.
     """
     size, devices = PRODUCT_SIZES.get(jax.default_backend(), PRODUCT_SIZE), jax.local_devices()
-    # Random numbers, since a GPU clocks higher on zeros; of a variance that products keep.
+    # Random numbers, since a GPU clocks higher on zeros. Their variance is kept by products.
     matrix = np.random.default_rng(0).normal(0, 1 / math.sqrt(size), (size, size)).astype(np.float32)
     matrices = [jax.device_put(jnp.asarray(matrix, dtype), device) for device in devices]
 
@@ -61,3 +58,8 @@ def product_rate(dtype: str, precision: str, repeats: int) -> float:
 
     _, seconds = timed(lambda: [multiply(matrix) for matrix in matrices], repeats)
     return len(devices) * PRODUCTS * 2 * size**3 / seconds
+
+
+def is_out_of_memory(error: MemoryError | jax.errors.JaxRuntimeError) -> bool:
+    """Whether an error of Python or JAX means that the memory of the host or of a device is exhausted."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)

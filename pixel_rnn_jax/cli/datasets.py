@@ -1,0 +1,38 @@
+"""The data that a trained model was trained on."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from pixel_rnn_jax.data import DataConfig, Dataset
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.models.config import ModelConfig
+
+
+def data_config(config: dict) -> DataConfig:
+    """The data configuration of a run.
+
+    Raises:
+      InputError: if it was written by a version with other fields.
+    """
+    try:
+        return DataConfig(**config["data"])
+    except TypeError as error:
+        raise InputError(f"the run has a data configuration of another version ({error}).") from None
+
+
+def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
+    """The data that a run was trained on.
+
+    Args:
+      config: of the run.
+      data_dir: where the data is now, if it has moved.
+      classes: names of the model's classes, if they have names.
+    """
+    data = data_config(config)
+    if not data.source:
+        raise InputError(
+            "the model was saved without a data source: name images with --input, to `score`, `complete` or `compress`."
+        )
+    if data_dir is not None:
+        data = dataclasses.replace(data, data_dir=data_dir)
+    return Dataset(data, ModelConfig(**config["model"]), classes)

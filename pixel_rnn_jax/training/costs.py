@@ -1,0 +1,49 @@
+"""Counts what a configuration costs: parameters, memory and operations. Nothing is run, and no data is needed."""
+
+import functools
+import math
+import time
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from pixel_rnn_jax.evaluation.flops import forward_flops, training_flops
+from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.models.multi_scale import make_model
+from pixel_rnn_jax.training.optimizer import make_optimizer
+from pixel_rnn_jax.training.run import check_image_shape
+from pixel_rnn_jax.training.step import blank_batch, init_state, train_step
+
+BATCH_SIZES = (8, 16)  # their difference in memory tells what an image takes
+
+
+def measure_costs(config: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
+    """The figures of a configuration, for images of a height and width, on one device and without gradient accumulation."""
+    model = make_model(ModelConfig(**config.model))
+    image_shape = (*size, model.config.channels)
+    check_image_shape(model.config, image_shape)
+    optimizer = make_optimizer(config.optimizer, config.num_steps)
+    init = functools.partial(init_state, model=model, optimizer=optimizer, image_shape=image_shape)
+    state = jax.eval_shape(init, jax.random.key(0))
+    step = functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=config.optimizer.ema_decay)
+    step = jax.jit(step, donate_argnums=0)
+    temporary = []
+    for batch_size in BATCH_SIZES:
+        batch = blank_batch(model.config, (batch_size, *size))
+        begin = time.perf_counter()
+        compiled = step.lower(state, batch, jax.random.key(0)).compile()
+        seconds = time.perf_counter() - begin
+        temporary.append(compiled.memory_analysis().temp_size_in_bytes)
+    image_bytes = (temporary[1] - temporary[0]) / (BATCH_SIZES[1] - BATCH_SIZES[0])
+    state_bytes = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    return {
+        "parameters": sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params)),
+        "state_mib": state_bytes / 2**20,
+        "forward_gflop": forward_flops(model.config, *size).total / 1e9,
+        "training_gflop": training_flops(model.config, *size).total / 1e9,
+        "platform": jax.devices()[0].device_kind,
+        "image_mib": image_bytes / 2**20,
+        "fixed_mib": (state_bytes + max(temporary[0] - BATCH_SIZES[0] * image_bytes, 0)) / 2**20,
+        "compile_seconds": seconds,
+    }
