@@ -205,7 +205,7 @@ def _form_of_training(run: dict[str, Any]) -> PictureForm:
 def _checked(model: ModelConfig, conditions: Conditions, shape: tuple[int, int, int]) -> Conditions:
     """The conditions, if the model can take them; those from files have any type of integers."""
     check_conditions(model, conditions, shape)
-    return plain(model, conditions)
+    return plain(conditions)
 
 
 def _check_given(name: str, model: ModelConfig, conditions: Conditions) -> None:
