@@ -139,25 +139,27 @@ def is_one_of_several(args: argparse.Namespace) -> bool:
 def share_training_among_cores(config: ConfigDict) -> None:
     """`share_among_cores` for the batches of a configuration, unless it names a mesh; before JAX is used."""
     if config.mesh.data == -1 and config.mesh.fsdp == 1:
-        share_among_cores(config.batch_size, parts=max(config.gradient_accumulation, 1))
+        share_among_cores(config.batch_size, microbatches=max(config.gradient_accumulation, 1))
 
 
-def share_among_cores(batch_size: int | None, *, parts: int = 1) -> None:
+def share_among_cores(batch_size: int | None, *, microbatches: int = 1) -> None:
     """Makes CPU devices of as many cores as can have equal shares of a batch; before JAX is used.
 
-    Cores gain more by images of their own than by sharing each of the small products of a sweep. What the user has decided
+    Cores gain more by images of their own than by sharing each of the small products of a scan. What the user has decided
     about CPU devices stays.
 
     Args:
       batch_size: images in a batch; None: as many as suit all cores.
-      parts: into which each share is to be cut.
+      microbatches: into which each share is to be split.
     """
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "") or jax.config.jax_num_cpu_devices != -1:
         return
     cores = num_cores()
     counts = range(cores, 1, -1)
     if batch_size is not None:
-        counts = (count for count in counts if batch_size % (count * parts) == 0 and batch_size // count >= IMAGES_OF_A_CORE)
+        counts = (
+            count for count in counts if batch_size % (count * microbatches) == 0 and batch_size // count >= IMAGES_OF_A_CORE
+        )
     jax.config.update("jax_num_cpu_devices", next(iter(counts), 1))
 
 

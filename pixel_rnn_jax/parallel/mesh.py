@@ -98,13 +98,17 @@ def state_sharding(state: Any, mesh: Mesh) -> Any:
     return jax.tree.map(leaf_sharding, state)
 
 
-def check_batch_size(batch_size: int, mesh: Mesh, *, parts: int = 1) -> None:
-    """Raises `InputError` unless the devices of the mesh divide the batch, and each of so many parts of it."""
-    divisor = mesh.size * parts
+def check_batch_size(batch_size: int, mesh: Mesh, *, microbatches: int = 1) -> None:
+    """Raises `InputError` unless the batch splits evenly over the devices of a mesh and the microbatches of each device."""
+    divisor = mesh.size * microbatches
     if batch_size < 1 or batch_size % divisor:
         below = batch_size // divisor * divisor
         near = " or ".join(str(size) for size in (below, below + divisor) if size > 0)
-        of = f"the {mesh.size} devices" if parts == 1 else f"{divisor} ({mesh.size} devices times {parts} parts)"
+        of = (
+            f"{divisor} ({mesh.size} devices times {microbatches} microbatches)"
+            if microbatches > 1
+            else f"the {divisor} devices"
+        )
         raise InputError(f"batch_size (={batch_size}) must be a multiple of {of}: {near}.")
 
 

@@ -23,10 +23,10 @@ LAYOUTS = {
     "data=8": ["--config.mesh.data=8"],
     "fsdp=8": ["--config.mesh.fsdp=8"],
     "data=2, fsdp=4": ["--config.mesh.data=2", "--config.mesh.fsdp=4"],
-    "two parts": ["--config.gradient_accumulation=2"],
-    "two parts, fsdp=4": ["--config.gradient_accumulation=2", "--config.mesh.fsdp=4"],
+    "two microbatches": ["--config.gradient_accumulation=2"],
+    "two microbatches, fsdp=4": ["--config.gradient_accumulation=2", "--config.mesh.fsdp=4"],
 }
-SLOW = ("data=8", "fsdp=8", "two parts")  # the others are all of these and more
+SLOW = ("data=8", "fsdp=8", "two microbatches")  # the others are all of these and more
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +55,17 @@ def test_all_layouts_take_the_same_steps(overrides, one_device, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "devices,asked,side,features,parts",
+    "devices,asked,side,features,microbatches",
     [(1, 0, 28, 16, 16), (2, 0, 28, 16, 8), (2, 0, 8, 32, 2), (2, 0, 32, 128, 16), (8, 0, 8, 8, 1), (1, 2, 28, 16, 2)],
 )
-def test_a_core_takes_its_share_in_parts(devices, asked, side, features, parts):
+def test_a_core_takes_its_share_in_microbatches(devices, asked, side, features, microbatches):
     """By default so many images that they make up a number of features: 4 of MNIST's sizes, which fit side by side."""
     overrides = [f"--config.gradient_accumulation={asked}", f"--config.model.features={features}", "--config.batch_size=64"]
     setup = make_setup(*overrides, devices=jax.devices()[:devices])
-    assert dataclasses.replace(setup, image_shape=(side, side, 1)).parts == parts
+    assert dataclasses.replace(setup, image_shape=(side, side, 1)).microbatches == microbatches
 
 
-def test_an_accelerator_takes_all_at_once_and_an_awkward_share_has_small_parts():
+def test_an_accelerator_takes_all_at_once_and_an_awkward_share_has_small_microbatches():
     assert fast_microbatches(64, (28, 28), 16, "gpu") == 1
     assert [fast_microbatches(images, (28, 28), 16, "cpu") for images in (1, 2, 4, 50, 100, 17)] == [1, 1, 1, 25, 25, 17]
 
@@ -152,7 +152,7 @@ def collectives(compiled):
 
 @pytest.mark.parametrize("layer", ["pixel_cnn", "row_lstm", "diagonal_bilstm"])
 def test_data_parallelism_needs_all_reduce_only(layer):
-    """One exchange of gradient and metrics, outside of the loop over the parts, and none of images or maps."""
+    """One exchange of gradient and metrics, outside of the loop over the microbatches, and none of images or maps."""
     setup = make_setup(f"--config.model.layer={layer}", "--config.model.dropout=0.5", "--config.gradient_accumulation=2")
     compiled = compile_step(setup)
     found = collectives(compiled)
@@ -161,7 +161,7 @@ def test_data_parallelism_needs_all_reduce_only(layer):
     parameters = sum(leaf.size for leaf in jax.tree.leaves(setup.abstract_state.params))
     assert sum(sizes) == parameters + len(("nats", "bits_per_dim"))
     loops = bodies_of_loops(compiled.as_text())
-    assert loops, "the parts"
+    assert loops, "over the microbatches"
     assert not any("all-reduce" in loop for loop in loops)
     assert "collective" not in compiled.as_text().replace("all-reduce", ""), "nothing that has another name"
 
@@ -177,6 +177,6 @@ def test_fsdp_gathers_parameters_only():
     assert gathered <= parameters, gathered - parameters
     assert {kind for _, kind in found} <= {"all-gather", "all-reduce", "reduce-scatter"}
     loops = bodies_of_loops(compiled.as_text())
-    assert loops, "the sweeps over the diagonals"
+    assert loops, "the scans over the diagonals"
     for loop in loops:
         assert not re.search(r"all-(gather|reduce|to-all)|reduce-scatter|collective", loop)

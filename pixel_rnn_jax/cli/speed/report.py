@@ -21,7 +21,7 @@ AXES = {
 NOTES = """
 GFLOP: operations of the step, counted from the model's shapes (matrix products and convolutions). By XLA: its own count, with
 activations and optimiser, of steps without sweeps. Share: GFLOP / step s, of the larger rate of matrix products. MiB: what XLA
-plans for each device, which takes its share of the batch in parts; and in brackets the most that the device had in use, if no
+plans for each device, which takes its share in microbatches; and in brackets the most that the device had in use, if no
 earlier step needed more. Times are medians, those of steps and likelihood on all devices together, the sampler's on one."""
 SWEEP_NOTES = """
 Seconds, from MNIST's sizes. The exponent is the slope on logarithmic axes over the upper half of the values: p, where the time
@@ -47,7 +47,7 @@ DESCRIPTION: dict[str, Callable[[Record], str]] = {
     "sizes": lambda entry: entry["name"],
     "layer": lambda entry: entry["layer"],
     "layers, h": lambda entry: f"{entry['depth']}, {entry['features']}",
-    "batch, parts": lambda entry: f"{entry['batch_size']}, {entry['parts']}",
+    "batch, microbatches": lambda entry: f"{entry['batch_size']}, {entry['microbatches']}",
 }
 FIGURES: dict[str, Callable[[Record], str]] = {
     "step s": lambda entry: number(entry["step_seconds"]),

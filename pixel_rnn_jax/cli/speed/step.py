@@ -77,7 +77,7 @@ def _describe(case: Case) -> dict[str, Any]:
     return {
         "name": case.name, "layer": model.layer, "depth": model.depth, "features": model.features,
         "head_features": model.head_features, "levels": model.levels, "remat": model.remat, "dtype": model.dtype,
-        "image_shape": list(case.setup.image_shape), "batch_size": config.batch_size, "parts": case.setup.parts,
+        "image_shape": list(case.setup.image_shape), "batch_size": config.batch_size, "microbatches": case.setup.microbatches,
     }  # fmt: skip
 
 
