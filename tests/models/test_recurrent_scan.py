@@ -1,4 +1,4 @@
-"""The derivative that is written out is that of the scan."""
+"""The derivative that is written out equals the plain scan's."""
 
 import functools
 
@@ -58,7 +58,7 @@ def test_derivative(outside, count):
 
 
 def test_second_derivative():
-    """The derivative can be derived backwards, too."""
+    """The derivative can itself be differentiated in reverse mode."""
     outside = OUTSIDE["rows"]
 
     def gradient_norm(function, gates):
@@ -77,7 +77,7 @@ def test_second_derivative():
 
 @pytest.mark.parametrize("outside", [OUTSIDE["rows"], OUTSIDE["two images"]], ids=["rows", "two images"])
 def test_derivative_in_bfloat16(outside):
-    """As good as bfloat16 products are, where many gates are saturated, too."""
+    """As accurate as bfloat16 products, also with many saturated gates."""
     recurrences, gates = arguments(outside, 1)
 
     def derivative(dtype):
