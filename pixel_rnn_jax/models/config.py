@@ -42,7 +42,7 @@ class ModelConfig:
       dropout: share of each layer's hidden features that is dropped in training.
       remat: recompute each layer's maps in the backward pass instead of keeping them, which saves memory and costs time.
       precision: of float32 products on accelerators: "highest" (float32), "high" or "default" (the fastest).
-      dtype: in which the network computes: "float32" or "bfloat16". Parameters, LSTM states and the loss are float32. Logits
+      dtype: in which the network computes: "float32" or "bfloat16". Parameters, LSTM states and the loss are float32; logits
         are computed in this type and returned as float32.
       num_classes: number of classes of a class-conditional model; 0: none.
       context_channels: colour channels of the context image of an image-conditional model; 0: none.
@@ -50,8 +50,8 @@ class ModelConfig:
       context_scale: how many times smaller the context image is than the modelled one.
       context_features: width of the context network, which also conditions the larger sizes of a Multi-Scale PixelRNN.
       context_depth: number of its 3x3 convolutions, after the upsampling.
-      sizes: image heights of a Multi-Scale PixelRNN (§3.6), the smallest first, such as (8, 32). Images of other
-        heights are split by the same factors. Empty: a PixelRNN, of one size.
+      sizes: image heights of a Multi-Scale PixelRNN (§3.6), the smallest first, such as (8, 32). Images of other heights are
+        split by the same factors. Empty: a PixelRNN, of one size.
 
     Raises:
       InputError: (a ValueError) if a field has the wrong type, range or name.

@@ -34,13 +34,13 @@ class Stage(NamedTuple):
       config: of the network: conditional on the next smaller image, except for the smallest size.
       name: of its parameters in those of the whole model; None if the stage is the whole model.
       stride: the stage's image is x[::stride, ::stride].
-      given: stride of the next smaller image; None for the smallest size.
+      context_stride: stride of the next smaller image; None for the smallest size.
     """
 
     config: ModelConfig
     name: str | None
     stride: int
-    given: int | None
+    context_stride: int | None
 
     @property
     def network(self) -> PixelRNN:
@@ -58,15 +58,15 @@ class Stage(NamedTuple):
           images: whole images [B, H, W, C]. Only the pixels of smaller sizes are read.
           conditions: of the whole model.
         """
-        if self.given is None:
+        if self.context_stride is None:
             return conditions
-        return conditions._replace(context=images[:, :: self.given, :: self.given])
+        return conditions._replace(context=images[:, :: self.context_stride, :: self.context_stride])
 
     def drawn(self, height: int, width: int) -> Bool[np.ndarray, "rows columns"]:
         """Which pixels of the stage's image, of this height and width, belong to no smaller size, so that it draws them."""
         drawn = np.ones((height, width), bool)
-        if self.given is not None:
-            drawn[:: self.given // self.stride, :: self.given // self.stride] = False
+        if self.context_stride is not None:
+            drawn[:: self.config.context_scale, :: self.config.context_scale] = False
         return drawn
 
 
@@ -100,7 +100,7 @@ class MultiScalePixelRNN(nn.Module):
             stage_logits = getattr(self, stage.name)(stage_images, train, *stage.conditions(images, conditions))
             if logits is not None:
                 drawn = stage.drawn(*stage_images.shape[1:3])[:, :, None, None]
-                stage_logits = jnp.where(drawn, stage_logits, spread(logits, stage.given // stage.stride))
+                stage_logits = jnp.where(drawn, stage_logits, spread(logits, stage.config.context_scale))
             logits = stage_logits
         return logits
 
@@ -113,15 +113,15 @@ def make_model(config: ModelConfig) -> nn.Module:
 def stages(config: ModelConfig) -> tuple[Stage, ...]:
     """The stages of a model, the smallest size first; a `PixelRNN` is a single stage."""
     if not config.sizes:
-        return (Stage(config, None, stride=1, given=None),)
+        return (Stage(config, None, stride=1, context_stride=None),)
     strides = [config.sizes[-1] // size for size in config.sizes]
     one_size = replace(config, sizes=())
     result = [Stage(one_size, f"size_{config.sizes[0]}", strides[0], None)]
-    for size, (given, stride) in zip(config.sizes[1:], itertools.pairwise(strides), strict=True):
+    for size, (context_stride, stride) in zip(config.sizes[1:], itertools.pairwise(strides), strict=True):
         conditional = replace(
-            one_size, context_channels=config.channels, context_levels=config.levels, context_scale=given // stride
+            one_size, context_channels=config.channels, context_levels=config.levels, context_scale=context_stride // stride
         )
-        result.append(Stage(conditional, f"size_{size}", stride, given))
+        result.append(Stage(conditional, f"size_{size}", stride, context_stride))
     return tuple(result)
 
 
