@@ -1,22 +1,22 @@
-"""The one exception for what a caller got wrong, and the checks of integers and sizes."""
+"""The exception for wrong inputs, checks of integers and sizes, and what error messages need."""
 
 import errno
 import operator
 from collections.abc import Sequence
 from typing import Any
 
-MAX_SEED = 2**32 - 1  # a random key of JAX holds no more
+MAX_SEED = 2**32 - 1  # what a JAX random key can hold
 
 
 class InputError(ValueError):
-    """Something that was given cannot be used; the message gives the value and what was expected.
+    """An input cannot be used. The message states the value and what was expected.
 
-    The command lines print it as one line; anything else that is raised is a defect of the program and keeps its traceback.
+    Commands print it in one line. Any other exception is a bug, and keeps its traceback.
     """
 
 
 def check_integer(field: str, value: Any, low: int, high: int | None = None) -> int:
-    """The value as an `int`; `InputError`, unless it is an integer of at least `low` and, if given, at most `high`."""
+    """Returns the value as an `int`; raises `InputError` unless it is an integer from `low` to `high` (None: unbounded)."""
     try:
         integer = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -28,7 +28,7 @@ def check_integer(field: str, value: Any, low: int, high: int | None = None) -> 
 
 
 def check_size(field: str, value: Any, sides: Sequence[str] = ("height", "width")) -> tuple[int, ...]:
-    """The value as a tuple of `int`, one for each side; `InputError`, unless it is so many integers of at least 1."""
+    """Returns the value as a tuple of `int`; raises `InputError` unless it has one integer of at least 1 for each side."""
     try:
         numbers = tuple(value)
     except TypeError:
@@ -39,13 +39,13 @@ def check_size(field: str, value: Any, sides: Sequence[str] = ("height", "width"
 
 
 def is_of_the_machine(error: BaseException) -> bool:
-    """Whether an error says that something cannot be read here and now (memory, rights, a disk), not that it is damaged."""
-    # A damaged file may name an offset that cannot be (EINVAL); a link may lead nowhere or in a circle.
-    of_file = (None, errno.EINVAL, errno.ENOENT, errno.ELOOP)
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno not in of_file)
+    """Whether an error is due to this machine (memory, permissions, a disk), not to damaged or missing files."""
+    # EINVAL: a damaged file may contain an impossible offset. ENOENT, ELOOP: broken and circular links.
+    due_to_file = (None, errno.EINVAL, errno.ENOENT, errno.ELOOP)
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno not in due_to_file)
 
 
 def one_line(error: BaseException, at_most: int = 200) -> str:
-    """What an error says, in so many characters; its type, if it says nothing."""
+    """The message of an error in one line, or its type if it has none, shortened to `at_most` characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= at_most else f"{text[:at_most]}…"

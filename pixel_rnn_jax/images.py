@@ -1,4 +1,4 @@
-"""What an image is here: integers in [0, levels), [B, H, W, C]."""
+"""Image conventions and checks: images are integers [B, H, W, C] in [0, levels)."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from jaxtyping import Array, Float32, Integer, Num, Shaped, UInt8
 
 from pixel_rnn_jax.errors import InputError
 
-# Annotates the images that public functions take. Any array passes the annotation, so that `check_images` can say with a
-# ValueError what is wrong with it; the functions inside state rank and type.
+# Annotates the images that public functions take. Any array passes, so that `check_images` can raise a ValueError that says
+# what is wrong with it. Inner functions state rank and type.
 Images = Shaped[Array | np.ndarray, "..."]
 
 
 def is_concrete(array: Any) -> bool:
-    """Whether the values of `array` can be looked at (they cannot while JAX traces)."""
+    """Whether the values of `array` are known; they are not while JAX traces."""
     return not isinstance(array, jax.core.Tracer)
 
 
@@ -23,10 +23,10 @@ def check_images(images: Images, *, levels: int, channels: int, allow_float: boo
     """Raises `InputError` unless `images` are integers in [0, levels) of shape [B, H, W, channels].
 
     Args:
-      images: the array to look at; while it is traced, its values are not checked.
+      images: to be checked; the values of traced arrays are not.
       levels: number of values that a sub-pixel can take.
       channels: number of colour channels.
-      allow_float: also accept floating-point images, of any value (for derivatives by the input).
+      allow_float: also accept floating-point images, with any values (for derivatives by the input).
     """
     check_shape(images, channels=channels)
     if not (allow_float and jnp.issubdtype(images.dtype, jnp.floating)):
@@ -46,12 +46,12 @@ def check_shape(images: Images, *, channels: int) -> None:
 
 
 def check_values(images: Images, *, levels: int, where: Shaped[Array | np.ndarray, "..."] | None = None) -> None:
-    """Raises `InputError` unless `images` are integers in [0, levels); while traced, integers.
+    """Raises `InputError` unless `images` are integers in [0, levels); of traced images only the dtype is checked.
 
     Args:
-      images: the array to look at.
+      images: to be checked.
       levels: number of values that a sub-pixel can take.
-      where: bool, of the images' shape; values elsewhere may be anything.
+      where: bool, of the images' shape: which values to check; all by default.
     """
     if not jnp.issubdtype(images.dtype, jnp.integer):
         raise InputError(f"images must be integers in [0, {levels}); got dtype {images.dtype}.{remedy(images.dtype)}")
@@ -62,11 +62,11 @@ def check_values(images: Images, *, levels: int, where: Shaped[Array | np.ndarra
 
 
 def remedy(dtype: Any) -> str:
-    """How to make integers of images of another type, if that is known; a sentence to end an error with."""
+    """A sentence for an error message: how to convert images of this dtype to integers; empty if unknown."""
     if jnp.issubdtype(dtype, jnp.bool_):
-        return " array.astype('uint8') makes 0 and 1 of them."
+        return " Convert them with array.astype('uint8')."
     if jnp.issubdtype(dtype, jnp.floating):
-        return " Those of values in [0, 1] are np.round(array * (levels - 1)).astype('uint8')."
+        return " Convert values in [0, 1] with np.round(array * (levels - 1)).astype('uint8')."
     return ""
 
 
@@ -76,10 +76,10 @@ def centre(images: Num[Array, "*shape"], levels: int) -> Float32[Array, "*shape"
 
 
 def to_picture(images: Integer[np.ndarray, "*shape"], levels: int) -> UInt8[np.ndarray, "*shape"]:
-    """Spreads [0, levels) over the 8 bits of a picture, [0, 255]."""
+    """Spreads the levels evenly over the 8-bit values of a picture, [0, 255]."""
     return np.round(images.astype(np.float64) * (255 / (levels - 1))).astype(np.uint8)
 
 
 def from_picture(pixels: UInt8[np.ndarray, "*shape"], levels: int) -> UInt8[np.ndarray, "*shape"]:
-    """The inverse of `to_picture`; values that it never gives become the nearest level."""
+    """The inverse of `to_picture`; values between two levels become the nearest one."""
     return np.round(pixels.astype(np.float64) * ((levels - 1) / 255)).astype(np.uint8)

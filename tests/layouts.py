@@ -1,4 +1,4 @@
-"""Trains a tiny model on some layout of devices; run as a program, as one of several processes (see `test_layouts.py`)."""
+"""Trains a tiny model on some layout of devices. As a program it is one of the processes of `test_layouts.py`."""
 
 import dataclasses
 import os
@@ -30,7 +30,7 @@ TINY = {
 
 
 def make_setup(*overrides, devices=None):
-    """A setup with SGD: Adam's and RMSProp's first steps follow the gradient's sign, whatever its size."""
+    """A training with SGD, whose first steps depend on the size of the gradient; those of Adam and RMSProp do not."""
     flags = [f"--config.{name}={value}" for name, value in TINY.items()]
     config = configuration.read_config("digits_rowlstm", [*flags, *overrides])
     setup = prepare(config)
@@ -42,7 +42,7 @@ def make_setup(*overrides, devices=None):
 
 
 def run(setup, workdir, last_step):
-    """Goes on from the last checkpoint in a folder, if there is one, and saves the last step there.
+    """Trains up to a step, from the last checkpoint in a folder if there is one, and saves the last step there.
 
     Returns:
       The bits/dim of the steps, the state after them as NumPy arrays, and the validation score in nats.
@@ -63,7 +63,7 @@ def run(setup, workdir, last_step):
 
 
 def main(coordinator, num_processes, process, workdir, last_step, *overrides):
-    """One of the processes; the first one writes what it got."""
+    """Runs one of the processes; the first one writes its results."""
     connect(coordinator, int(num_processes), int(process))
     losses, state, nats = run(make_setup(*overrides), workdir, int(last_step))
     if is_main():

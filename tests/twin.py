@@ -1,6 +1,6 @@
-"""The networks once more, in plain NumPy, written from the paper's equations as loops over pixels.
+"""The networks in plain NumPy, written from the paper's equations as loops over pixels, to compare the package with.
 
-Nothing is shared with the package but the names of the parameters. An image is [H, W, C].
+It shares only the parameters' names with the package. An image is [H, W, C].
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def group(feature, features, channels):
 
 
 def conv(x, params, channels, mask_type, gates=1):
-    """A masked convolution, pixel by pixel; `gates` outputs side by side, each with its own groups of colours."""
+    """A masked convolution, pixel by pixel, with `gates` outputs side by side, each with its own groups of colours."""
     kernel, bias = params["kernel"], params["bias"]
     height, width, inputs = x.shape
     rows, columns, _, outputs = kernel.shape
@@ -41,7 +41,7 @@ def conv(x, params, channels, mask_type, gates=1):
     return y
 
 
-def cell(gates, c):
+def lstm_step(gates, c):
     """Equation 3."""
     o, f, i, g = np.split(gates, 4)
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
@@ -49,7 +49,7 @@ def cell(gates, c):
 
 
 def add(y, params, name, context):
-    """The unmasked 1x1 convolution of what is given, if anything is, added to a map."""
+    """Adds the unmasked 1x1 convolution of the context, if there is one, to a map."""
     return y if context is None else y + context @ params[name]["kernel"]
 
 
@@ -64,7 +64,7 @@ def row_lstm(x, params, channels, context):
             total = gates[i, j].copy()
             for tap, dj in enumerate((-1, 0, 1)):
                 total += hidden.get((i - 1, j + dj), h_0) @ k_ss[tap]
-            hidden[i, j], cells[i, j] = cell(total, cells.get((i - 1, j), c_0))
+            hidden[i, j], cells[i, j] = lstm_step(total, cells.get((i - 1, j), c_0))
     hidden = np.array([[hidden[i, j] for j in range(width)] for i in range(height)])
     return conv(hidden, params["up"], channels, "B")
 
@@ -78,7 +78,7 @@ def diagonal_lstm(x, params, channels, context):
     for i in range(height):
         for j in range(width):
             total = gates[i, j] + hidden.get((i - 1, j), h_0) @ k_ss[0] + hidden.get((i, j - 1), h_0) @ k_ss[1]
-            hidden[i, j], cells[i, j] = cell(total, cells.get((i, j - 1), c_0))
+            hidden[i, j], cells[i, j] = lstm_step(total, cells.get((i, j - 1), c_0))
     return np.array([[hidden[i, j] for j in range(width)] for i in range(height)])
 
 
@@ -101,7 +101,7 @@ LAYERS = {"row_lstm": row_lstm, "diagonal_bilstm": diagonal_bilstm, "pixel_cnn":
 
 
 def logits(image, params, config, context=None):
-    """The logits of one image, [H, W, C, levels]; the context is a map [H, W, F]."""
+    """The logits of one image, [H, W, C, levels], given a context map [H, W, F]."""
     channels = config.channels
     x = conv(image / (config.levels - 1) * 2 - 1, params["stem"], channels, "A")
     skips = 0
@@ -118,11 +118,11 @@ def logits(image, params, config, context=None):
     return np.concatenate([np.zeros_like(x), x], -1) if config.levels == 2 else x
 
 
-def context_map(given, params, config, size, label=None):
-    """What each pixel of an image of a size is given: the class as one number of each, then the network's features."""
+def context_map(image, params, config, size, label=None):
+    """The context map [H, W, F] of an image: the one-hot class, then the features of the context network."""
     maps = [] if label is None else [np.broadcast_to(np.eye(config.num_classes)[label], (*size, config.num_classes))]
     if config.context_channels:
-        x, scale, number = given / (config.context_levels - 1) * 2 - 1, config.context_scale, 0
+        x, scale, number = image / (config.context_levels - 1) * 2 - 1, config.context_scale, 0
         for factor in (2, 3, 5, 7):
             while scale % factor == 0:
                 number, scale = number + 1, scale // factor
@@ -134,7 +134,7 @@ def context_map(given, params, config, size, label=None):
 
 
 def transposed_conv(x, params, factor):
-    """Each pixel is spread over 2f x 2f pixels of an image f times larger: its own f x f, f / 2 before, others after."""
+    """Spreads each pixel over 2f x 2f pixels of an image f times larger: its own f x f, f // 2 before them, the rest after."""
     kernel, bias = params["kernel"], params["bias"]
     height, width, _ = x.shape
     y = np.zeros((height * factor, width * factor, len(bias))) + bias

@@ -21,7 +21,7 @@ AXES = {
 NOTES = """
 GFLOP: operations of the step, counted from the model's shapes (matrix products and convolutions). By XLA: its own count, with
 activations and optimizer, for models without a scan. Share: GFLOP / step s, divided by the larger rate of matrix products.
-MiB: the memory that XLA plans for each device, which takes its share of the batch in parts; in brackets the highest memory use
+MiB: the memory that XLA plans for each device, which takes its share of the batch in microbatches; in brackets the highest memory use
 of the device, unless an earlier step needed more. Times are medians. Steps and likelihood use all devices, the sampler one."""
 SWEEP_NOTES = """
 Seconds; each table varies one of MNIST's sizes. The exponent p, where the time grows as the p-th power, is the slope on
@@ -47,7 +47,7 @@ DESCRIPTION: dict[str, Callable[[Record], str]] = {
     "sizes": lambda entry: entry["name"],
     "layer": lambda entry: entry["layer"],
     "layers, h": lambda entry: f"{entry['depth']}, {entry['features']}",
-    "batch, parts": lambda entry: f"{entry['batch_size']}, {entry['parts']}",
+    "batch, microbatches": lambda entry: f"{entry['batch_size']}, {entry['microbatches']}",
 }
 FIGURES: dict[str, Callable[[Record], str]] = {
     "step s": lambda entry: number(entry["step_seconds"]),

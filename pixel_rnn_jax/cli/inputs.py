@@ -196,7 +196,7 @@ def _input_of_file(path: str, run: dict[str, Any], *, lossless: bool) -> Input:
 def _checked(model: ModelConfig, conditions: Conditions, shape: tuple[int, int, int]) -> Conditions:
     """The conditions, checked, with the types that the model takes: files may hold any type of integers."""
     check_conditions(model, conditions, shape)
-    return plain(model, conditions)
+    return plain(conditions)
 
 
 def _check_present(name: str, model: ModelConfig, conditions: Conditions) -> None:

@@ -56,7 +56,7 @@ def compress(
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
       images: integers [B, H, W, C] in [0, levels).
-      context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`. They are not in the
+      context: images that the images are given, for a model that takes them; see `PixelRNN`. They are not in the
         file: `decompress` needs them, as it needs the labels.
       labels: integers [B] in [0, num_classes), for a class-conditional model.
       batch_size: images at a time; decoding needs memory for as many.
@@ -74,7 +74,7 @@ def compress(
     check_images(images, levels=config.levels, channels=config.channels)
     check_params(model, params)
     check_conditions(config, conditions, images.shape[:3])
-    images, conditions = np.asarray(images).astype(np.uint8), plain(config, conditions)
+    images, conditions = np.asarray(images).astype(np.uint8), plain(conditions)
     header = dataclasses.replace(
         _plan(model, params, images.shape[:3], conditions, batch_size, tile),
         model_hash=fingerprint(model, params),
@@ -120,7 +120,7 @@ def decompress(
     _check_model(header, model, params)
     conditions = Conditions(context, labels)
     check_conditions(model.config, conditions, (header.num, header.height, header.width))
-    conditions = plain(model.config, conditions)
+    conditions = plain(conditions)
     if header.conditions_checksum != _checksum(conditions):
         raise InputError("context and labels must be those that the file was compressed with; they are others.")
     _check_memory(header, model, params, conditions)
@@ -175,7 +175,7 @@ def seconds_to_code(
     """
     header = _plan(model, params, shape, conditions, batch_size, tile)
     encoder, place, seconds = constriction.stream.queue.RangeEncoder(), _place(0, 0, 0), 0.0
-    tiles, size, given = next(_batches(header, model.config, plain(model.config, conditions)))
+    tiles, size, given = next(_batches(header, model.config, plain(conditions)))
     values = np.zeros(size, np.uint8)
     for stage in stages(model.config):
         network, weights = stage.network, stage.params(params)

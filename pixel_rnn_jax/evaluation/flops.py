@@ -41,8 +41,7 @@ def forward_flops(config: ModelConfig, height: int, width: int) -> FLOPs:
     """Counts the operations of one image's logits, and so of its log-probability.
 
     Args:
-      config: of a `PixelRNN` or a `MultiScalePixelRNN`, of which all sizes are added up. A given map, which may take the
-        place of an image without a field in the configuration, is not counted.
+      config: of a `PixelRNN` or a `MultiScalePixelRNN`, of which all sizes are added up.
       height: of the image.
       width: of the image.
     """

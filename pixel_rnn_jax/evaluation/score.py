@@ -205,15 +205,15 @@ def score_batch(function: Callable[..., Any], model: nn.Module, mesh: Mesh, para
       batch: images, and what they are given.
     """
 
-    def part_fn(params, batch):
+    def microbatch_fn(params, batch):
         return function(model, params, batch["image"], *batch["conditions"])
 
     def share_fn(params, batch):
         images, height, width, _ = batch["image"].shape
-        parts = fast_microbatches(images, (height, width), model.config.features, mesh.devices.flat[0].platform)
-        if parts == 1:
-            return part_fn(params, batch)
-        results = jax.lax.map(functools.partial(part_fn, params), split_microbatches(batch, parts))
+        microbatches = fast_microbatches(images, (height, width), model.config.features, mesh.devices.flat[0].platform)
+        if microbatches == 1:
+            return microbatch_fn(params, batch)
+        results = jax.lax.map(functools.partial(microbatch_fn, params), split_microbatches(batch, microbatches))
         return jax.tree.map(lambda result: result.reshape(images, *result.shape[2:]), results)
 
     batch_fn = on_shares(share_fn, mesh, in_specs=(PartitionSpec(), batch_spec()), out_specs=batch_spec())

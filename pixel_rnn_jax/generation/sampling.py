@@ -41,7 +41,7 @@ def sample(
       num: number of images.
       size: height and width; need not be the training size.
       temperature: divides the logits: below 1 the images get more likely and less various.
-      context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`.
+      context: images that the images are given, for a model that takes them; see `PixelRNN`.
       labels: integers [num] in [0, num_classes), for a class-conditional model.
 
     Returns:
@@ -78,7 +78,7 @@ def complete(
       images: integers [B, H, W, C] in [0, levels); values under unknown pixels have no influence.
       known: bool, [H, W] or [B, H, W].
       temperature: divides the logits, see `sample`.
-      context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`.
+      context: images that the images are given, for a model that takes them; see `PixelRNN`.
       labels: integers [B] in [0, num_classes), for a class-conditional model.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The paper: every model as pure functions of parameters and images, and their exact likelihood.
+"""The paper: its models and their exact likelihood, as pure functions of parameters and images.
 
-A reader with the paper in one hand finds each equation here. Imports nothing but `errors` and `images`.
+Each file names the section, equation, table or figure that it implements. Imports only `errors` and `images`.
 """

@@ -1,4 +1,4 @@
-"""What a model is made of."""
+"""The configuration of a model."""
 
 import dataclasses
 import itertools
@@ -10,7 +10,7 @@ from pixel_rnn_jax.errors import InputError, check_integer
 LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
 PRECISIONS = ("highest", "high", "default")
 DTYPES = ("float32", "bfloat16")
-INTEGERS = (  # fields, and what they may be at least and at most
+INTEGERS = (  # name, smallest and largest value
     ("depth", 1, None),
     ("features", 1, None),
     ("head_features", 1, None),
@@ -28,30 +28,30 @@ INTEGERS = (  # fields, and what they may be at least and at most
 @no_type_check  # __post_init__ checks the fields, with ValueErrors
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What a model is made of, a `PixelRNN` or a `MultiScalePixelRNN`; immutable and hashable.
+    """The configuration of a `PixelRNN` or a `MultiScalePixelRNN`; immutable and hashable.
 
     Attributes:
       layer: "pixel_cnn", "row_lstm" or "diagonal_bilstm".
-      depth: number of layers (blocks, for the PixelCNN).
-      features: h, the hidden size of a layer; the map that runs through the network has 2h features.
+      depth: number of layers (of the PixelCNN: residual blocks).
+      features: h, the hidden size of a layer; the residual stream has 2h features.
       head_features: width of the two 1x1 layers before the logits.
       levels: number of values that a sub-pixel can take, 2 to 256.
       channels: number of colour channels, predicted in order.
       residual: add each layer's input to its output (§3.5).
       skip: connect each layer's output to the head (§3.5).
       dropout: share of each layer's hidden features that is dropped in training.
-      remat: compute each layer's maps again in the backward pass instead of keeping them: less memory, more time.
-      precision: of float32 products on accelerators: "highest" (float32), "high" or "default" (whatever is fastest there).
-      dtype: in which the network computes: "float32" or "bfloat16". Parameters, LSTM states and loss are float32; logits
-        are computed in this type, and returned as float32.
-      num_classes: number of classes, if the model draws images of a class that it is told; 0: it is not told any.
-      context_channels: colour channels of the image that it is given, if it draws images given others; 0: it is not.
-      context_levels: number of values in that image.
-      context_scale: how many times smaller that image is than the one that is drawn.
-      context_features: width of the network that makes a map of that image, or of the next smaller size's image.
+      remat: recompute each layer's maps in the backward pass instead of keeping them, which saves memory and costs time.
+      precision: of float32 products on accelerators: "highest" (float32), "high" or "default" (the fastest).
+      dtype: in which the network computes: "float32" or "bfloat16". Parameters, LSTM states and the loss are float32; logits
+        are computed in this type and returned as float32.
+      num_classes: number of classes of a class-conditional model; 0: none.
+      context_channels: colour channels of the context image of an image-conditional model; 0: none.
+      context_levels: number of values that a sub-pixel of the context image can take.
+      context_scale: how many times smaller the context image is than the modelled one.
+      context_features: width of the context network, which also conditions the larger sizes of a Multi-Scale PixelRNN.
       context_depth: number of its 3x3 convolutions, after the upsampling.
-      sizes: heights of the images of a Multi-Scale PixelRNN (§3.6), the smallest first, for instance (8, 32). Images of other
-        heights are taken apart by the same factors. Empty: one size, that of the images.
+      sizes: image heights of a Multi-Scale PixelRNN (§3.6), the smallest first, such as (8, 32). Images of other heights are
+        split by the same factors. Empty: a PixelRNN, of one size.
 
     Raises:
       InputError: (a ValueError) if a field has the wrong type, range or name.
@@ -99,7 +99,7 @@ class ModelConfig:
 
     @property
     def multiple(self) -> int:
-        """What the sides of images must be multiples of."""
+        """The number that the images' height and width must be multiples of."""
         return self.sizes[-1] // self.sizes[0] if self.sizes else self.context_scale
 
 

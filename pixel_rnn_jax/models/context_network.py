@@ -1,4 +1,4 @@
-"""From an image that is given to the map that biases every layer (§3.6 of the paper)."""
+"""The network that turns a context image into the map that biases every layer (§3.6 of the paper)."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float, Num
@@ -8,12 +8,12 @@ from pixel_rnn_jax.models.config import ModelConfig
 
 
 class ContextNetwork(nn.Module):
-    """Transposed convolutions up to the size of the image that is drawn, then 3x3 convolutions; a ReLU after each.
+    """Transposed convolutions up to the size of the modelled image, then 3x3 convolutions; a ReLU after each.
 
-    Nothing is masked: the given image is known before the first pixel. Along each axis, a transposed convolution by a factor f
-    (a prime factor of `context_scale`, its kernel 2f wide) sees two pixels of its input: output f · n + r, with r < f, sees n,
-    and n - 1 if r < f / 2, else n + 1. Each 3x3 convolution sees one pixel more on either side. So where the given image is as
-    large as the one that is drawn, a pixel sees 2 · `context_depth` + 1 pixels of it along each axis.
+    Nothing is masked: the context image is known before the first pixel. Along each axis, a transposed convolution by a factor
+    f (a prime factor of `context_scale`; its kernel is 2f wide) sees two pixels of its input: output f · n + r, with r < f,
+    sees n, and n - 1 if r < f / 2, else n + 1. Each 3x3 convolution sees one pixel more on either side. So a pixel sees
+    2 · `context_depth` + 1 pixels along each axis of a context image that is as large as the modelled one.
 
     Attributes:
       config: of the whole model.
@@ -28,23 +28,20 @@ class ContextNetwork(nn.Module):
         F is `context_features`; without any layer the map is the image, centred.
         """
         config = self.config
+        options = {"dtype": config.dtype, "precision": config.precision}
         x = centre(images, config.context_levels)
         for number, factor in enumerate(prime_factors(config.context_scale), start=1):
-            up = nn.ConvTranspose(
-                config.context_features,
-                (2 * factor, 2 * factor),
-                (factor, factor),
-                dtype=config.dtype,
-                name=f"upsampling_{number}",
+            kernel_size, strides = (2 * factor, 2 * factor), (factor, factor)
+            x = nn.relu(
+                nn.ConvTranspose(config.context_features, kernel_size, strides, name=f"upsampling_{number}", **options)(x)
             )
-            x = nn.relu(up(x))
         for number in range(1, config.context_depth + 1):
-            x = nn.relu(nn.Conv(config.context_features, (3, 3), dtype=config.dtype, name=f"conv_{number}")(x))
+            x = nn.relu(nn.Conv(config.context_features, (3, 3), name=f"conv_{number}", **options)(x))
         return x
 
 
 def prime_factors(number: int) -> list[int]:
-    """The prime factors of a number, the smallest first; none of 1."""
+    """The prime factors of a number, the smallest first; empty for 1."""
     factors, factor = [], 2
     while number > 1:
         while number % factor == 0:

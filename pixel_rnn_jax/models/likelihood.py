@@ -1,4 +1,4 @@
-"""Log-probabilities of images, in nats and in bits per dimension (§2.2 and §5.1 of the paper)."""
+"""Exact log-probabilities of images, in nats and in bits per dimension (equations 1 and 2, §5.1 of the paper)."""
 
 import functools
 import math
@@ -19,14 +19,14 @@ from pixel_rnn_jax.models.params import check_params
 def log_prob_from_logits(
     logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
 ) -> Float32[Array, " B"]:
-    """log p(x) = sum over all sub-pixels of log softmax(logits)[x] (equations 1 and 2), in nats.
+    """log p(x): the sum of log softmax(logits)[x] over all sub-pixels (equations 1 and 2).
 
     Args:
       logits: [B, H, W, C, levels], unnormalised log-probabilities of each sub-pixel's values.
       images: integers [B, H, W, C] in [0, levels).
 
     Returns:
-      [B], natural logarithms of the images' probabilities; NaN for an image that has a value out of range.
+      [B], nats; NaN for an image with a value out of range.
     """
     return jnp.sum(log_probs_from_logits(logits, images), (1, 2, 3))
 
@@ -34,10 +34,10 @@ def log_prob_from_logits(
 def log_probs_from_logits(
     logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
 ) -> Float32[Array, "B H W C"]:
-    """log p(x_i | x_<i) of each sub-pixel, in nats; see `log_prob_from_logits`."""
-    images = jnp.asarray(images).astype(jnp.int32)  # 256 is no uint8
+    """log p(x_i | x_<i) of each sub-pixel, in nats; NaN where the value is out of range."""
+    images = jnp.asarray(images).astype(jnp.int32)  # a uint8 cannot be compared with 256
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
-    # Selected by comparison and not by index: a gather's gradient is a scatter, which is slow on every backend.
+    # Selected by comparison, not by index: the gradient of a gather is a scatter, which is slow on every backend.
     selected = jnp.arange(logits.shape[-1]) == images[..., None]
     possible = (images >= 0) & (images < logits.shape[-1])
     return jnp.where(possible, jnp.sum(jnp.where(selected, log_probs, 0), -1), jnp.nan)
@@ -51,18 +51,17 @@ def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None,
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: its parameters.
+      params: as `model.init` creates them.
       images: integers [B, H, W, C] in [0, levels).
-      context: images (or maps) that the images are given, for a model that takes them; see `PixelRNN`.
+      context: context images, for a model with `context_channels`; see `PixelRNN`.
       labels: integers [B] in [0, num_classes), for a class-conditional model: the result is then log p(x | y).
 
     Returns:
-      [B], nats, summed over all sub-pixels; NaN for an image that has a value out of range and is traced (under `jit`), where
-      it cannot be refused.
+      [B], nats, summed over all sub-pixels. Traced images (under `jit`) with a value out of range give NaN.
 
     Raises:
-      InputError: (a ValueError) if the parameters are of another model; if images, context or labels are missing or
-        superfluous, or have the wrong rank, type, shape or, where they are not traced, range.
+      InputError: (a ValueError) if the parameters belong to another model; or if images, context or labels are missing or
+        superfluous, or have the wrong rank, type, shape or, unless traced, range.
     """
     check_images(images, levels=model.config.levels, channels=model.config.channels)
     check_conditions(model.config, Conditions(context, labels), images.shape[:3])
@@ -76,7 +75,7 @@ def _log_prob(model: nn.Module, params: Any, images: Images, context: Any, label
 
 
 def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: Any) -> Float[Any, "*batch"] | float:
-    """Turns nats per image into bits per dimension, -log_prob / (ln 2 · H · W · C).
+    """Converts nats per image into bits per dimension, -log_prob / (ln 2 · H · W · C).
 
     Args:
       log_prob: log-probabilities of whole images in nats, of any shape.

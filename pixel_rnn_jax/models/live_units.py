@@ -1,4 +1,4 @@
-"""Which ReLU units still live: a unit that is zero for every image gets no gradient, and stays dead for good."""
+"""Live ReLU units. A unit that is zero for every image gets no gradient, and so stays dead."""
 
 from typing import Any
 
@@ -10,22 +10,22 @@ from jaxtyping import Array, Bool, Float, Float32
 from pixel_rnn_jax.images import Images
 from pixel_rnn_jax.models.likelihood import log_prob_from_logits
 
-LIVE = "live_units"  # the collection that the networks report to, where it is asked for
+LIVE = "live_units"  # the Flax collection that layers report to, if it is mutable
 
 
 def report_live(module: nn.Module, name: str, activations: Float[Array, "B H W units"]) -> None:
     """Reports, for each image, which units of a ReLU layer are above zero at any pixel."""
-    if not module.is_initializing():  # `init` gives parameters only
+    if not module.is_initializing():  # `init` is to return parameters only
         module.sow(LIVE, name, jnp.any(activations > 0, (1, 2)), init_fn=lambda: None, reduce_fn=lambda _, live: live)
 
 
 def log_prob_and_live_units(
     model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None
 ) -> tuple[Float32[Array, " B"], dict[str, Bool[Array, "B ..."]]]:
-    """`log_prob`, and which ReLU units each image brings above zero, in one pass; arguments as of `log_prob`.
+    """`log_prob`, and which ReLU units are above zero for each image, in one pass. Takes the arguments of `log_prob`.
 
     Returns:
-      Nats [B]; and by the name of the layer [B, units], or [B, depth, units] for the layers of one kind.
+      Nats [B]; and, by the name of the ReLU layer, [B, units], or [B, depth, units] inside the layers.
     """
     logits, reports = model.apply({"params": params}, images, context=context, labels=labels, mutable=[LIVE])
     live = traverse_util.flatten_dict(reports[LIVE], sep="/")

@@ -1,6 +1,6 @@
 """The LSTM step (equation 3 of the paper), shared by the Row LSTM and the Diagonal BiLSTM.
 
-Both layers sweep over the image and hold the states of one row, or of one diagonal, at a time.
+Both layers scan over the lines of an image, its rows or its diagonals, and carry the states of one line.
 """
 
 from typing import NamedTuple
@@ -9,26 +9,26 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
+from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.masked_conv import MaskedConv
 
 
 class State(NamedTuple):
-    """Hidden state h and cell state c of pixels: of a line, [B*N, h], or of one, [B, 1, 1, h]."""
+    """Hidden state h and cell state c: of the pixels of a line, [B*N, h], or of one pixel, [B, 1, 1, h]."""
 
     hidden: Float32[Array, "*pixels h"]
     cell: Float32[Array, "*pixels h"]
 
 
 class Recurrence(NamedTuple):
-    """The parameters that a step of the sweep needs.
+    """The parameters that a step of the scan needs.
 
     Attributes:
-      state_to_state: K_ss, not masked. Tap k reads the hidden state of neighbour n - 1 + k in the previous line.
-      initial_hidden: h_0, the learned state outside the image.
-      initial_cell: c_0, likewise.
+      state_to_state: K_ss, not masked. Tap k reads the hidden state of pixel n - 1 + k of the line before.
+      initial_hidden: h_0, the learned hidden state outside the image.
+      initial_cell: c_0, the learned cell state outside the image.
     """
 
     state_to_state: Float32[Array, "taps h 4*h"]
@@ -37,29 +37,22 @@ class Recurrence(NamedTuple):
 
 
 class LSTM(nn.Module):
-    """The parameters of one LSTM: its input-to-state convolution K_is (with bias), what the context adds, and its recurrence.
+    """The parameters of one LSTM: the input-to-state convolution K_is with its bias, the context's weights, the recurrence.
 
     Attributes:
-      features: h, the number of hidden features.
-      channels: number of colour channels.
+      config: of the whole model.
       kernel_width: width of K_is along the row; masked (B).
-      taps: number of neighbours that K_ss reads: 3 (n - 1, n, n + 1) or 2 (n - 1, n).
-      dtype: of products and of the input-to-state map; parameters and states are float32.
+      taps: number of pixels that K_ss reads: 3 (n - 1, n, n + 1) or 2 (n - 1, n).
     """
 
-    features: int
-    channels: int
+    config: ModelConfig
     kernel_width: int
     taps: int
-    dtype: DTypeLike = jnp.float32
 
     def setup(self):
-        """Makes the submodules."""
-        h = self.features
-        self.input_to_state = MaskedConv(
-            h, self.channels, (1, self.kernel_width), "B", gates=4, dtype=self.dtype, bias_init=open_forget_gates
-        )
-        self.context_to_state = nn.Dense(4 * h, use_bias=False, dtype=self.dtype)
+        config, h = self.config, self.config.features
+        self.input_to_state = MaskedConv(config, h, (1, self.kernel_width), gates=4, bias_init=open_forget_gates)
+        self.context_to_state = nn.Dense(4 * h, use_bias=False, dtype=config.dtype, precision=config.precision)
         lecun_normal = nn.initializers.lecun_normal(in_axis=(0, 1), batch_axis=())
         self.recurrence = Recurrence(
             self.param("state_to_state", lecun_normal, (self.taps, h, 4 * h), jnp.float32),
@@ -69,51 +62,52 @@ class LSTM(nn.Module):
 
     def input_gates(
         self, x: Float[Array, "B rows columns in"], context: Float[Array, "#B #H #W context"] | None, *, pad: bool = True
-    ) -> Float[Array, "B H W 4*{self.features}"]:
+    ) -> Float[Array, "B H W 4*{self.config.features}"]:
         """The part of the gates that does not depend on the state: K_is ⊛ x, and an unmasked 1x1 convolution of the context.
 
         "For each layer in the conditional PixelRNN, one applies a 1x1 unmasked convolutional layer that maps the upsampled
         image into a map that is added to the input-to-state map of the corresponding layer" (§3.6).
 
         Args:
-          x: the layer's input; with a margin of its own, unless `pad`. Any rows will do, such as the columns of a skewed map.
-          context: see `Context`; None in a model without one.
-          pad: whether to add the margin.
+          x: the layer's input; with `pad=False`, including its margin. Columns of a skewed map can stand in for rows.
+          context: see `Context`; None for an unconditional model.
+          pad: whether to add a margin of zeros.
         """
         gates = self.input_to_state(x, pad=pad)
         return gates if context is None else gates + self.context_to_state(context)
 
 
 def open_forget_gates(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, " gates"]:
-    """A bias of 1 for the forget gates and 0 for the others, so that memory lasts from the first training step."""
+    """A bias of 1 for the forget gates and 0 for the others, so that the cells keep their contents early in training."""
     h = shape[0] // 4
     return jnp.zeros(shape, dtype).at[h : 2 * h].set(1)
 
 
 def initial_state(recurrence: Recurrence, *pixels: int) -> State:
-    """The state of pixels outside the image: h_0 and c_0 everywhere; of any shape, [*pixels, h]."""
+    """h_0 and c_0, the state outside the image, for pixels of any shape: [*pixels, h]."""
     return State(
         *(jnp.broadcast_to(state, (*pixels, state.size)) for state in (recurrence.initial_hidden, recurrence.initial_cell))
     )
 
 
 def activate(gates: Float32[Array, "*pixels gates"]) -> Float32[Array, "*pixels gates"]:
-    """[o, f, i, g]: the sigmoid of the first three gates, and tanh of the last.
+    """[o, f, i, g]: the sigmoid of the first three gates and the tanh of the last.
 
-    σ(x) = (1 + tanh(x / 2)) / 2, so that one loop over all gates will do.
+    σ(x) = (1 + tanh(x / 2)) / 2, so one elementwise loop computes all four gates.
     """
     h = gates.shape[-1] // 4
     half = np.repeat(np.float32([0.5, 0.5, 0.5, 1]), h)
     return half * jnp.tanh(half * gates) + (1 - half)
 
 
-def lstm_cell(
+def lstm_step(
     state_to_state: Float32[Array, "taps h gates"],
     neighbours: Float[Array, "*pixels inner"],
     cell: Float32[Array, "*pixels h"],
     input_gates: Float[Array, "*pixels gates"],
+    precision: str,
 ) -> tuple[State, Float32[Array, "*pixels gates"]]:
-    """Equation 3, for any pixels that do not depend on one another.
+    """Equation 3, for pixels that do not depend on one another.
 
         [o, f, i, g] = σ(K_ss ⊛ h_{i-1} + K_is ⊛ x_i)
         c_i = f ⊙ c_{i-1} + i ⊙ g
@@ -123,35 +117,37 @@ def lstm_cell(
 
     Args:
       state_to_state: K_ss.
-      neighbours: the hidden states that the taps of K_ss read, side by side. K_ss ⊛ h_{i-1} is a product of this type that is
-        summed up in float32.
+      neighbours: h_{i-1}, the hidden states that the taps of K_ss read, side by side. Its product with K_ss has this dtype for
+        its factors and is summed in float32.
       cell: c_{i-1}.
       input_gates: K_is ⊛ x_i, with the bias.
+      precision: of the product.
 
     Returns:
       h_i and c_i; and [o, f, i, g].
     """
     kernel = state_to_state.reshape(-1, state_to_state.shape[-1]).astype(neighbours.dtype)
-    activations = activate(input_gates + jnp.matmul(neighbours, kernel, preferred_element_type=jnp.float32))
+    state_gates = jnp.matmul(neighbours, kernel, precision=precision, preferred_element_type=jnp.float32)
+    activations = activate(input_gates + state_gates)
     o, f, i, g = jnp.split(activations, 4, -1)
     cell = f * cell + i * g
     return State(o * jnp.tanh(cell), cell), activations
 
 
-def lstm_cell_derivative(
+def lstm_step_derivative(
     activations: Float[Array, "*pixels gates"],
     cell: Float32[Array, "*pixels h"],
     d_state: State,
 ) -> tuple[Float32[Array, "*pixels gates"], Float32[Array, "*pixels h"]]:
-    """The derivative of equation 3, backwards; σ' = σ (1 - σ), tanh' = 1 - tanh².
+    """The backward pass of equation 3, with σ' = σ (1 - σ) and tanh' = 1 - tanh².
 
     Args:
       activations: [o, f, i, g].
       cell: c_{i-1}.
-      d_state: the loss's derivatives by h_i, and by c_i without what goes through h_i.
+      d_state: the loss's derivatives by h_i, and by c_i except through h_i.
 
     Returns:
-      Those by K_ss ⊛ h_{i-1} + K_is ⊛ x_i, and by c_{i-1}.
+      The loss's derivatives by K_ss ⊛ h_{i-1} + K_is ⊛ x_i, and by c_{i-1}.
     """
     o, f, i, g = jnp.split(activations.astype(jnp.float32), 4, -1)
     tanh_cell = jnp.tanh(f * cell + i * g)

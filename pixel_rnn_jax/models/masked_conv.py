@@ -1,37 +1,94 @@
-"""The masked convolution, the one building block that all layers share (§3.4 of the paper)."""
+"""Masks A and B, and the masked convolution that all layers are built from (§3.4 and Figure 4 of the paper).
+
+Masks keep two orders: of pixels, in raster order, and of the colours inside a pixel, R before G before B. In every layer the
+features are split into one group per colour. A weight at the kernel's centre connects two groups of the same pixel; the mask
+type says which groups may be connected.
+"""
+
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float, Float32, Int
 
-from pixel_rnn_jax.models.masks import channel_groups, kernel_mask
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.models.config import ModelConfig
+
+MASK_TYPES = ("A", "B")
+
+
+def channel_groups(features: int, channels: int, gates: int = 1) -> Int[np.ndarray, " {gates}*{features}"]:
+    """The colour of each feature, from 0 to channels - 1: contiguous groups, as even as possible.
+
+    Args:
+      features: number of features, or of features per gate; at least `channels`, but not necessarily divisible by it.
+      channels: number of colours.
+      gates: number of gates side by side on the feature axis. Each gate is split into groups of its own: split as one, an axis
+        of 4h features would mix the colours of a gate, since the same h features read every gate.
+
+    Raises:
+      InputError: if there are fewer features than channels.
+    """
+    if features < channels:
+        raise InputError(f"features (={features}) must be at least channels (={channels}), one group for each colour.")
+    return np.tile(np.arange(features) * channels // features, gates)
+
+
+def kernel_mask(
+    kernel_size: tuple[int, int],
+    in_groups: Int[np.ndarray, " in"] | Sequence[int],
+    out_groups: Int[np.ndarray, " out"] | Sequence[int],
+    mask_type: str,
+) -> Float32[np.ndarray, "height width in out"]:
+    """The mask of a convolution kernel: 1 where a weight is allowed, 0 elsewhere.
+
+    Weights before the centre in raster order are allowed, weights after it are not. At the centre, mask A lets a colour see
+    the earlier colours of its pixel (in_group < out_group); mask B lets it see itself too (in_group <= out_group).
+
+    Args:
+      kernel_size: height and width of the kernel, both odd.
+      in_groups: colour of each input feature.
+      out_groups: colour of each output feature.
+      mask_type: "A" (first layer only) or "B" (all later layers).
+
+    Raises:
+      InputError: if the kernel size is even or the mask type unknown.
+    """
+    height, width = kernel_size
+    if height % 2 == 0 or width % 2 == 0:
+        raise InputError(f"kernel_size must be odd, so that the kernel has a centre; got {kernel_size}.")
+    if mask_type not in MASK_TYPES:
+        raise InputError(f"mask_type must be one of {', '.join(MASK_TYPES)}; got {mask_type!r}.")
+    of, to = np.asarray(in_groups)[:, None], np.asarray(out_groups)[None, :]
+    mask = np.zeros((height, width, of.size, to.size), np.float32)
+    mask[: height // 2] = 1
+    mask[height // 2, : width // 2] = 1
+    mask[height // 2, width // 2] = of < to if mask_type == "A" else of <= to
+    return mask
 
 
 class MaskedConv(nn.Module):
-    """A convolution whose kernel is masked, so that a feature sees only what comes before its colour of its pixel.
+    """A convolution with a masked kernel: a feature sees the pixels before its own and, there, what its colour may see.
 
-    Covers the 7x7 and 3x3 convolutions, the 1x1 ones, and the Row LSTM's convolution along a row (`kernel_size=(1, 3)`: the
-    paper writes the width first).
+    Serves for the 7x7, 3x3 and 1x1 convolutions and for the Row LSTM's along a row (`kernel_size=(1, 3)`, which the paper
+    writes as 3x1).
 
     Attributes:
-      features: number of output features; of each gate, if there are several.
-      channels: number of colour channels, into which inputs and outputs are grouped.
+      config: of the whole model; gives channels, dtype and precision.
+      features: number of output features; with several gates, of each gate.
       kernel_size: height and width, both odd.
       mask_type: "A" or "B".
       gates: number of gates side by side on the output axis, [B, H, W, gates * features].
-      dtype: in which it computes, and of the result; parameters are float32.
       bias_init: initialiser of the bias.
     """
 
+    config: ModelConfig
     features: int
-    channels: int
     kernel_size: tuple[int, int] = (1, 1)
     mask_type: str = "B"
     gates: int = 1
-    dtype: DTypeLike = jnp.float32
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
     @nn.compact
@@ -39,13 +96,14 @@ class MaskedConv(nn.Module):
         """Convolves maps.
 
         Args:
-          x: the maps, with zeros outside the image; or, unless `pad`, with a margin that is given (see `margin`).
-          pad: whether to add the margin.
+          x: the maps; with `pad=False`, including their `margin`.
+          pad: whether to add a margin of zeros.
         """
+        config = self.config
         mask = kernel_mask(
             self.kernel_size,
-            channel_groups(x.shape[-1], self.channels),
-            channel_groups(self.features, self.channels, self.gates),
+            channel_groups(x.shape[-1], config.channels),
+            channel_groups(self.features, config.channels, self.gates),
             self.mask_type,
         )
         kernel = jnp.multiply(self.param("kernel", masked_lecun_normal(mask), mask.shape), mask)
@@ -53,22 +111,23 @@ class MaskedConv(nn.Module):
         if pad:
             above, sides = margin(self.kernel_size)
             x = jnp.pad(x, ((0, 0), (above, 0), (sides, sides), (0, 0)))
-        return convolve_causal(x.astype(self.dtype), kernel.astype(self.dtype)) + bias.astype(self.dtype)
+        y = convolve_causal(x.astype(config.dtype), kernel.astype(config.dtype), config.precision)
+        return y + bias.astype(config.dtype)
 
 
 def margin(kernel_size: tuple[int, int]) -> tuple[int, int]:
-    """How far a masked kernel reaches beyond a pixel: up, and to either side."""
+    """How many pixels a masked kernel reaches beyond its centre: upwards, and to either side."""
     height, width = kernel_size
     return height // 2, width // 2
 
 
 def convolve_causal(
-    x: Float[Array, "B rows columns in"], kernel: Float[Array, "height width in out"]
+    x: Float[Array, "B rows columns in"], kernel: Float[Array, "height width in out"], precision: str
 ) -> Float[Array, "B H W out"]:
-    """Convolves maps that have a margin with a kernel of which nothing after the centre counts.
+    """Convolves maps that include their margin with a kernel whose taps after the centre are ignored.
 
-    The taps that count are laid side by side, so that all of them are one matrix product. Half of a general convolution's
-    products would be with zeros, and on a CPU its gradient is many times slower.
+    The other taps are laid side by side for one matrix product. A general convolution would multiply with zeros half of the
+    time, and its gradient is many times slower on a CPU.
     """
     kernel_height, kernel_width, in_features, out_features = kernel.shape
     above, sides = margin((kernel_height, kernel_width))
@@ -76,11 +135,11 @@ def convolve_causal(
     taps = [divmod(tap, kernel_width) for tap in range(above * kernel_width + sides + 1)]  # in raster order, the centre last
     windows = [x[:, row : row + height, column : column + width] for row, column in taps]
     kernel = kernel.reshape(kernel_height * kernel_width * in_features, out_features)[: len(taps) * in_features]
-    return jnp.concatenate(windows, -1) @ kernel
+    return jnp.matmul(jnp.concatenate(windows, -1), kernel, precision=precision)
 
 
 def masked_lecun_normal(mask: Float32[np.ndarray, "height width in out"]) -> nn.initializers.Initializer:
-    """LeCun's normal initialiser, with the fan-in of each output counted over the weights that its mask lets through."""
+    """LeCun's normal initialiser. The fan-in of an output counts only the weights that its mask allows."""
     fan_in = np.maximum(mask.sum((0, 1, 2)), 1)
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, "height width in out"]:

@@ -1,14 +1,14 @@
-"""What a pixel's visit needs of the pixels before it.
+"""The caches that a decode step reads.
 
-Where an image is drawn pixel by pixel, each layer leaves a *cell* behind at every pixel: a tree of maps of that one pixel, all
-that later visits need of it. A visit reads the cells of the four neighbours that come before in raster order.
+When an image is generated pixel by pixel, each layer leaves a *cache* at every pixel: a tree of arrays for that one pixel, all
+that later decode steps need of it. A decode step reads the caches of the four neighbours that come before it in raster order.
 """
 
 from typing import Any, NamedTuple
 
 
 class Neighbours(NamedTuple):
-    """The cells that a layer left at the neighbours of pixel (i, j).
+    """A layer's caches at the neighbours of pixel (i, j).
 
     Attributes:
       left: at (i, j - 1).

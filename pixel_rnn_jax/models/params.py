@@ -1,4 +1,4 @@
-"""A model's parameters: their names and shapes, and whether given ones are they."""
+"""Names and shapes of a model's parameters, and the check that parameters have them."""
 
 import functools
 from typing import Any
@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.models.conditioning import CONTEXT_LAYERS, blank_conditions
+from pixel_rnn_jax.models.conditioning import blank_conditions
 
 
 def abstract_params(model: nn.Module) -> Any:
-    """Shapes and types of a model's parameters, without computing them; on the default device."""
+    """Shapes and types of a model's parameters on the default device, without computing them."""
     shape = (1, model.config.multiple, model.config.multiple)
     images = jax.ShapeDtypeStruct((*shape, model.config.channels), jnp.uint8)
     init = functools.partial(model.init, **blank_conditions(model.config, shape)._asdict())
@@ -23,13 +23,13 @@ def abstract_params(model: nn.Module) -> Any:
 
 
 def check_params(model: nn.Module, params: Any) -> None:
-    """Raises `InputError` unless parameters have the names and shapes of the model's: Flax would ignore what it does not need.
+    """Raises `InputError` unless parameters have the model's names and shapes. Flax itself ignores superfluous ones.
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: arrays of any type, traced ones too.
+      params: arrays of any type, possibly traced.
     """
-    expected, found = _shapes_of(model), _shapes(model, params)
+    expected, found = _model_shapes(model), _shapes(params)
     for name in sorted({*expected, *found}):
         if expected.get(name) != found.get(name):
             raise InputError(
@@ -39,16 +39,13 @@ def check_params(model: nn.Module, params: Any) -> None:
 
 
 @functools.cache
-def _shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    return _shapes(model, abstract_params(model))
+def _model_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return _shapes(abstract_params(model))
 
 
-def _shapes(model: nn.Module, params: Any) -> dict[str, tuple[int, ...]]:
-    """Shapes by name, but for those of a map's weights, where the model may have been made with any map."""
-    takes_maps = not model.config.context_channels and not model.config.sizes
+def _shapes(params: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    names = {jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf) for path, leaf in leaves}
-    return {name: shape for name, shape in names.items() if not (takes_maps and {*name.split("/")} & {*CONTEXT_LAYERS})}
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf) for path, leaf in leaves}
 
 
 def _words(shape: tuple[int, ...] | None) -> str:

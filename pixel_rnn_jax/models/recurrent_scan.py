@@ -1,10 +1,10 @@
-"""The scan of LSTMs over the lines of an image, which the Row LSTM (§3.2) and the Diagonal BiLSTM (§3.3) share.
+"""The scan over the lines of an image, rows (Row LSTM, §3.2) or diagonals (Diagonal BiLSTM, §3.3), and its derivative.
 
-`scan_lines` is the plain scan. `recurrent_scan` is the same with its derivative written out, because JAX's derivative of the
-plain one keeps and moves several times as much. The loops, forwards and backwards, hold only what a line needs of the one
-before: one product, and the gates. The gradient of K_ss is one product for all lines together.
+`scan_lines` is the plain scan. `recurrent_scan` is the same scan with its derivative written out, because JAX's derivative
+keeps and moves several times as much. Both loops, forwards and backwards, contain only what depends on the line before: one
+product, and the gates. The gradient of K_ss is one product over all lines.
 
-A line holds the pixels of all images, [B*N, ...]: so what is kept of it needs no other shape than what is multiplied.
+A line holds the pixels of all images on one axis, [B*N, ...], so that what is kept has the shape in which it is multiplied.
 """
 
 import functools
@@ -14,19 +14,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32
 
-from pixel_rnn_jax.models.lstm import Recurrence, State, lstm_cell, lstm_cell_derivative
+from pixel_rnn_jax.models.lstm import Recurrence, State, lstm_step, lstm_step_derivative
 
-OWN = 1  # the tap of K_ss that reads the same place in the line before; c_{i-1} comes from there, too
+OWN = 1  # the tap of K_ss that reads the same place in the line before, from which c_{i-1} comes, too
 
 
 class Trace(NamedTuple):
-    """What the derivative needs of each pixel; all but c_{i-1} is of the type of the gates.
+    """What the derivative needs of each pixel. All but c_{i-1} has the dtype of the gates.
 
-    In bfloat16, where σ (1 - σ) of a saturated gate is rounded off, the gradient of a trained model differs by 0.4 % from that
-    with gates kept in float32; the bfloat16 products before and after make 5.6 %.
+    In bfloat16, which rounds off σ (1 - σ) of saturated gates, the gradient of a trained model differs by 0.4 % from the one
+    with gates kept in float32; the bfloat16 products before and after account for 5.6 %.
 
     Attributes:
-      neighbours: the hidden states that all taps of K_ss read there, side by side.
+      neighbours: h_{i-1}, the hidden states that the taps of K_ss read, side by side.
       cell_before: c_{i-1}.
       activations: [o, f, i, g].
     """
@@ -36,52 +36,59 @@ class Trace(NamedTuple):
     activations: Float[Array, "*lines pixels gates"]
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def recurrent_scan(
     recurrences: tuple[Recurrence, ...],
     gates: tuple[Float[Array, "lines B N gates"], ...],
     outside: Bool[Array, "lines taps N 1"],
+    precision: str,
 ) -> tuple[Float[Array, "lines B N h"], ...]:
-    """Runs LSTMs over the lines of their maps, all of them in one scan. Its derivative is one backwards, for `jax.grad`.
+    """Runs LSTMs over the lines of their maps, all in one scan; differentiable in reverse mode, by one scan backwards.
 
     Args:
       recurrences: the parameters of each LSTM.
       gates: K_is ⊛ x of each LSTM, with the bias.
-      outside: where a tap of K_ss reads outside the image, and so the initial state. Taps beyond the ends of a line must.
+      outside: where a tap of K_ss reads outside the image, and so the initial state; everywhere beyond the ends of a line.
+      precision: of the products.
 
     Returns:
-      The hidden states h_i of each, of the type of the gates.
+      The hidden states h_i of each LSTM, in the dtype of the gates.
     """
-    # A derivative that is written out is traced later, when what surrounds the model here no longer holds.
-    return _scan(jax.config.jax_default_matmul_precision, recurrences, gates, outside)
+    return scan_lines(recurrences, gates, outside, precision)[0]
 
 
 def scan_lines(
     recurrences: tuple[Recurrence, ...],
     gates: tuple[Float[Array, "lines B N gates"], ...],
     outside: Bool[Array, "lines taps N 1"],
+    precision: str,
 ) -> tuple[tuple[Float[Array, "lines B N h"], ...], tuple[Trace, ...]]:
-    """The sweep; arguments and hidden states as of `recurrent_scan`, and a `Trace` [lines, B*N, ...] of each LSTM."""
+    """`recurrent_scan`; also returns a `Trace` [lines, B*N, ...] of each LSTM."""
 
     def step(states, line):
         *line_gates, line_outside = line
         lines = zip(recurrences, states, line_gates, strict=True)
-        states, traces = zip(*(_line(*one_lstm, line_outside) for one_lstm in lines), strict=True)
+        states, traces = zip(*(_line(*per_lstm, line_outside, precision) for per_lstm in lines), strict=True)
         return states, (tuple(state.hidden.astype(gates[0].dtype) for state in states), traces)
 
-    flat = [_flatten(one_lstm) for one_lstm in gates]
-    # Before the first line lies no pixel of an image.
+    flat = [_flatten(per_lstm) for per_lstm in gates]
+    # The line before the first lies outside the image.
     zero = jnp.zeros((flat[0].shape[1], flat[0].shape[2] // 4), jnp.float32)
     _, (hidden, traces) = jax.lax.scan(step, tuple(State(zero, zero) for _ in recurrences), (*flat, outside))
-    return tuple(h.reshape(*one_lstm.shape[:-1], h.shape[-1]) for h, one_lstm in zip(hidden, gates, strict=True)), traces
+    return tuple(h.reshape(*per_lstm.shape[:-1], h.shape[-1]) for h, per_lstm in zip(hidden, gates, strict=True)), traces
 
 
 def _line(
-    recurrence: Recurrence, state: State, gates: Float[Array, "pixels gates"], outside: Bool[Array, "taps N 1"]
+    recurrence: Recurrence,
+    state: State,
+    gates: Float[Array, "pixels gates"],
+    outside: Bool[Array, "taps N 1"],
+    precision: str,
 ) -> tuple[State, Trace]:
-    """One line of one LSTM, given the states of the line before."""
+    """One line of one LSTM, from the states of the line before."""
     neighbours = _read(state.hidden, recurrence.initial_hidden, outside).astype(gates.dtype)
     cell_before = _select(outside[OWN], recurrence.initial_cell, state.cell)
-    state, activations = lstm_cell(recurrence.state_to_state, neighbours, cell_before, gates)
+    state, activations = lstm_step(recurrence.state_to_state, neighbours, cell_before, gates, precision)
     return state, Trace(neighbours, cell_before, activations.astype(gates.dtype))
 
 
@@ -92,42 +99,46 @@ def _line_derivative(
     cell_before: Float32[Array, "pixels h"],
     d_hidden: Float[Array, "pixels h"],
     outside: Bool[Array, "taps N 1"],
+    precision: str,
 ) -> tuple[tuple[State, Float32[Array, "pixels h"]], Float[Array, "pixels gates"]]:
-    """The derivative of `_line` backwards.
+    """The backward pass of `_line`.
 
     Args:
       recurrence: the LSTM's parameters.
-      carry: the loss's derivatives by the line's states, without what goes through `d_hidden`; and those by c_0 so far.
+      carry: the loss's derivatives by the line's states, except through `d_hidden`; and by c_0, summed over the lines so far.
       activations: see `Trace`.
       cell_before: see `Trace`.
-      d_hidden: the loss's derivative by the h_i that the sweep returned.
+      d_hidden: the loss's derivative by the h_i that the scan returned.
       outside: see `recurrent_scan`.
+      precision: of the product.
 
     Returns:
-      The same for the line before, and the derivative by the line's gates.
+      The carry for the line before, and the loss's derivative by the line's gates.
     """
     d_state, d_initial_cell = carry
     d_state = d_state._replace(hidden=d_state.hidden + d_hidden)
-    d_gates, d_cell = lstm_cell_derivative(activations, cell_before, d_state)
+    d_gates, d_cell = lstm_step_derivative(activations, cell_before, d_state)
     d_gates = d_gates.astype(activations.dtype)
     kernel = recurrence.state_to_state.reshape(-1, d_gates.shape[-1]).astype(d_gates.dtype)
-    d_neighbours = jnp.matmul(d_gates, kernel.T, preferred_element_type=jnp.float32)
-    d_before = State(_unread(d_neighbours, outside), _select(outside[OWN], 0, d_cell))
+    d_neighbours = jnp.matmul(d_gates, kernel.T, precision=precision, preferred_element_type=jnp.float32)
+    d_before = State(_read_derivative(d_neighbours, outside), _select(outside[OWN], 0, d_cell))
     return (d_before, d_initial_cell + _select(~outside[OWN], 0, d_cell)), d_gates
 
 
 def _read(
     hidden: Float32[Array, "pixels h"], initial: Float32[Array, " h"], outside: Bool[Array, "taps N 1"]
 ) -> Float32[Array, "pixels inner"]:
-    """What the taps of K_ss read in the line before: tap k the hidden state of its pixel n - 1 + k."""
+    """The hidden states that the taps of K_ss read in the line before: for pixel n, tap k reads pixel n - 1 + k."""
     taps, size, _ = outside.shape
     padded = jnp.pad(hidden.reshape(-1, size, hidden.shape[-1]), ((0, 0), (OWN, taps - 1 - OWN), (0, 0)))
     read = [jnp.where(outside[tap], initial, padded[:, tap : tap + size]) for tap in range(taps)]
     return jnp.concatenate(read, -1).reshape(len(hidden), taps * hidden.shape[-1])
 
 
-def _unread(d_neighbours: Float32[Array, "pixels inner"], outside: Bool[Array, "taps N 1"]) -> Float32[Array, "pixels h"]:
-    """The derivative of `_read` by the hidden states, backwards."""
+def _read_derivative(
+    d_neighbours: Float32[Array, "pixels inner"], outside: Bool[Array, "taps N 1"]
+) -> Float32[Array, "pixels h"]:
+    """The backward pass of `_read`, by the hidden states."""
     taps, size, _ = outside.shape
     d_taps = jnp.split(d_neighbours.reshape(-1, size, d_neighbours.shape[-1]), taps, -1)
     inside = [jnp.where(outside[tap], 0, d_tap) for tap, d_tap in enumerate(d_taps)]
@@ -138,41 +149,27 @@ def _unread(d_neighbours: Float32[Array, "pixels inner"], outside: Bool[Array, "
 def _select(
     condition: Bool[Array, "N 1"], value: Float32[Array, " h"] | int, x: Float32[Array, "pixels h"]
 ) -> Float32[Array, "pixels h"]:
-    """`jnp.where` with a condition for the pixels of one image."""
+    """`jnp.where` with one condition for all images."""
     return jnp.where(condition, value, x.reshape(-1, len(condition), x.shape[-1])).reshape(x.shape)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _scan(precision: str | None, recurrences, gates, outside):
-    """`recurrent_scan`, with the precision of its products as it was where `recurrent_scan` was called."""
-    return _scan_forwards(precision, recurrences, gates, outside)[0]
-
-
-def _scan_forwards(precision: str | None, recurrences, gates, outside):
-    """The hidden states, and what the derivative needs."""
-    with jax.default_matmul_precision(precision):
-        hidden, traces = scan_lines(recurrences, gates, outside)
+def _forward(recurrences, gates, outside, precision: str):
+    hidden, traces = scan_lines(recurrences, gates, outside, precision)
     return hidden, (recurrences, traces, outside)
 
 
-def _scan_backwards(precision: str | None, kept, d_hidden):
-    """The derivatives by the arguments of `recurrent_scan`; `outside` has none."""
-    with jax.default_matmul_precision(precision):
-        return (*_derivative(*kept, d_hidden), None)
-
-
-def _derivative(
-    recurrences: tuple[Recurrence, ...],
-    traces: tuple[Trace, ...],
-    outside: Bool[Array, "lines taps N 1"],
+def _backward(
+    precision: str,
+    residuals: tuple[tuple[Recurrence, ...], tuple[Trace, ...], Bool[Array, "lines taps N 1"]],
     d_hidden: tuple[Float[Array, "lines B N h"], ...],
-) -> tuple[tuple[Recurrence, ...], tuple[Float[Array, "lines B N gates"], ...]]:
-    """The sweep backwards: the loss's derivatives by each LSTM's parameters and gates, from those by its hidden states."""
+) -> tuple[tuple[Recurrence, ...], tuple[Float[Array, "lines B N gates"], ...], None]:
+    """The loss's derivatives by each LSTM's parameters and gates, from those by its hidden states."""
+    recurrences, traces, outside = residuals
 
     def step(carries, line):
-        *per_lstm, line_outside = line
-        lines = zip(recurrences, carries, *per_lstm, strict=True)
-        return tuple(zip(*(_line_derivative(*one_lstm, line_outside) for one_lstm in lines), strict=True))
+        *lines, line_outside = line
+        lines = zip(recurrences, carries, *lines, strict=True)
+        return tuple(zip(*(_line_derivative(*per_lstm, line_outside, precision) for per_lstm in lines), strict=True))
 
     zero = jnp.zeros_like(traces[0].cell_before[0])
     last = tuple((State(zero, zero), zero) for _ in recurrences)
@@ -181,8 +178,8 @@ def _derivative(
     carries, d_gates = jax.lax.scan(step, last, (activations, cells_before, flat, outside), reverse=True)
     d_gates = tuple(d.reshape(*d_hidden[0].shape[:-1], d.shape[-1]) for d in d_gates)
     d_initial_cells = [jnp.sum(d_initial_cell, 0) for _, d_initial_cell in carries]
-    per_lstm = zip(recurrences, traces, d_gates, d_initial_cells, strict=True)
-    return tuple(_recurrence_derivative(*one_lstm, outside) for one_lstm in per_lstm), d_gates
+    lstms = zip(recurrences, traces, d_gates, d_initial_cells, strict=True)
+    return tuple(_recurrence_derivative(*per_lstm, outside, precision) for per_lstm in lstms), d_gates, None
 
 
 def _recurrence_derivative(
@@ -191,10 +188,13 @@ def _recurrence_derivative(
     d_gates: Float[Array, "lines B N gates"],
     d_initial_cell: Float32[Array, " h"],
     outside: Bool[Array, "lines taps N 1"],
+    precision: str,
 ) -> Recurrence:
     kernel = recurrence.state_to_state
-    d_kernel = jnp.einsum("lph,lpg->hg", trace.neighbours, _flatten(d_gates), preferred_element_type=jnp.float32)
-    # Where tap k reads h_0, its derivative is K_ss[k] times that by the gates: summed up first, that is one small product.
+    d_kernel = jnp.einsum(
+        "lph,lpg->hg", trace.neighbours, _flatten(d_gates), precision=precision, preferred_element_type=jnp.float32
+    )
+    # Where tap k reads h_0, its derivative is K_ss[k] times that by the gates. Summed first, the gates leave a small product.
     d_lines = jnp.sum(d_gates, 1, dtype=jnp.float32)[:, None]  # [lines, 1, N, gates]
     d_outside = jnp.sum(jnp.where(outside, d_lines, 0), (0, 2))  # [taps, gates]
     return Recurrence(d_kernel.reshape(kernel.shape), jnp.sum(kernel * d_outside[:, None], (0, 2)), d_initial_cell)
@@ -204,4 +204,4 @@ def _flatten(maps: Float[Array, "lines B N features"]) -> Float[Array, "lines B*
     return maps.reshape(len(maps), -1, maps.shape[-1])
 
 
-_scan.defvjp(_scan_forwards, _scan_backwards)
+recurrent_scan.defvjp(_forward, _backward)

@@ -1,7 +1,7 @@
-"""Skewing of maps, so that a diagonal of the image becomes a column (§3.3 and Figure 3 of the paper).
+"""Skewing of maps, which turns the diagonals of an image into columns (§3.3 and Figure 3 of the paper).
 
-Row i moves i places to the right: `skew(x)[:, i, i + j] == x[:, i, j]`. Padding and reshaping is all that it takes: rows that
-are one cell longer than the map is wide fall one place further to the right with each row.
+Row i moves i places to the right: `skew(x)[:, i, i + j] == x[:, i, j]`. Padding and reshaping suffice: rows that are padded to
+W + H places and then read as rows of W + H - 1 move one place further to the right each.
 """
 
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jaxtyping import Array, Shaped
 
 
 def skew(x: Shaped[Array, "B H W C"]) -> Shaped[Array, "B H W+H-1 C"]:
-    """Offsets each row by one position from the row above; the cells that come in are zero."""
+    """Moves each row one place further to the right than the row above, and fills up with zeros."""
     batch, height, width, features = x.shape
     x = jnp.pad(x, ((0, 0), (0, 0), (0, height), (0, 0)))
     x = x.reshape(batch, height * (width + height), features)[:, : height * (width + height - 1)]
@@ -17,7 +17,7 @@ def skew(x: Shaped[Array, "B H W C"]) -> Shaped[Array, "B H W+H-1 C"]:
 
 
 def unskew(x: Shaped[Array, "B H columns C"]) -> Shaped[Array, "B H columns+1-H C"]:
-    """The inverse of `skew`: takes each row back to the left and drops the cells outside the image."""
+    """The inverse of `skew`: moves each row back to the left, and drops what lies outside the image."""
     batch, height, columns, features = x.shape
     x = x.reshape(batch, height * columns, features)
     x = jnp.pad(x, ((0, 0), (0, height), (0, 0)))
@@ -25,11 +25,11 @@ def unskew(x: Shaped[Array, "B H columns C"]) -> Shaped[Array, "B H columns+1-H 
 
 
 def to_diagonals(x: Shaped[Array, "B H W C"], images: int = 1) -> Shaped[Array, "columns batch H C"]:
-    """The columns of skewed maps, one after the other.
+    """The columns of skewed maps, on the leading axis.
 
     Args:
-      x: the maps.
-      images: how many of them lie side by side, as one map of `images * W` columns, before they are skewed.
+      x: maps.
+      images: how many of them are laid side by side, as one map of `images * W` columns, before it is skewed.
 
     Returns:
       `images * W + H - 1` columns of `B / images` maps.

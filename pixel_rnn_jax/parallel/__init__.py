@@ -1,4 +1,4 @@
-"""Devices and processes: the mesh, how batches and states are sharded, and how processes find one another.
+"""Devices and processes: the mesh, the sharding of batches and states, several hosts, microbatches.
 
-Imports nothing from other folders.
+Imports only `errors`.
 """

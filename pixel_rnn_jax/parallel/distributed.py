@@ -1,4 +1,4 @@
-"""Several processes that work as one, by `jax.distributed`: started, told apart, and brought to the same point."""
+"""Several processes that train together (`jax.distributed`): connecting them, and what only the main one does."""
 
 import os
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from jax.experimental import multihost_utils
 from pixel_rnn_jax.errors import InputError, one_line
 
 T = TypeVar("T")
-LONGEST = 1000  # bytes of an error that is told to all processes
-HEARTBEAT_SECONDS = 30  # a process that is silent for so long is taken for dead, and ends the others
+MAX_MESSAGE = 1000  # bytes of an error that is sent to all processes
+HEARTBEAT_SECONDS = 30  # a process that is silent for longer counts as dead, and the others end
 
 
 def num_cores() -> int:
-    """How many cores this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -27,18 +27,19 @@ def connect(
     *,
     stop_together: bool = False,
 ) -> None:
-    """Joins the other processes; before JAX is used for anything else.
+    """Joins the other processes. Must run before JAX is used for anything else.
+
+    Without arguments, JAX detects the cluster itself: on Cloud TPUs, under SLURM, and under Open MPI.
 
     Args:
-      coordinator: HOST:PORT at which process 0 can be reached. If nothing is given, JAX finds out itself what there is: on
-        Cloud TPUs, under SLURM and under Open MPI.
-      num_processes: how many there are.
-      process: which of them this one is.
-      stop_together: hand SIGTERM over to JAX, which lets all processes agree on a step to stop at, see `StopSignals`; else
-        each process keeps to its own.
+      coordinator: HOST:PORT of process 0.
+      num_processes: total number of processes.
+      process: number of this process, from 0.
+      stop_together: hand SIGTERM over to JAX, so that all processes agree on a step to stop at (see `StopSignals`); by
+        default each process handles its own signals.
 
     Raises:
-      InputError: if only some of the three are given, or nothing is and JAX finds no cluster, or the others are not there.
+      InputError: if only some of the first three are set, JAX detects no cluster, or the processes cannot be reached.
     """
     explicit = (coordinator, num_processes, process)
     if any(value is None for value in explicit) and any(value is not None for value in explicit):
@@ -57,7 +58,7 @@ def connect(
             coordinator,
             num_processes,
             process,
-            # One that starts on its own devices needs no look around for a cluster.
+            # With an address there is nothing to detect.
             cluster_detection_method=None if coordinator is None else "deactivate",
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=HEARTBEAT_SECONDS,
@@ -68,16 +69,16 @@ def connect(
 
 
 def is_main() -> bool:
-    """Whether this is the one process that writes metrics and pictures and speaks to the user."""
+    """Whether this is the process that writes metrics and pictures and prints."""
     return jax.process_index() == 0
 
 
 def on_main(function: Callable[[], T], *, raises: tuple[type[Exception], ...] = (InputError, OSError)) -> T | None:
-    """Calls a function in the main process, while the others wait; returns its result there, and None in the others.
+    """Calls a function in the main process while the others wait. Returns its result there, and None in the others.
 
     Args:
-      function: what to call.
-      raises: the errors that it may raise. All processes then raise the same one, so that none is left waiting.
+      function: to be called, without arguments.
+      raises: errors that it may raise. All processes raise the same one, so that none keeps waiting.
     """
     result, error = None, None
     if is_main():
@@ -87,8 +88,8 @@ def on_main(function: Callable[[], T], *, raises: tuple[type[Exception], ...] = 
             error = raised
     if jax.process_count() > 1:
         kind = next((number for number, kind in enumerate(raises, 1) if isinstance(error, kind)), 0)
-        told = bytes([kind]) + str(error).encode(errors="replace")[:LONGEST].ljust(LONGEST)
-        kind, *message = multihost_utils.broadcast_one_to_all(np.frombuffer(told, np.uint8)).tolist()
+        sent = bytes([kind]) + str(error).encode(errors="replace")[:MAX_MESSAGE].ljust(MAX_MESSAGE)
+        kind, *message = multihost_utils.broadcast_one_to_all(np.frombuffer(sent, np.uint8)).tolist()
         if kind and error is None:
             error = raises[kind - 1](bytes(message).decode(errors="replace").strip())
     if error is not None:

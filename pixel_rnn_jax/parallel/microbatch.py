@@ -1,33 +1,34 @@
-"""Parts of a batch, which a device computes one after the other."""
+"""Microbatches: equal pieces of a batch, which a device computes one after the other."""
 
 from typing import Any
 
 import jax
 
-# On a CPU: the most images that make up so many hidden features; 2 at least.
-FEATURES_OF_A_PART = 2**16
-IMAGES_OF_A_PART = (16, 8, 4, 2)
+# On a CPU, a microbatch has the most images of these numbers that have no more hidden features than this, H · W · h each.
+CPU_IMAGES = (16, 8, 4, 2)
+CPU_FEATURES = 2**16
 
 
 def fast_microbatches(images: int, size: tuple[int, int], features: int, platform: str) -> int:
-    """Into how many equal parts to cut a device's share of a batch.
+    """The fastest number of microbatches for a device's share of a batch.
 
-    An accelerator wants all at once. A core wants what its caches hold, and memory that the next part uses again. A share that
-    a few powers of two do not divide is cut into the fewest parts that are no larger.
+    An accelerator is fastest with all images at once. A CPU core is fastest with as many as its caches hold; the next
+    microbatch then reuses their memory. If that number does not divide the share, microbatches are the largest smaller ones
+    that do.
 
     Args:
-      images: in the share.
+      images: number of images in the share.
       size: their height and width.
       features: h.
-      platform: of the device.
+      platform: of the device, as JAX names it.
     """
     if platform != "cpu":
         return 1
     per_image = size[0] * size[1] * features
-    at_most = next((count for count in IMAGES_OF_A_PART if count * per_image <= FEATURES_OF_A_PART), IMAGES_OF_A_PART[-1])
-    return next(parts for parts in range(1, images + 1) if images % parts == 0 and images // parts <= at_most)
+    at_most = next((count for count in CPU_IMAGES if count * per_image <= CPU_FEATURES), CPU_IMAGES[-1])
+    return next(count for count in range(1, images + 1) if images % count == 0 and images // count <= at_most)
 
 
-def split_microbatches(batch: Any, parts: int) -> Any:
-    """Cuts the leading axis of each array of a tree, [parts, B / parts, ...]."""
-    return jax.tree.map(lambda array: array.reshape(parts, -1, *array.shape[1:]), batch)
+def split_microbatches(batch: Any, count: int) -> Any:
+    """Splits the leading axis of each array of a tree, [B, ...] -> [count, B / count, ...]."""
+    return jax.tree.map(lambda array: array.reshape(count, -1, *array.shape[1:]), batch)

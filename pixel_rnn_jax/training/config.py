@@ -27,7 +27,7 @@ def base_config() -> ConfigDict:
             "seed": 0,
             "calm_start": False,  # start from the values' frequencies and, with pixel_cnn, blocks that add nothing
             "batch_size": 64,  # of all devices together
-            "gradient_accumulation": 0,  # parts of a batch, one after the other; 0: as many as are fast
+            "gradient_accumulation": 0,  # microbatches, one after the other; 0: as many as are fast
             "num_steps": 1000,
             "eval_every": 100,  # steps between validations
             "checkpoint_every": 100,  # steps between checkpoints; the best on validation is saved besides

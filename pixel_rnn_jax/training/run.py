@@ -70,8 +70,8 @@ class StepRecipe:
         return jax.tree.map(lambda array: _abstract(array, batch_sharding(self.mesh)), batch)
 
     @property
-    def parts(self) -> int:
-        """Into how many parts each device cuts its share of a batch: as `gradient_accumulation` says, or as is fast."""
+    def microbatches(self) -> int:
+        """Into how many microbatches each device splits its share of a batch: `gradient_accumulation`, or what is fast."""
         share, platform = self.config.batch_size // self.mesh.size, self.mesh.devices.flat[0].platform
         fast = fast_microbatches(share, self.image_shape[:2], self.model.config.features, platform)
         return self.config.gradient_accumulation or fast
@@ -140,7 +140,7 @@ def _components(config: ConfigDict) -> tuple[nn.Module, optax.GradientTransforma
     model = make_model(ModelConfig(**config.model))
     optimizer = make_optimizer(config.optimizer, config.num_steps)
     mesh = make_mesh(**config.mesh)
-    check_batch_size(config.batch_size, mesh, parts=max(config.gradient_accumulation, 1))
+    check_batch_size(config.batch_size, mesh, microbatches=max(config.gradient_accumulation, 1))
     return model, optimizer, mesh
 
 
@@ -173,7 +173,7 @@ def compile_step(setup: StepRecipe) -> jax.stages.Compiled:
         model=setup.model,
         optimizer=setup.optimizer,
         ema_decay=config.optimizer.ema_decay,
-        parts=setup.parts,
+        microbatches=setup.microbatches,
         mesh=setup.mesh,
     )
     state, batch, whole = setup.abstract_state, setup.abstract_batch, replicated(setup.mesh)

@@ -76,7 +76,7 @@ def _describe(case: Case) -> dict[str, Any]:
     return {
         "name": case.name, "layer": model.layer, "depth": model.depth, "features": model.features,
         "head_features": model.head_features, "levels": model.levels, "remat": model.remat, "dtype": model.dtype,
-        "image_shape": list(recipe.image_shape), "batch_size": recipe.config.batch_size, "parts": recipe.parts,
+        "image_shape": list(recipe.image_shape), "batch_size": recipe.config.batch_size, "microbatches": recipe.microbatches,
     }  # fmt: skip
 
 
@@ -162,7 +162,7 @@ def _xla_gflop(recipe: StepRecipe) -> float | None:
     """XLA's own count in units of 1e9, with activations and optimizer; None for LSTMs: XLA counts a scan's body once."""
     if recipe.model.config.layer != "pixel_cnn":
         return None
-    # In one part, since parts are a loop too; without a mesh, since XLA would count the share of one device.
+    # In one microbatch, since microbatches are a loop too; without a mesh, since XLA would count the share of one device.
     step = functools.partial(train_step, model=recipe.model, optimizer=recipe.optimizer, ema_decay=0.0)
     lowered = jax.jit(step).lower(recipe.abstract_state, recipe.abstract_batch, recipe.step_key)
     return (lowered.cost_analysis() or {}).get("flops", 0) / 1e9 or None

@@ -79,7 +79,7 @@ def train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     ema_decay: float,
-    parts: int = 1,
+    microbatches: int = 1,
     mesh: Mesh | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """One step on the mean negative log-likelihood of a batch, in bits/dim. Pure.
@@ -87,13 +87,13 @@ def train_step(
     Args:
       state: the state before.
       batch: images [B, H, W, C], and what they are given.
-      key: random key of the whole run, for dropout: each device and each part of its share drops features of its own.
+      key: random key of the whole run, for dropout: each device and each microbatch drops features of its own.
       model: a `PixelRNN` or a `MultiScalePixelRNN`; of the latter, all sizes are trained together.
       optimizer: turns gradients into updates.
       ema_decay: of the moving average. The decay grows to it, min(ema_decay, (1 + t) / (10 + t)) at step t, so that the
         average forgets the random start.
-      parts: into which the batch is cut, or each device's share of it; their gradients are computed one after the other and
-        averaged, so that only one part's maps are in memory.
+      microbatches: into how many the batch, or each device's share of it, is split. Their gradients are computed one after
+        the other and averaged, so that only one microbatch's maps are in memory.
       mesh: of the devices over which batch and state are sharded, if they are.
 
     Returns:
@@ -101,9 +101,9 @@ def train_step(
     """
     key = jax.random.fold_in(key, state.step)
     if mesh is None:
-        gradient, metrics = _gradient(state.params, batch, key, model, parts)
+        gradient, metrics = _gradient(state.params, batch, key, model, microbatches)
     else:
-        gradient, metrics = _gradient_over_devices(state.params, batch, key, model, parts, mesh)
+        gradient, metrics = _gradient_over_devices(state.params, batch, key, model, microbatches, mesh)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
@@ -113,15 +113,15 @@ def train_step(
 
 
 def _gradient_over_devices(
-    params: Any, batch: Batch, key: jax.Array, model: nn.Module, parts: int, mesh: Mesh
+    params: Any, batch: Batch, key: jax.Array, model: nn.Module, microbatches: int, mesh: Mesh
 ) -> tuple[Any, dict[str, Float[Array, ""]]]:
     """The mean of what each device computes of its share of the batch, in one exchange."""
 
     def share_fn(params, batch, key):
         key = jax.random.fold_in(key, jax.lax.axis_index(AXES))
-        return jax.lax.pmean(_gradient(params, batch, key, model, parts), AXES)
+        return jax.lax.pmean(_gradient(params, batch, key, model, microbatches), AXES)
 
-    # What is cut along "fsdp" is gathered here, ahead of the sweeps: never within a scan.
+    # What is cut along "fsdp" is gathered here, ahead of the scans, never inside one.
     whole = PartitionSpec()
     batch_fn = on_shares(share_fn, mesh, in_specs=(whole, batch_spec(), whole), out_specs=whole)
     gradient, metrics = batch_fn(params, batch, key)
@@ -130,21 +130,21 @@ def _gradient_over_devices(
 
 
 def _gradient(
-    params: Any, batch: Batch, key: jax.Array, model: nn.Module, parts: int
+    params: Any, batch: Batch, key: jax.Array, model: nn.Module, microbatches: int
 ) -> tuple[Any, dict[str, Float[Array, ""]]]:
-    """The gradient of the mean bits/dim of a batch, and the metrics: the mean over parts of it, one after the other."""
-    if parts == 1:
+    """The gradient of the mean bits/dim of a batch, and the metrics: means over microbatches, one after the other."""
+    if microbatches == 1:
         return _gradient_at_once(params, batch, key, model)
 
-    def add(total, part):
-        return jax.tree.map(jnp.add, total, _gradient_at_once(params, *part, model)), None
+    def add(total, microbatch):
+        return jax.tree.map(jnp.add, total, _gradient_at_once(params, *microbatch, model)), None
 
-    cut = split_microbatches(batch, parts), jax.random.split(key, parts)
-    first = jax.tree.map(lambda array: array[0], cut)
+    split = split_microbatches(batch, microbatches), jax.random.split(key, microbatches)
+    first = jax.tree.map(lambda array: array[0], split)
     shapes = jax.eval_shape(lambda: _gradient_at_once(params, *first, model))
     zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    total, _ = jax.lax.scan(add, zero, cut)
-    return jax.tree.map(lambda leaf: leaf / parts, total)
+    total, _ = jax.lax.scan(add, zero, split)
+    return jax.tree.map(lambda leaf: leaf / microbatches, total)
 
 
 def _gradient_at_once(params: Any, batch: Batch, key: jax.Array, model: nn.Module) -> tuple[Any, dict[str, Float[Array, ""]]]:

@@ -42,14 +42,5 @@ def test_parameters_of_another_model_are_refused_by_all_functions(which, tmp_pat
 def test_only_parameters_of_float32_are_saved(tmp_path):
     model, params = make_model("row_lstm")
     half = jax.tree.map(lambda leaf: leaf.astype(np.float16), params)
-    with pytest.raises(ValueError, match="params must be of float32, .*; got float16"):
+    with pytest.raises(ValueError, match="params must be of float32; got float16"):
         prnn.save(tmp_path / "x.safetensors", model, half, SHAPE[1:3])
-
-
-def test_a_model_that_is_given_maps_cannot_be_saved(tmp_path):
-    model, _ = make_model("row_lstm")
-    images, context = np.zeros(SHAPE, np.uint8), np.zeros((*SHAPE[:3], 2), np.float32)
-    params = model.init(jax.random.key(0), images, context=context)["params"]
-    assert np.isfinite(prnn.log_prob(model, params, images, context=context)).all()
-    with pytest.raises(ValueError, match="without maps of one's own"):
-        prnn.save(tmp_path / "x.safetensors", model, params, SHAPE[1:3])

@@ -50,8 +50,8 @@ def test_products_are_bfloat16_and_what_is_summed_up_is_float32(layer):
     if layer != "pixel_cnn":
         forward = jax.make_jaxpr(loss)(params).jaxpr
         scans = [equation.params for equation in equations(forward) if equation.primitive.name == "scan"]
-        sweeps = [scan["jaxpr"].jaxpr for scan in scans if scan["length"] != model.config.depth]
-        inner = [equation for sweep in sweeps for equation in equations(sweep) if equation.primitive.name == "dot_general"]
+        line_scans = [scan["jaxpr"].jaxpr for scan in scans if scan["length"] != model.config.depth]
+        inner = [equation for scan in line_scans for equation in equations(scan) if equation.primitive.name == "dot_general"]
         assert {equation.outvars[0].aval.dtype.name for equation in inner} == {"float32"}, "K_ss ⊛ h is summed up in float32"
         h = model.config.features
         # What goes in a step at a time has an axis more.

@@ -1,4 +1,4 @@
-"""The derivative that is written out is that of the scan."""
+"""The derivative that is written out equals the plain scan's."""
 
 import functools
 
@@ -38,7 +38,7 @@ def arguments(outside, count):
 @pytest.mark.parametrize("outside", OUTSIDE.values(), ids=OUTSIDE)
 def test_derivative(outside, count):
     def plain(recurrences, gates):
-        return scan_lines(recurrences, gates, outside)[0]
+        return scan_lines(recurrences, gates, outside, "highest")[0]
 
     def derivative(function):
         def loss(arguments):
@@ -48,25 +48,28 @@ def test_derivative(outside, count):
         return jax.jit(jax.grad(loss, has_aux=True))
 
     variables = arguments(outside, count)
-    results = [derivative(function)(variables) for function in (lambda *given: recurrent_scan(*given, outside), plain)]
+    results = [
+        derivative(function)(variables)
+        for function in (lambda *arguments: recurrent_scan(*arguments, outside, "highest"), plain)
+    ]
     chex.assert_trees_all_close(*results, rtol=2e-5, atol=2e-5)
     for leaf in jax.tree.leaves(results[0]):
         assert np.any(leaf)
 
 
 def test_second_derivative():
-    """The derivative can be derived backwards, too."""
+    """The derivative can itself be differentiated in reverse mode."""
     outside = OUTSIDE["rows"]
 
     def gradient_norm(function, gates):
         recurrences, _ = arguments(outside, 1)
-        gradient = jax.grad(lambda gates: jnp.sum(jnp.sin(function(recurrences, (gates,), outside)[0])))(gates)
+        gradient = jax.grad(lambda gates: jnp.sum(jnp.sin(function(recurrences, (gates,), outside, "highest")[0])))(gates)
         return jnp.sum(gradient**2)
 
     (gates,) = arguments(outside, 1)[1]
     written, plain = (
         jax.jit(jax.grad(functools.partial(gradient_norm, function)))(gates)
-        for function in (recurrent_scan, lambda *given: scan_lines(*given)[0])
+        for function in (recurrent_scan, lambda *arguments: scan_lines(*arguments)[0])
     )
     np.testing.assert_allclose(written, plain, rtol=1e-4, atol=1e-5)
     assert np.any(plain)
@@ -74,12 +77,12 @@ def test_second_derivative():
 
 @pytest.mark.parametrize("outside", [OUTSIDE["rows"], OUTSIDE["two images"]], ids=["rows", "two images"])
 def test_derivative_in_bfloat16(outside):
-    """As good as bfloat16 products are, where many gates are saturated, too."""
+    """As accurate as bfloat16 products, also with many saturated gates."""
     recurrences, gates = arguments(outside, 1)
 
     def derivative(dtype):
         def loss(recurrences, gates):
-            (hidden,) = recurrent_scan(recurrences, (gates.astype(dtype),), outside)
+            (hidden,) = recurrent_scan(recurrences, (gates.astype(dtype),), outside, "highest")
             assert hidden.dtype == dtype
             return jnp.sum(jnp.sin(hidden.astype(jnp.float32)))
 

@@ -1,4 +1,4 @@
-"""One training on many layouts of devices and processes: the same numbers; and what the compiled step exchanges."""
+"""The same training on many layouts of devices and processes gives the same numbers; and what a compiled step exchanges."""
 
 import dataclasses
 import os
@@ -23,10 +23,10 @@ LAYOUTS = {
     "data=8": ["--config.mesh.data=8"],
     "fsdp=8": ["--config.mesh.fsdp=8"],
     "data=2, fsdp=4": ["--config.mesh.data=2", "--config.mesh.fsdp=4"],
-    "two parts": ["--config.gradient_accumulation=2"],
-    "two parts, fsdp=4": ["--config.gradient_accumulation=2", "--config.mesh.fsdp=4"],
+    "two microbatches": ["--config.gradient_accumulation=2"],
+    "two microbatches, fsdp=4": ["--config.gradient_accumulation=2", "--config.mesh.fsdp=4"],
 }
-SLOW = ("data=8", "fsdp=8", "two parts")  # the others are all of these and more
+SLOW = ("data=8", "fsdp=8", "two microbatches")  # the others are all of these and more
 
 
 @pytest.fixture(scope="module")
@@ -55,29 +55,29 @@ def test_all_layouts_take_the_same_steps(overrides, one_device, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "devices,asked,side,features,parts",
+    "devices,asked,side,features,microbatches",
     [(1, 0, 28, 16, 16), (2, 0, 28, 16, 8), (2, 0, 8, 32, 2), (2, 0, 32, 128, 16), (8, 0, 8, 8, 1), (1, 2, 28, 16, 2)],
 )
-def test_a_core_takes_its_share_in_parts(devices, asked, side, features, parts):
-    """By default so many images that they make up a number of features: 4 of MNIST's sizes, which fit side by side."""
+def test_a_core_takes_its_share_in_microbatches(devices, asked, side, features, microbatches):
+    """By default a microbatch has 4 images of MNIST's size and h = 16, which fit side by side in a skewed map."""
     overrides = [f"--config.gradient_accumulation={asked}", f"--config.model.features={features}", "--config.batch_size=64"]
     setup = make_setup(*overrides, devices=jax.devices()[:devices])
-    assert dataclasses.replace(setup, image_shape=(side, side, 1)).parts == parts
+    assert dataclasses.replace(setup, image_shape=(side, side, 1)).microbatches == microbatches
 
 
-def test_an_accelerator_takes_all_at_once_and_an_awkward_share_has_small_parts():
+def test_an_accelerator_takes_all_at_once_and_an_awkward_share_has_small_microbatches():
     assert fast_microbatches(64, (28, 28), 16, "gpu") == 1
     assert [fast_microbatches(images, (28, 28), 16, "cpu") for images in (1, 2, 4, 50, 100, 17)] == [1, 1, 1, 25, 25, 17]
 
 
-def test_processes_must_have_as_many_devices():
+def test_processes_must_have_the_same_number_of_devices():
     devices = [mock.Mock(spec=jax.Device, process_index=process, id=i) for i, process in enumerate([0, 0, 1])]
-    with pytest.raises(ValueError, match="all processes must have as many devices; got {0: 2, 1: 1}"):
+    with pytest.raises(ValueError, match="devices; got {0: 2, 1: 1}"):
         make_mesh(devices=devices)
 
 
 def test_state_is_cut_along_fsdp():
-    """Kernels, their average and their momentum: each device keeps an eighth."""
+    """Kernels, their average and their momentum: each device holds an eighth."""
     setup = make_setup("--config.mesh.fsdp=8")
     state = setup.init()
     large = [leaf for leaf in jax.tree.leaves(state) if leaf.ndim and leaf.size >= 64]
@@ -89,7 +89,7 @@ def test_state_is_cut_along_fsdp():
 
 
 def run_processes(count, devices, workdir, last_step, *overrides):
-    """Runs `layouts.py` in several processes, each with so many devices; returns what the first one wrote."""
+    """Runs `layouts.py` in several processes with `devices` devices each; returns what the first one wrote."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
@@ -114,7 +114,7 @@ def run_processes(count, devices, workdir, last_step, *overrides):
 
 @pytest.mark.slow
 def test_two_processes_go_on_where_eight_devices_stopped_and_back(one_device, tmp_path):
-    """A checkpoint of one layout is restored in another, on other numbers of processes and devices, and then once more."""
+    """A checkpoint is restored on other numbers of processes and devices, and then on others again."""
     run(make_setup("--config.mesh.fsdp=8"), tmp_path, 2)
     _, params, _ = run_processes(2, 4, tmp_path, 4, "--config.mesh.data=2", "--config.mesh.fsdp=4")
     assert params
@@ -133,7 +133,7 @@ def dimensions(result):
 
 
 def bodies_of_loops(text):
-    """The text of every computation that a loop runs, directly or through others."""
+    """The text of every computation that a loop runs, directly or indirectly."""
     computations = dict(re.findall(r"^(?:ENTRY )?%?([\w.\-]+) \(.*?(\n.*?)^}", text, re.MULTILINE | re.DOTALL))
     called = set(re.findall(r"body=%?([\w.\-]+)", text))
     found = set()
@@ -152,7 +152,7 @@ def collectives(compiled):
 
 @pytest.mark.parametrize("layer", ["pixel_cnn", "row_lstm", "diagonal_bilstm"])
 def test_data_parallelism_needs_all_reduce_only(layer):
-    """One exchange of gradient and metrics, outside of the loop over the parts, and none of images or maps."""
+    """Only gradient and metrics are exchanged, once, outside the loop over microbatches; no images or maps."""
     setup = make_setup(f"--config.model.layer={layer}", "--config.model.dropout=0.5", "--config.gradient_accumulation=2")
     compiled = compile_step(setup)
     found = collectives(compiled)
@@ -161,13 +161,13 @@ def test_data_parallelism_needs_all_reduce_only(layer):
     parameters = sum(leaf.size for leaf in jax.tree.leaves(setup.abstract_state.params))
     assert sum(sizes) == parameters + len(("nats", "bits_per_dim"))
     loops = bodies_of_loops(compiled.as_text())
-    assert loops, "the parts"
+    assert loops, "over the microbatches"
     assert not any("all-reduce" in loop for loop in loops)
     assert "collective" not in compiled.as_text().replace("all-reduce", ""), "nothing that has another name"
 
 
 def test_fsdp_gathers_parameters_only():
-    """Each parameter that is cut is gathered whole, outside of all loops; no map of images is."""
+    """Each sharded parameter is gathered outside all loops; no map is."""
     setup = make_setup("--config.mesh.fsdp=8", "--config.model.layer=diagonal_bilstm")
     compiled = compile_step(setup)
     found = collectives(compiled)
@@ -177,6 +177,6 @@ def test_fsdp_gathers_parameters_only():
     assert gathered <= parameters, gathered - parameters
     assert {kind for _, kind in found} <= {"all-gather", "all-reduce", "reduce-scatter"}
     loops = bodies_of_loops(compiled.as_text())
-    assert loops, "the sweeps over the diagonals"
+    assert loops, "the scans over the diagonals"
     for loop in loops:
         assert not re.search(r"all-(gather|reduce|to-all)|reduce-scatter|collective", loop)

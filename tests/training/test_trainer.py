@@ -101,14 +101,16 @@ def test_each_device_and_each_part_drops_features_of_its_own():
     optimizer = optax.sgd(0.0)
     state = TrainState(jnp.asarray(0), params, params, optimizer.init(params))
 
-    def loss(images, parts, devices):
+    def loss(images, microbatches, devices):
         mesh = make_mesh(devices=jax.devices()[:devices]) if devices else None
-        update = functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=0.9, parts=parts, mesh=mesh)
+        update = functools.partial(
+            train_step, model=model, optimizer=optimizer, ema_decay=0.9, microbatches=microbatches, mesh=mesh
+        )
         _, metrics = jax.jit(update)(state, whole_batch(np.ones((images, 3, 3, 1), np.uint8)), jax.random.key(0))
         return float(metrics["nats"])
 
     assert loss(1, 1, 1) != pytest.approx(loss(2, 1, 2), rel=1e-4), "two devices"
-    assert loss(1, 1, None) != pytest.approx(loss(2, 2, None), rel=1e-4), "two parts"
+    assert loss(1, 1, None) != pytest.approx(loss(2, 2, None), rel=1e-4), "two microbatches"
 
 
 @pytest.mark.parametrize("layer", ["pixel_cnn", "row_lstm", "diagonal_bilstm"])
@@ -369,10 +371,10 @@ def test_init_from_refuses_what_cannot_go_on(tiny_run, tmp_path, overrides, init
     [
         ("batch_size=12", r"batch_size \(=12\) must be a multiple of the 8 devices"),
         ("gradient_accumulation=-1", "gradient_accumulation must be an integer of at least 0; got -1"),
-        ("gradient_accumulation=3", r"batch_size \(=16\) must be a multiple of 24 \(8 devices times 3 parts\): 24"),
-        ("mesh.fsdp=3", "mesh.fsdp must be a divisor of 8, the number of devices; got 3"),
+        ("gradient_accumulation=3", r"batch_size \(=16\) must be a multiple of 24 \(8 devices times 3 microbatches\): 24"),
+        ("mesh.fsdp=3", "mesh.fsdp must divide 8, the number of devices; got 3"),
         ("mesh.fsdp=0", "mesh.fsdp must be an integer of at least 1; got 0"),
-        ("mesh.data=3", "mesh.data must be 8 with mesh.fsdp=1 on 8 devices, or -1 for what there is; got 3"),
+        ("mesh.data=3", "mesh.data must be 8 with mesh.fsdp=1 on 8 devices, or -1; got 3"),
         ("num_steps=0", "num_steps must be an integer of at least 1; got 0"),
         ("seed=-1", "seed must be an integer from 0 to 4294967295; got -1"),
         ("seed=4294967296", "seed must be an integer from 0 to 4294967295; got 4294967296"),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.models.masks import channel_groups, kernel_mask
+from pixel_rnn_jax.models.masked_conv import channel_groups, kernel_mask
 
 
 def test_groups_are_contiguous_and_even():
