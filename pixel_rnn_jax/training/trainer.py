@@ -23,7 +23,7 @@ from pixel_rnn_jax.plots import save_curves
 from pixel_rnn_jax.progress import note, progress_bar
 from pixel_rnn_jax.storage.checkpoint import Checkpoints, Record
 from pixel_rnn_jax.storage.load import load
-from pixel_rnn_jax.training.lock import WorkdirLock
+from pixel_rnn_jax.training.lock import lock_workdir
 from pixel_rnn_jax.training.metrics import MetricsLog, NoLog, StepReport, read_metrics
 from pixel_rnn_jax.training.optimizer import learning_rate_schedule
 from pixel_rnn_jax.training.preemption import Interrupted, StopSignals
@@ -174,7 +174,7 @@ def train(
         print(parameter_table(setup.abstract_state.params, setup.abstract_state), file=sys.stderr)
         flops = training_flops(setup.model.config, *setup.data.image_shape[:2]).total
         print(f"{flops / 1e9:.3g} GFLOP for each image of a training step", file=sys.stderr)
-    lock = None if is_remote(workdir) else on_main(lambda: WorkdirLock(workdir))
+    lock = None if is_remote(workdir) else on_main(lambda: lock_workdir(workdir))
     with lock or contextlib.nullcontext():
         with Checkpoints(workdir) as checkpoints:
             if checkpoints.latest_step is not None:

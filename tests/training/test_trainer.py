@@ -153,7 +153,7 @@ def test_a_trace_of_some_steps_is_left_on_request(tmp_path):
 
 def test_a_trace_that_cannot_be_written_is_a_warning(tmp_path):
     (tmp_path / "profile").write_text("in the way")
-    with pytest.warns(UserWarning, match="the profiler cannot be started"):
+    with pytest.warns(UserWarning, match="the steps cannot be traced"):
         train(tiny_config("--config.num_steps=4"), tmp_path, profile=True)
 
 
