@@ -25,6 +25,7 @@ from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.parallel.distributed import connect, is_main, num_cores
 from pixel_rnn_jax.parallel.mesh import check_batch_size
 from pixel_rnn_jax.storage.load import shipped_models
+from pixel_rnn_jax.storage.run_record import RunRecord
 from pixel_rnn_jax.training.preemption import Interrupted, ends_at_sigterm
 
 TO_TRAIN = "folder for checkpoints and metrics; if it holds a run, that run goes on"
@@ -161,14 +162,14 @@ def share_among_cores(batch_size: int | None, *, parts: int = 1) -> None:
     jax.config.update("jax_num_cpu_devices", next(iter(counts), 1))
 
 
-def scoring_batch_size(asked: int | None, run: dict[str, Any], mesh: Mesh) -> int:
+def scoring_batch_size(asked: int | None, run: RunRecord, mesh: Mesh) -> int:
     """How many images to score at a time: as many as --batch_size says; else about as many as in training, a few a device.
 
     Raises:
       InputError: if the devices do not divide what was asked for.
     """
     if asked is None:
-        return next_multiple(max(run["config"]["batch_size"], IMAGES_OF_A_CORE * mesh.size), mesh.size)
+        return next_multiple(max(run.batch_size, IMAGES_OF_A_CORE * mesh.size), mesh.size)
     check_batch_size(asked, mesh)
     return asked
 

@@ -40,6 +40,7 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluation.score import Score
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.storage.run_record import RunRecord, Validations
 from pixel_rnn_jax.training import trainer as train_module
 from pixel_rnn_jax.training.config import shipped_configs
 from pixel_rnn_jax.training.metrics import read_metrics
@@ -169,7 +170,7 @@ def test_images_are_compressed_and_decoded(tiny_run, tmp_path, capsys):
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz") == 0
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/pictures") == 0
     images = np.load(tmp_path / "x.npz")["images"]
-    test_split = command.open_dataset(prnn.loading.load_run(tiny_run[0])[2]["config"]).images("test")
+    test_split = command.open_dataset(prnn.loading.load_run(tiny_run[0])[2].config).images("test")
     np.testing.assert_array_equal(images, test_split[np.sort(np.random.default_rng(0).choice(180, 20, replace=False))])
 
     again = (workdir, f"--input={tmp_path}/pictures", f"--out={tmp_path}/y.prnn", "--tile=5,200000")
@@ -194,7 +195,7 @@ def test_a_damaged_file_costs_one_line(tiny_run, tmp_path):
 def test_score_writes_each_image_and_compares_sets(tiny_run, tmp_path, capsys):
     workdir = tiny_run[0]
     model, params, run = prnn.loading.load_run(workdir)
-    images = command.open_dataset(run["config"]).images("test")
+    images = command.open_dataset(run.config).images("test")
     np.savez(tmp_path / "inverted.npz", images=16 - images)
     flags = (f"--against={tmp_path}/inverted.npz", f"--out={tmp_path}/s.csv", f"--histogram={tmp_path}/h.png")
     assert run_in_process(score.main, f"--workdir={workdir}", *flags) == 0
@@ -226,7 +227,7 @@ def test_benchmark_measures_generation(tiny_run, tmp_path, monkeypatch, capsys):
 
 def test_train_prints_the_score_of_a_finished_run(tiny_run, capsys):
     workdir, score = tiny_run
-    config = prnn.loading.load_run(workdir)[2]["config"]
+    config = prnn.loading.load_run(workdir)[2].config
     overrides = [
         f"--config.{section}.{name}={value}" for section in ("model", "optimizer") for name, value in config[section].items()
     ] + [f"--config.{name}={value}" for name, value in config.items() if not isinstance(value, dict)]
@@ -425,7 +426,7 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path):
         prnn.loading.load_run(tmp_path / name) for name in ("killed", "alone")
     )
     chex.assert_trees_all_equal(params, expected_params)
-    assert run["record"] == expected_run["record"]
+    assert run.validations == expected_run.validations
     assert measured(tmp_path / "killed") == measured(tmp_path / "alone")
 
 
@@ -518,7 +519,7 @@ def test_a_run_that_diverges_does_not_hold_up_the_table(tmp_path, monkeypatch, c
             raise FloatingPointError("step 7 gave nats = nan")
         return Score("test", 1, 1.0, float(config.model.depth))
 
-    record = {"record": {"best_nats": np.log(2) * 192, "best_step": 5}, "image_shape": [8, 8, 3]}
+    record = RunRecord({}, (8, 8, 3), validations=Validations(best_nats=np.log(2) * 192, best_step=5))
     monkeypatch.setattr(ablation, "train", fake)
     monkeypatch.setattr(ablation, "load_run", lambda workdir: (None, None, record))
     flags = ("--table=depth", "--config=digits_pixelcnn", f"--workdir={tmp_path}")
@@ -536,7 +537,7 @@ def test_a_run_that_diverges_does_not_hold_up_the_table(tmp_path, monkeypatch, c
 
 def test_the_table_of_a_source_without_test_images(tmp_path, monkeypatch):
     """Its final score is of validation images; the table has the best one."""
-    record = {"record": {"best_nats": np.log(2) * 192, "best_step": 5}, "image_shape": [8, 8, 3]}
+    record = RunRecord({}, (8, 8, 3), validations=Validations(best_nats=np.log(2) * 192, best_step=5))
     monkeypatch.setattr(ablation, "train", lambda *args, **options: Score("validation", 1, 1.0, 9.0))
     monkeypatch.setattr(ablation, "load_run", lambda workdir: (None, None, record))
     assert run_in_process(ablation.main, "--table=depth", "--config=digits_pixelcnn", f"--workdir={tmp_path}") == 0

@@ -12,6 +12,7 @@ import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import complete, compress, configuration, decompress, evaluate, inputs, sample, score
 from pixel_rnn_jax.cli.command import open_dataset
 from pixel_rnn_jax.evaluation.classify import classify, log_prior
+from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import make_sheet, to_rgb
 from pixel_rnn_jax.storage.load import load_run
@@ -43,7 +44,7 @@ def test_the_best_checkpoint_is_the_model(class_run):
     workdir, trained = class_run
     model, params = prnn.load(workdir)
     assert isinstance(model, prnn.MultiScalePixelRNN)
-    images, conditions = open_dataset(load_run(workdir)[2]["config"]).examples("test")
+    images, conditions = open_dataset(load_run(workdir)[2].config).examples("test")
     log_prob = prnn.log_prob(model, params, images, labels=conditions.labels)
     assert -float(log_prob.mean()) == pytest.approx(trained.nats, rel=1e-5)
 
@@ -52,10 +53,10 @@ def test_evaluate_classifies(class_run, tmp_path, capsys):
     workdir, trained = class_run
     assert run_in_process(evaluate.main, f"--workdir={workdir}", "--classify", f"--json={tmp_path}/s.json") == 0
     model, params, run = load_run(workdir)
-    dataset = open_dataset(run["config"])
+    dataset = open_dataset(run.config)
     images, conditions = dataset.examples("test")
     prior = log_prior(dataset.examples("train").conditions.labels, 10)
-    joint = classify(model, params, images, prior, batch_size=16, mesh=make_mesh())
+    joint = classify(Scorer(model, params, make_mesh(), 16), images, prior)
     written = json.loads((tmp_path / "s.json").read_text())
     assert written["accuracy"] == np.mean(joint.classes == conditions.labels)
     assert written["marginal_nats"] == pytest.approx(-joint.marginal.mean())
@@ -90,7 +91,7 @@ def test_complete_and_compress_know_the_classes(class_run, tmp_path, capsys):
     assert "24 known pixels come after an unknown one in the model's order" in capsys.readouterr().err
     arrays = np.load(tmp_path / "c.npz")
     model, params, run = load_run(class_run[0])
-    images, conditions = open_dataset(run["config"]).examples("test")
+    images, conditions = open_dataset(run.config).examples("test")
     chosen = np.sort(np.random.default_rng(0).choice(180, 2, replace=False))
     np.testing.assert_array_equal(arrays["labels"], conditions.labels[chosen])
     log_prob = prnn.log_prob(model, params, arrays["completions"][:, 0], labels=arrays["labels"])
@@ -112,7 +113,7 @@ def test_complete_and_compress_know_the_classes(class_run, tmp_path, capsys):
 def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_run, tmp_path):
     workdir = class_run[0]
     model, params, run = load_run(workdir)
-    images, conditions = open_dataset(run["config"]).examples("test")
+    images, conditions = open_dataset(run.config).examples("test")
     np.savez(tmp_path / "labelled.npz", images=images[:5], labels=conditions.labels[:5])
     np.savez(tmp_path / "bare.npz", images=images[:5])
     expected = prnn.log_prob(model, params, images[:5], labels=conditions.labels[:5])
@@ -137,7 +138,7 @@ def test_sample_shows_what_was_given_what_was_drawn_and_the_truth(pair_run, tmp_
     flags = (f"--workdir={pair_run}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz", "--num=2", "--outputs=3")
     assert run_in_process(sample.main, *flags, "--split=validation") == 0
     arrays = np.load(tmp_path / "s.npz")
-    images, conditions = open_dataset(load_run(pair_run)[2]["config"]).examples("validation")
+    images, conditions = open_dataset(load_run(pair_run)[2].config).examples("validation")
     chosen = np.sort(np.random.default_rng(0).choice(3, 2, replace=False))
     np.testing.assert_array_equal(arrays["context"], conditions.context[chosen].repeat(3, 0))
     cells = []
@@ -242,7 +243,7 @@ def test_classes_keep_their_names(tmp_path, monkeypatch):
     fields = ("model.levels=256", "model.num_classes=3", "num_steps=1", "eval_every=1", "data.source=folder:three")
     train(tiny_config(*(f"--config.{field}" for field in fields)), "run")
     run = load_run("run")[2]
-    assert run["classes"] == ["cat", "dog", "owl"]
+    assert run.classes == ("cat", "dog", "owl")
     args = argparse.Namespace(input=None, label=None, binarization=None, split="train", num=None, seed=0, data_dir=None)
     _, _, images, conditions = inputs.open_input("folder:two", args, run)
     owls = {np.asarray(Image.open(path)).tobytes() for path in (tmp_path / "two" / "owl").iterdir()}

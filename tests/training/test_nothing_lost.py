@@ -168,7 +168,7 @@ def tiny_flags(*more):
 
 def test_sigterm_has_an_exit_status_of_its_own(tmp_path, monkeypatch):
     """In training, and in the scoring at its end: 75, and the same command goes on."""
-    flags = tiny_flags("--config.num_steps=2", f"--workdir={tmp_path}")
+    flags = [*TINY_RUN, f"--workdir={tmp_path}"]
 
     def interrupt(function, calls):
         def interrupted(*args, **kwargs):

@@ -87,7 +87,7 @@ def drawing(config: ModelConfig, num: int, size: tuple[int, int]) -> dict[str, A
 def compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
     """Compresses images of the run's final split, picked at random, and decodes them."""
     model, params, run = load_run(workdir)
-    dataset = command.open_dataset(run["config"], data_dir, run.get("classes"))
+    dataset = command.open_dataset(run.config, data_dir, run.classes)
     images, conditions = at_most(dataset.examples(dataset.final_split), num)
     seconds = {}
     begin = time.perf_counter()
