@@ -1,4 +1,4 @@
-"""Checkpoints of a training run, by Orbax: parameters, optimiser, record, configuration.
+"""Checkpoints of a training run, by Orbax: parameters, optimizer state, and the record of the run.
 
 A work directory holds `checkpoints/STEP/` with the items
 

@@ -12,6 +12,9 @@ from pixel_rnn_jax.storage.checkpoint import Checkpoints
 from pixel_rnn_jax.storage.run_record import Validations
 from pixel_rnn_jax.training.run import prepare
 
+# When one array is damaged, TensorStore's threads that read the others complain after the error.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def test_load_needs_nothing_but_the_path(tiny_run):
     workdir, score = tiny_run

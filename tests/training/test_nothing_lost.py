@@ -24,6 +24,9 @@ from pixel_rnn_jax.training import trainer as train_module
 from pixel_rnn_jax.training.lock import lock_workdir
 from pixel_rnn_jax.training.trainer import train
 
+# When one array is damaged, TensorStore's threads that read the others complain after the error.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 TINY_RUN = [  # the flags of `tiny_run`
     "--config=digits_rowlstm", "--config.batch_size=16", "--config.num_steps=6", "--config.eval_every=2",
     "--config.checkpoint_every=3", "--config.log_every=1", "--config.model.depth=1", "--config.model.features=4",
