@@ -1,4 +1,4 @@
-"""Where files lie: in a local folder, or in Google Cloud Storage (gs://BUCKET/PATH), which has no folders and no appending."""
+"""Paths in a local folder or in Google Cloud Storage (gs://BUCKET/PATH), which has no folders and no appending."""
 
 import contextlib
 import importlib.util
@@ -14,17 +14,17 @@ from etils import epath
 from pixel_rnn_jax.errors import InputError, one_line
 
 AnyPath = Path | epath.Path
-# epath would give gs:// to TensorFlow where that is installed; importing it takes many seconds.
+# If TensorFlow is installed, epath would use it for gs://; importing it takes many seconds.
 os.environ.setdefault("EPATH_USE_TF", "false")
 
 
 def is_remote(path: str | os.PathLike) -> bool:
-    """Whether a path is one of Google Cloud Storage."""
+    """Whether a path is in Google Cloud Storage."""
     return os.fspath(path).startswith("gs://")
 
 
 def as_path(path: str | os.PathLike) -> AnyPath:
-    """The path as an object with the methods of `pathlib.Path`; it is one, if the path is local.
+    """The path as a `pathlib.Path`, or, at gs://, as an object with the same methods.
 
     Raises:
       InputError: if it is neither local nor at gs://, or gcsfs is not installed.
@@ -38,34 +38,34 @@ def as_path(path: str | os.PathLike) -> AnyPath:
         raise InputError(f"{path} is in Google Cloud Storage, which needs gcsfs: pip install 'pixel_rnn_jax[gcs]'.")
     import fsspec  # imported where it is used
 
-    # gcsfs would not see what tensorstore, or another process, has written to a folder that it has listed before.
+    # With a cache, gcsfs would not see what TensorStore or another process has written to a folder that it has listed.
     fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
     return epath.Path(path)
 
 
 def absolute(path: str | os.PathLike) -> AnyPath:
-    """Like `as_path`, from the root on; epath's own `resolve` takes gs:// for the name of a folder."""
+    """Like `as_path`, but absolute. (The `resolve` of epath takes gs:// for the name of a folder.)"""
     return as_path(path) if is_remote(path) else Path(path).resolve()
 
 
 @contextlib.contextmanager
 def reaching(path: AnyPath) -> Iterator[None]:
-    """Turns into `InputError` what is raised about gs://, but for what is missing there; errors of local files stay."""
+    """Turns errors about gs:// into `InputError`, except for missing files; errors about local files stay."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
         raise
-    except Exception as error:  # whatever gcsfs, aiohttp and google.auth raise about network, names and rights
+    except Exception as error:  # of gcsfs, aiohttp or google.auth, about network, names or rights
         if not is_remote(path):
             raise
         raise InputError(f"{path} cannot be reached ({one_line(error)}).") from None
 
 
 def is_folder(path: AnyPath) -> bool:
-    """Whether there is a folder; of gs://, whether there is anything below that name.
+    """Whether there is a folder; at gs://, whether there is anything below that name.
 
     Raises:
-      InputError: if that cannot be found out; epath's own `is_dir` and `exists` take every failure for a no.
+      InputError: if gs:// cannot be reached. (The `is_dir` and `exists` of epath return False on any error.)
     """
     if not is_remote(path):
         return path.is_dir()
@@ -82,7 +82,7 @@ def is_file(path: AnyPath) -> bool:
     """Whether there is a file.
 
     Raises:
-      InputError: if that cannot be found out.
+      InputError: if gs:// cannot be reached.
     """
     if not is_remote(path):
         return path.is_file()
@@ -96,7 +96,7 @@ def is_file(path: AnyPath) -> bool:
 
 
 def move_folder(path: AnyPath, to: AnyPath) -> None:
-    """Gives a folder another name, perhaps in another folder, which is made."""
+    """Moves a folder; the parent of its new place is created if need be."""
     if not is_remote(path):
         to.parent.mkdir(parents=True, exist_ok=True)
         path.rename(to)
@@ -113,17 +113,14 @@ def in_data_dir(data_dir: str | None, path: str) -> AnyPath:
 
 
 def local_copy(path: AnyPath) -> Path:
-    """A local file or folder of the same content; of one at gs://, a copy in the cache directory.
+    """A local path unchanged; of a file or folder at gs://, a copy in the cache directory.
 
-    Only files that are missing there, or are of another size or time, are copied: each under a temporary name first, so that
-    processes can share the cache. Files that are no longer at gs:// are removed. The cache is $PIXEL_RNN_JAX_CACHE, else
-    ~/.cache/pixel_rnn_jax.
-
-    Args:
-      path: of a file, or of a folder with all that is below it.
+    Only files that are missing in the cache, or differ in size or time, are copied, each under a temporary name first, so that
+    processes can share the cache. Files that are no longer at gs:// are removed. The cache is $PIXEL_RNN_JAX_CACHE, or by
+    default ~/.cache/pixel_rnn_jax.
 
     Raises:
-      InputError: if there is nothing.
+      InputError: if there is nothing at gs://.
     """
     if not is_remote(path):
         return Path(path)
@@ -149,7 +146,7 @@ def local_copy(path: AnyPath) -> Path:
         finally:
             new.unlink(missing_ok=True)
     here = root / str(path).removeprefix("gs://")
-    for file in here.rglob("[!.]*"):  # without the temporary ones
+    for file in here.rglob("[!.]*"):  # temporary files start with a dot
         if file.is_file() and str(file.relative_to(root)) not in found:
             file.unlink(missing_ok=True)
     return here
@@ -160,15 +157,15 @@ def _same(copy: os.stat_result, info: dict) -> bool:
 
 
 def write_whole(path: AnyPath, content: bytes) -> None:
-    """Writes a file that gets its name when it is complete; or what is no regular file, such as a pipe."""
-    if is_remote(path):  # where it is written so anyway
+    """Writes a file under a temporary name, and renames it when it is complete. A pipe or a device is written directly."""
+    if is_remote(path):  # a file at gs:// appears only when it is complete
         with reaching(path):
             path.write_bytes(content)
         return
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
-    path = path.resolve()  # what a link leads to is written, and not in the link's place
+    path = path.resolve()  # a link stays, and its target is replaced
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         unfinished.write_bytes(content)
@@ -180,10 +177,7 @@ def write_whole(path: AnyPath, content: bytes) -> None:
 class WritableFolder:
     """A folder with files that grow.
 
-    At gs:// a file can only be written whole: there, they grow in a temporary folder, and are uploaded now and then.
-
-    Args:
-      path: of the folder.
+    At gs:// a file can only be written as a whole. So files grow in a local temporary folder, and are uploaded now and then.
 
     Attributes:
       local: where to write.
@@ -197,10 +191,13 @@ class WritableFolder:
         self._time = time.monotonic()
 
     def upload(self, *, not_within: float = 0.0) -> None:
-        """Uploads what has grown, if it is at gs://; unless so many seconds have not passed since it was tried last.
+        """Uploads the files that have grown, if the folder is at gs://.
+
+        Args:
+          not_within: seconds since the last attempt before which nothing is done.
 
         Raises:
-          OSError: if that fails.
+          OSError: if a file cannot be uploaded.
         """
         if self._remote is None or time.monotonic() - self._time < not_within:
             return
@@ -212,12 +209,12 @@ class WritableFolder:
             remote = self._remote / file.relative_to(self.local)
             try:
                 remote.write_bytes(content)
-            except Exception as error:  # whatever gcsfs, aiohttp and google.auth raise about network, names and rights
+            except Exception as error:  # of gcsfs, aiohttp or google.auth, about network, names or rights
                 raise OSError(f"{remote} cannot be written ({one_line(error)})") from None
             self._uploaded[file] = len(content)
 
     def close(self) -> None:
-        """Uploads all, and removes the temporary folder."""
+        """Uploads all files, and removes the temporary folder."""
         self.upload()
         if self._temporary is not None:
             self._temporary.cleanup()

@@ -1,4 +1,4 @@
-"""Progress of long work on the terminal: done, rate, remaining time; on standard error."""
+"""Progress of long work on standard error: done, rate, remaining time."""
 
 import sys
 
@@ -9,14 +9,14 @@ from tqdm import tqdm
 def progress_bar(
     total: int, *, done: int = 0, unit: str, description: str | None = None, delay: float = 0.0, leave: bool = True
 ) -> tqdm:
-    """A tqdm bar; in a log file, where lines pile up, it is written every 10 seconds only. Of several processes, one shows it.
+    """A tqdm bar, shown by the main process only. In a log file it is written only every 10 seconds.
 
     Args:
       total: units of work in all.
-      done: of those, before this start.
-      unit: name of one.
+      done: units that were done before this start.
+      unit: name of a unit.
       description: written before the bar.
-      delay: seconds for which the work may go on before the bar appears.
+      delay: seconds before the bar appears.
       leave: whether it stays on a terminal when the work is done.
     """
     return tqdm(
@@ -25,7 +25,7 @@ def progress_bar(
         unit=unit,
         desc=description,
         delay=delay,
-        leave=leave or not sys.stderr.isatty(),  # it cannot be wiped out there, and what follows needs a line of its own
+        leave=leave or not sys.stderr.isatty(),  # elsewhere it cannot be erased; it then ends its line
         file=sys.stderr,
         disable=jax.process_index() > 0,
         mininterval=0.1 if sys.stderr.isatty() else 10,

@@ -14,10 +14,10 @@ import optax
 from pixel_rnn_jax.cli import configuration
 from pixel_rnn_jax.parallel.distributed import connect, is_main
 from pixel_rnn_jax.parallel.mesh import fetch, make_mesh, process_share, replicate, shard_batch
-from pixel_rnn_jax.storage.checkpoint import Checkpoints, Record
+from pixel_rnn_jax.storage.checkpoint import Checkpoints
+from pixel_rnn_jax.storage.run_record import Validations
 from pixel_rnn_jax.training.resume import start_or_resume, without_ema
 from pixel_rnn_jax.training.run import compile_step, prepare
-from pixel_rnn_jax.training.trainer import describe_run, score_images
 
 TINY = {
     "batch_size": 16,
@@ -57,8 +57,8 @@ def run(setup, workdir, last_step):
         for _ in range(first, last_step):
             state, metrics = update(state, shard_batch(next(batches), setup.mesh), setup.step_key)
             losses.append(float(metrics["bits_per_dim"]))
-        score = score_images(setup, state.ema, "validation", setup.data.examples("validation"))
-        checkpoints.save(last_step, ema=state.ema, state=without_ema(state), run=describe_run(setup, Record()), best_step=0)
+        score = setup.evaluate(state.ema, "validation", setup.data.examples("validation"))
+        checkpoints.save(last_step, ema=state.ema, state=without_ema(state), record=setup.record(Validations()))
     return losses, fetch(state), score.nats
 
 

@@ -110,8 +110,8 @@ def _result(config: ConfigDict, workdir: Path, *, allow_config_change: bool) -> 
         print(f"{workdir.name} diverged: {error}", file=sys.stderr)
     else:
         _, _, run = load_run(workdir)
-        result["validation_bits_per_dim"] = bits_per_dim(-run["record"]["best_nats"], run["image_shape"])
-        result["best_step"] = run["record"]["best_step"]
+        result["validation_bits_per_dim"] = bits_per_dim(-run.validations.best_nats, run.image_shape)
+        result["best_step"] = run.validations.best_step
         if score.split == "test":
             result["test_bits_per_dim"] = score.bits_per_dim
     outputs.write_json(file, result)

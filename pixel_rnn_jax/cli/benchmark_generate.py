@@ -80,7 +80,7 @@ def measure_drawing(config: ModelConfig, num: int, size: tuple[int, int]) -> dic
 def measure_compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
     """Times the compression and decoding of random images of the run's final split."""
     model, params, run = load_run(workdir)
-    dataset = datasets.open_dataset(run["config"], data_dir, run.get("classes"))
+    dataset = datasets.open_dataset(run.config, data_dir, run.classes)
     images, conditions = at_most(dataset.examples(dataset.final_split), num)
     seconds = {}
     begin = time.perf_counter()

@@ -21,8 +21,9 @@ AXES = {
 NOTES = """
 GFLOP: operations of the step, counted from the model's shapes (matrix products and convolutions). By XLA: its own count, with
 activations and optimizer, for models without a scan. Share: GFLOP / step s, divided by the larger rate of matrix products.
-MiB: the memory that XLA plans for each device, which takes its share of the batch in microbatches; in brackets the highest memory use
-of the device, unless an earlier step needed more. Times are medians. Steps and likelihood use all devices, the sampler one."""
+MiB: the memory that XLA plans for each device, which takes its share of the batch in microbatches; in brackets the highest
+memory use of the device, unless an earlier step needed more. Times are medians. Steps and likelihood use all devices, the
+sampler one."""
 SWEEP_NOTES = """
 Seconds; each table varies one of MNIST's sizes. The exponent p, where the time grows as the p-th power, is the slope on
 logarithmic axes over the upper half of the values."""

@@ -22,7 +22,7 @@ from pixel_rnn_jax.compression.container import unpack
 from pixel_rnn_jax.compression.picture_formats import encoded_sizes
 from pixel_rnn_jax.compression.tiles import cut
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluation.score import log_probs
+from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.models.conditioning import Conditions
 from pixel_rnn_jax.models.likelihood import bits_per_dim
 from pixel_rnn_jax.parallel.mesh import make_mesh
@@ -101,7 +101,7 @@ def compare(
     mesh = make_mesh()
     batch_size = mesh.size * max(1, min(len(tiles), PIXELS_AT_A_TIME // math.prod(tiles.shape[1:3])))
     given = cut_conditions(header, model.config, conditions)
-    log_prob = float(log_probs(model, params, tiles, given, batch_size=batch_size, mesh=mesh).sum(dtype=np.float64))
+    log_prob = float(Scorer(model, params, mesh, batch_size).log_probs(tiles, given).sum(dtype=np.float64))
     return {
         "file": len(blob),
         "file without header and checksum": len(payload),

@@ -5,16 +5,14 @@ Multi-Scale PixelRNN, the terms log p(x_s) and log p(x | x_s) are printed too.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-import flax.linen as nn
 import numpy as np
 
 from pixel_rnn_jax.cli import command, datasets, flags, outputs
 from pixel_rnn_jax.data import Dataset, Examples, at_most
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluation.classify import classify, log_prior
-from pixel_rnn_jax.evaluation.score import evaluate, log_probs, make_score
+from pixel_rnn_jax.evaluation.score import Scorer, make_score
 from pixel_rnn_jax.models.likelihood import bits_per_dim
 from pixel_rnn_jax.models.multi_scale import log_prob_by_size
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
@@ -40,45 +38,43 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, params, run = load_run(args.workdir)
     if args.classify and not model.config.num_classes:
         raise InputError("--classify needs a class-conditional model; this one has num_classes=0.")
-    dataset = datasets.open_dataset(run["config"], args.data_dir, run.get("classes"))
+    dataset = datasets.open_dataset(run.config, args.data_dir, run.classes)
     split = args.split or dataset.final_split
     examples = at_most(dataset.examples(split), args.num or 0)
     mesh = make_mesh()
-    batch_size = scoring_batch_size(args.batch_size, run["config"]["batch_size"], mesh)
-    options = {"batch_size": batch_size, "mesh": mesh, "num_threads": dataset.config.num_threads}
-    more = classify_examples(model, params, dataset, examples, **options) if args.classify else {}
+    batch_size = scoring_batch_size(args.batch_size, run.batch_size, mesh)
+    scorer = Scorer(model, params, mesh, batch_size, dataset.config.num_threads)
+    more = classify_examples(scorer, dataset, examples) if args.classify else {}
     if model.config.sizes:
-        terms = more["nats_by_size"] = score_sizes(model, params, examples, **options)
+        terms = more["nats_by_size"] = score_sizes(scorer, examples)
         score = make_score(split, sum(terms.values()), examples.images.shape)
     else:
-        score = evaluate(model, params, split, *examples, **options)
+        score = scorer.evaluate(split, *examples)
     if score.relu_units:
         command.say("dead ReLU units:", score.dead_units)
     if is_main():
         outputs.report(score, dataset.config, args.json, **more)
 
 
-def score_sizes(model: nn.Module, params: Any, examples: Examples, **options: Any) -> dict[int, float]:
+def score_sizes(scorer: Scorer, examples: Examples) -> dict[int, float]:
     """Prints and returns the mean nats of each size, given the smaller ones."""
-    nats = -log_probs(model, params, *examples, **options, function=log_prob_by_size).mean(0, dtype=np.float64)
-    terms = dict(zip(model.config.sizes, nats.tolist(), strict=True))
+    nats = -scorer.log_probs(*examples, function=log_prob_by_size).mean(0, dtype=np.float64)
+    terms = dict(zip(scorer.model.config.sizes, nats.tolist(), strict=True))
     command.say("nats by size, each given the one before:", ", ".join(f"{size}: {value:.2f}" for size, value in terms.items()))
     return terms
 
 
-def classify_examples(model: nn.Module, params: Any, dataset: Dataset, examples: Examples, **options: Any) -> dict[str, float]:
+def classify_examples(scorer: Scorer, dataset: Dataset, examples: Examples) -> dict[str, float]:
     """Classifies images, prints the accuracy, and returns the figures.
 
     Args:
-      model: a class-conditional model.
-      params: of the model.
+      scorer: of a class-conditional model.
       dataset: its training images give the prior of the classes.
       examples: images, with their true classes.
-      **options: of `classify`.
     """
     images, conditions = examples
-    prior = log_prior(dataset.examples("train").conditions.labels, model.config.num_classes)
-    joint = classify(model, params, images, prior, conditions, **options)
+    prior = log_prior(dataset.examples("train").conditions.labels, scorer.model.config.num_classes)
+    joint = classify(scorer, images, prior, conditions)
     accuracy = float(np.mean(joint.classes == conditions.labels))
     nats = -float(joint.marginal.mean())
     bits = bits_per_dim(-nats, images.shape[1:])

@@ -3,12 +3,12 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from pixel_rnn_jax.cli.datasets import data_config, open_dataset
+from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.data import (
     SOURCES,
     Examples,
@@ -29,6 +29,7 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_shape
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions, plain
 from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.storage.run_record import RunRecord
 
 
 class Input(NamedTuple):
@@ -50,7 +51,7 @@ class Input(NamedTuple):
 def open_input(
     path: str | None,
     args: argparse.Namespace,
-    run: dict[str, Any],
+    run: RunRecord,
     *,
     default_num: int | None = None,
     lossless: bool = False,
@@ -68,7 +69,7 @@ def open_input(
       in_memory: decode the images now, however many there are.
     """
     _check_flags(args)
-    model = ModelConfig(**run["config"]["model"])
+    model = run.model
     label = label_number(args.label, model, run)
     found = _input_of_source(path, args, run) if names_data(path) else _input_of_file(path, run, lossless=lossless)
     conditions = labelled(found.conditions, label, len(found.images))
@@ -82,12 +83,12 @@ def open_input(
         return Input(found.name, [found.names[number] for number in numbers], *chosen)
     images = found.images
     if in_memory:
-        images = decoded(images, name=found.name, num_threads=run["config"]["data"]["num_threads"])
+        images = decoded(images, name=found.name, num_threads=run.data.num_threads)
     return Input(found.name, found.names, images, conditions)
 
 
 def open_contexts(
-    args: argparse.Namespace, run: dict[str, Any], *, default_num: int
+    args: argparse.Namespace, run: RunRecord, *, default_num: int
 ) -> tuple[Conditions, UInt8[np.ndarray, "N H W C"] | None]:
     """Opens the context images that --input names, with their labels; and the true images, if they are known.
 
@@ -97,7 +98,7 @@ def open_contexts(
       default_num: size of the random subset to take without --num; all if there are no more.
     """
     _check_flags(args)
-    path, model = args.input, ModelConfig(**run["config"]["model"])
+    path, model = args.input, run.model
     if names_data(path) or holds_images(path):
         found = open_input(path, args, run, default_num=default_num)
         return found.conditions, found.images
@@ -119,13 +120,13 @@ def names_data(path: str | None) -> bool:
     return path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists())
 
 
-def label_number(text: str | None, model: ModelConfig, run: dict[str, Any]) -> int | None:
+def label_number(text: str | None, model: ModelConfig, run: RunRecord) -> int | None:
     """The number of the class that --label gives by name or number."""
     if text is None:
         return None
     if not model.num_classes:
         raise InputError(f"--label is for class-conditional models; this one has no classes. Got {text!r}.")
-    names = run.get("classes") or []
+    names = run.classes or ()
     if text in names:
         return names.index(text)
     if not text.isdecimal() or int(text) >= model.num_classes:
@@ -166,8 +167,8 @@ def _checked_num(name: str, asked: int | None, default: int | None, count: int) 
     return num
 
 
-def _input_of_source(path: str | None, args: argparse.Namespace, run: dict[str, Any]) -> Input:
-    config = run["config"]
+def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord) -> Input:
+    config = run.config
     data, model = dict(config["data"]), dict(config["model"])
     if path is not None:
         if not path.startswith("tfds:"):
@@ -175,13 +176,13 @@ def _input_of_source(path: str | None, args: argparse.Namespace, run: dict[str, 
         data.update(source=path, binarization=args.binarization or data["binarization"])
     if args.label is not None:
         model.update(num_classes=0)  # the source need not have labels
-    dataset = open_dataset({"data": data, "model": model}, args.data_dir, run.get("classes"))
+    dataset = open_dataset({"data": data, "model": model}, args.data_dir, run.classes)
     split = args.split or dataset.final_split
     return Input(f"{data['source']}, {split}", dataset.names(split), *dataset.examples(split))
 
 
-def _input_of_file(path: str, run: dict[str, Any], *, lossless: bool) -> Input:
-    model, data = ModelConfig(**run["config"]["model"]), data_config(run["config"])
+def _input_of_file(path: str, run: RunRecord, *, lossless: bool) -> Input:
+    model, data = run.model, run.data
     form = ImageForm(model.levels, model.channels, lossless=lossless)
     if not lossless:
         form = form._replace(size=data.size, source_levels=(data.source_levels or 256) if data.quantize else None)

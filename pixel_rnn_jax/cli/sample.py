@@ -9,7 +9,7 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -25,6 +25,7 @@ from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import save_animation, save_sheet, to_rgb
 from pixel_rnn_jax.storage.load import load_run
+from pixel_rnn_jax.storage.run_record import RunRecord
 
 NUM, NUM_GIVEN, OUTPUTS = 100, 8, 6
 
@@ -106,12 +107,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(*filter(None, (args.out, args.npz, args.animation)))
 
 
-def plan_freely(args: argparse.Namespace, config: ModelConfig, run: dict[str, Any]) -> Plan:
+def plan_freely(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:
     """What a model draws that is given no images: as many as --num says, of a class if there are classes."""
     for name in ("input", "outputs", "split", "data_dir"):
         if getattr(args, name) is not None:
             raise InputError(f"--{name} is for models that draw images given others; this one is not.")
-    size = args.size or tuple(run["image_shape"][:2])
+    size = args.size or tuple(run.image_shape[:2])
     label = inputs.label_number(args.label, config, run)
     rows = config.num_classes if label is None else 0
     default = max(NUM // rows, 1) * rows if rows else NUM
@@ -124,7 +125,7 @@ def plan_freely(args: argparse.Namespace, config: ModelConfig, run: dict[str, An
     return Plan(size, Conditions(labels=np.repeat(np.arange(rows, dtype=np.int32), columns)), num, columns)
 
 
-def plan_from_images(args: argparse.Namespace, config: ModelConfig, run: dict[str, Any]) -> Plan:
+def plan_from_images(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:
     """What a model draws that is given images: --outputs of each."""
     if args.size is not None:
         raise InputError("--size must not be given: the images that are given have one.")

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from pixel_rnn_jax.cli import command, flags, inputs, outputs
-from pixel_rnn_jax.evaluation.score import log_probs
+from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.models.likelihood import bits_per_dim
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
 from pixel_rnn_jax.parallel.mesh import make_mesh, scoring_batch_size
@@ -34,14 +34,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     share_among_cores(args.batch_size)
     model, params, run = load_run(args.workdir)
     mesh = make_mesh()
-    batch_size = scoring_batch_size(args.batch_size, run["config"]["batch_size"], mesh)
+    batch_size = scoring_batch_size(args.batch_size, run.batch_size, mesh)
     paths = [args.input, args.against] if args.against else [args.input]
     sets = [inputs.open_input(path, args, run, in_memory=False) for path in paths]
-    options = {"batch_size": batch_size, "mesh": mesh, "num_threads": run["config"]["data"]["num_threads"]}
+    scorer = Scorer(model, params, mesh, batch_size, run.data.num_threads)
 
     rows, scores = [], {}
     for number, (name, names, images, conditions) in enumerate(sets):
-        nats = -log_probs(model, params, images, conditions, **options)
+        nats = -scorer.log_probs(images, conditions)
         bits = bits_per_dim(-nats, images.shape[1:])
         rows += [(name, *values) for values in zip(names, nats.tolist(), bits.tolist(), strict=True)]
         scores[name if number == 0 else f"against {name}"] = bits
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         auc = roc_auc_score(np.repeat([0, 1], [len(usual), len(other)]), np.concatenate([usual, other]))
         print(f"an image of the second set has more bits/dim than one of the first with probability {auc:.4f} (AUROC)")
     if args.histogram:
-        save_histogram(args.histogram, scores, title=f"{model.config.layer} of {run['config']['data']['source']}")
+        save_histogram(args.histogram, scores, title=f"{model.config.layer} of {run.data.source}")
     print(*filter(None, (args.out, args.histogram)))
 
 

@@ -1,4 +1,4 @@
-"""Scores: of a whole split, by class, of simple baselines; and what an image costs in operations.
+"""Evaluation: scores of a split, classification, simple baselines, and the floating-point operations for an image.
 
-Imports `models`, `parallel` and `data`.
+May import `models`, `parallel` and `data`.
 """

@@ -1,6 +1,6 @@
-"""Distributions of images that need no training by gradients: what a model must beat (§5.6).
+"""Distributions of images that need no training by gradients, which a model must beat (§5.6).
 
-Each is a function from images to log-probabilities, `log_prob(images) -> nats [B]`, as `evaluate.score` takes it.
+Each is a function from images to log-probabilities, `log_prob(images) -> nats [B]`, for `evaluation.score.score`.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ def uniform(levels: int) -> LogProb:
 
 
 def independent_pixels(batches: Batches, levels: int) -> LogProb:
-    """Every sub-pixel has a histogram of its own, from training images, with one added to each count.
+    """Every sub-pixel has a histogram of its own, over the training images, with one added to each count.
 
     Args:
       batches: the training images, in batches.
@@ -48,8 +48,8 @@ def independent_pixels(batches: Batches, levels: int) -> LogProb:
 def gaussian(batches: Batches, levels: int) -> LogProb:
     """A multivariate normal density of y = (x + u) / levels, with u uniform in [0, 1), turned into a probability of x.
 
-    P(x) = ∫ p(x + u) du is bounded by Jensen's inequality: log P(x) >= E_u[log p(y)] - D log levels. The expectation over u is
-    taken in closed form, and so is the noise's share of mean and covariance, in place of samples of it.
+    P(x) = ∫ p(x + u) du is bounded by Jensen's inequality: log P(x) >= E_u[log p(y)] - D log levels. The expectation over u
+    and the noise's share of mean and covariance are in closed form, not sampled.
 
     Args:
       batches: the training images, in batches.
@@ -59,7 +59,7 @@ def gaussian(batches: Batches, levels: int) -> LogProb:
     for batch in batches:
         flat = batch.reshape(len(batch), -1).astype(np.float64)
         count, total, products = count + len(flat), total + flat.sum(axis=0), products + flat.T @ flat
-    # In units of levels, so that y's scaling by 1 / levels and D log levels cancel. Uniform noise has variance 1/12.
+    # In units of levels: the scaling of y by 1 / levels and the term D log levels cancel. Uniform noise has variance 1/12.
     mean = total / count
     covariance = products / count - np.outer(mean, mean) + np.eye(len(mean)) / 12
     factor = np.linalg.cholesky(covariance)

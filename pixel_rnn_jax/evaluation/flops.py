@@ -1,8 +1,8 @@
-"""What an image costs, from a model's configuration: floating-point operations.
+"""Floating-point operations for an image, from a model's configuration.
 
-Counted are the matrix products and convolutions as the code does them, two operations for each multiply-add. So products with
-weights that a mask holds at zero are counted; not so the cells of the Diagonal BiLSTM's skewed map that lie outside the image.
-Gates, activations, loss and optimiser are not counted; their share shrinks as 1/h.
+Counts the matrix products and convolutions of the code, two operations for each multiply-add. This includes products with
+masked weights, but not the cells of the Diagonal BiLSTM's skewed map outside the image. Gates, activations, loss and optimizer
+are not counted; their share shrinks as 1/h.
 """
 
 from typing import NamedTuple
@@ -18,9 +18,9 @@ class FLOPs(NamedTuple):
     """Floating-point operations by part of the network.
 
     Attributes:
-      context: the network that makes a map of a given image.
+      context: the context network.
       stem: the 7x7 convolution.
-      layers: all layers, with what the context adds to them.
+      layers: all layers, including their products with the context.
       skips: their skip connections.
       head: the 1x1 layers up to the logits.
     """
@@ -38,23 +38,17 @@ class FLOPs(NamedTuple):
 
 
 def forward_flops(config: ModelConfig, height: int, width: int) -> FLOPs:
-    """Counts the operations of one image's logits, and so of its log-probability.
-
-    Args:
-      config: of a `PixelRNN` or a `MultiScalePixelRNN`, of which all sizes are added up.
-      height: of the image.
-      width: of the image.
-    """
+    """Counts the operations of one image's logits, and so of its log-probability; of a Multi-Scale model, of all sizes."""
     by_stage = (_one_size(stage.config, height // stage.stride, width // stage.stride) for stage in stages(config))
     return FLOPs(*map(sum, zip(*by_stage, strict=True)))
 
 
 def training_flops(config: ModelConfig, height: int, width: int) -> FLOPs:
-    """Counts the operations of one image in a training step, forwards and backwards; arguments as of `forward_flops`.
+    """Counts the operations of one image in a training step, forwards and backwards.
 
     The gradient of a product Y = X W is two products of its size, by X and by W; the stem's is one, since its X is the image.
-    With `remat`, the layers are computed twice. A conditional model's labels and given image need no gradient either, nor must
-    `remat` compute a layer's last product again where `skip` is off: these few are counted all the same.
+    With `remat`, the layers are computed twice. Some products are counted though they are not needed: the gradients by labels
+    and context, and, without `skip`, the last product of each layer in the second computation.
     """
     forward = forward_flops(config, height, width)
     return FLOPs(
@@ -81,21 +75,21 @@ def _one_size(config: ModelConfig, height: int, width: int) -> FLOPs:
 
 def _layer(config: ModelConfig, height: int, width: int) -> int:
     pixels, h = height * width, config.features
-    # Labels alone are the same at all pixels of an image.
+    # Labels are the same at all pixels of an image.
     context = (pixels if config.context_channels else 1, _context_width(config))
-    of_layer = {
+    by_layer = {
         "pixel_cnn": _masked_conv(pixels, 2 * h, h) + _product(*context, h) + _masked_conv(pixels, h, h, (3, 3)),
         "row_lstm": _masked_conv(pixels, 2 * h, 4 * h, (1, 3)) + _product(*context, 4 * h) + _product(pixels, 3 * h, 4 * h),
         "diagonal_bilstm": 2
         * (_masked_conv(pixels, 2 * h, 4 * h) + _product(*context, 4 * h) + _product(pixels, 2 * h, 4 * h)),
     }
-    return of_layer[config.layer] + _masked_conv(pixels, h, 2 * h)
+    return by_layer[config.layer] + _masked_conv(pixels, h, 2 * h)
 
 
 def _context_width(config: ModelConfig) -> int:
     has_network = config.context_scale > 1 or config.context_depth
-    of_images = config.context_features if has_network else config.context_channels
-    return config.num_classes + (of_images if config.context_channels else 0)
+    image_features = config.context_features if has_network else config.context_channels
+    return config.num_classes + (image_features if config.context_channels else 0)
 
 
 def _context_network(config: ModelConfig, pixels: int) -> int:
@@ -111,7 +105,7 @@ def _context_network(config: ModelConfig, pixels: int) -> int:
 
 
 def _masked_conv(pixels: int, features: int, outputs: int, kernel_size: tuple[int, int] = (1, 1)) -> int:
-    """Of a `MaskedConv`, which multiplies the taps up to its centre."""
+    """The operations of a `MaskedConv`, which multiplies the taps up to its centre."""
     above, sides = margin(kernel_size)
     return _product(pixels, (above * kernel_size[1] + sides + 1) * features, outputs)
 

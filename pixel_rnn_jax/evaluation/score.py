@@ -1,4 +1,4 @@
-"""The mean negative log-likelihood of a whole split, exactly; of a model or of anything that gives log-probabilities."""
+"""The exact mean negative log-likelihood of a split, under a model or any other function that gives log-probabilities."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
@@ -23,11 +23,11 @@ from pixel_rnn_jax.progress import progress_bar
 
 @dataclass(frozen=True)
 class LiveUnits:
-    """The ReLU units of a layer, or of all layers of one kind, that are above zero somewhere in a split.
+    """How many ReLU units of a layer, or of all layers of one kind, are above zero somewhere in a split.
 
     Attributes:
-      live: their number.
-      total: of all units.
+      live: units that are.
+      total: all units.
     """
 
     live: int
@@ -43,7 +43,7 @@ class Score:
       num_images: number of images in it.
       nats: mean negative log-likelihood of an image, in nats.
       bits_per_dim: the same in bits per sub-pixel.
-      relu_units: by the name of a layer, those that live; empty where they were not counted.
+      relu_units: live units by the name of a layer; empty if they were not counted.
     """
 
     split: str
@@ -60,9 +60,9 @@ class Score:
 
     @property
     def dead_units(self) -> str:
-        """How many units each layer has lost, in words."""
-        lost = {name: count.total - count.live for name, count in self.relu_units.items()}
-        words = [f"{name} {dead} of {self.relu_units[name].total}" for name, dead in lost.items() if dead]
+        """How many units of each layer are zero on the whole split, in words."""
+        counts = [(name, count.total - count.live, count.total) for name, count in self.relu_units.items()]
+        words = [f"{name} {dead} of {total}" for name, dead, total in counts if dead]
         return ", ".join(words) or "none"
 
     def __str__(self) -> str:
@@ -76,93 +76,77 @@ def make_score(
     return Score(split, shape[0], nats, bits_per_dim(-nats, shape[1:]), relu_units or {})
 
 
-def evaluate(
-    model: nn.Module,
-    params: Any,
-    split: str,
-    images: ImageSet,
-    conditions: Conditions = UNCONDITIONAL,
-    *,
-    batch_size: int,
-    mesh: Mesh,
-    num_threads: int = 1,
-) -> Score:
-    """Scores every image of a split once, each with the same weight.
+@dataclass(frozen=True)
+class Scorer:
+    """Scores images with a model, one batch after the other.
 
-    Args:
+    Attributes:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: its parameters.
-      split: name of the split, for the record.
-      images: integers [N, H, W, C] in [0, levels).
-      conditions: what each of them is given.
+      params: the parameters.
+      mesh: devices over which a batch is sharded.
       batch_size: images at a time; a multiple of the mesh's devices.
-      mesh: devices over which the batch is sharded.
-      num_threads: that decode images ahead, if they are not in memory.
-
-    Returns:
-      The score.
+      num_threads: decode images ahead, if they are not in memory.
     """
-    batches = _by_batch(_nats_and_live, model, params, images, conditions, batch_size, mesh, num_threads, f"scoring {split}")
-    nats, live = zip(*jax.device_get(batches), strict=True)
-    live = jax.tree.map(lambda *units: np.any(units, 0), *live)
-    relu_units = {name: LiveUnits(int(units.sum()), units.size) for name, units in live.items()}
-    return make_score(split, sum(map(float, nats)) / len(images), images.shape, relu_units)
 
+    model: nn.Module
+    params: Any
+    mesh: Mesh
+    batch_size: int
+    num_threads: int = 1
 
-def log_probs(
-    model: nn.Module,
-    params: Any,
-    images: ImageSet,
-    conditions: Conditions = UNCONDITIONAL,
-    *,
-    batch_size: int,
-    mesh: Mesh,
-    num_threads: int = 1,
-    function: Callable[..., Float32[Array, "B ..."]] = log_prob,
-) -> Float32[np.ndarray, "N ..."]:
-    """The log-probability of each image of a set, in nats.
+    def evaluate(self, split: str, images: ImageSet, conditions: Conditions = UNCONDITIONAL) -> Score:
+        """Scores every image of a split once, all with the same weight.
 
-    Args:
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: its parameters.
-      images: integers [N, H, W, C] in [0, levels).
-      conditions: what each of them is given.
-      batch_size: images at a time; a multiple of the mesh's devices.
-      mesh: devices over which the batch is sharded.
-      num_threads: that decode images ahead, if they are not in memory.
-      function: `log_prob`, which gives [B] of a batch; or one like it, such as `log_prob_by_size`, which gives [B, sizes].
+        Args:
+          split: name of the split, for the record.
+          images: integers [N, H, W, C] in [0, levels).
+          conditions: labels and context of the images.
+        """
+        results = self._map_batches(_nats_and_live, images, conditions, f"scoring {split}")
+        nats, live = zip(*jax.device_get(results), strict=True)
+        live = jax.tree.map(lambda *units: np.any(units, 0), *live)
+        relu_units = {name: LiveUnits(int(units.sum()), units.size) for name, units in live.items()}
+        return make_score(split, sum(map(float, nats)) / len(images), images.shape, relu_units)
 
-    Returns:
-      What the function gives of all images, [N, ...].
-    """
-    batch_fn = functools.partial(score_batch, function)
-    results = _by_batch(batch_fn, model, params, images, conditions, batch_size, mesh, num_threads, "scoring")
-    return np.concatenate(fetch(results))[: len(images)]
+    def log_probs(
+        self,
+        images: ImageSet,
+        conditions: Conditions = UNCONDITIONAL,
+        *,
+        function: Callable[..., Float32[Array, "B ..."]] = log_prob,
+    ) -> Float32[np.ndarray, "N ..."]:
+        """The log-probability of each image, in nats.
 
+        Args:
+          images: integers [N, H, W, C] in [0, levels).
+          conditions: labels and context of the images.
+          function: `log_prob`, or a function like it, such as `log_prob_by_size`.
 
-def _by_batch(
-    function: Callable[[nn.Module, Mesh, Any, Batch], Any],
-    model: nn.Module,
-    params: Any,
-    images: ImageSet,
-    conditions: Conditions,
-    batch_size: int,
-    mesh: Mesh,
-    num_threads: int,
-    description: str,
-) -> list[Any]:
-    """The results for all batches; the last ones of the last batch may be of no image."""
-    params = replicate(params, mesh)
-    results = []
-    with progress_bar(len(images), unit="image", description=description, delay=5.0, leave=False) as bar:
+        Returns:
+          The function's values for all images, [N] or, for `log_prob_by_size`, [N, sizes].
+        """
+        results = self._map_batches(functools.partial(score_batch, function), images, conditions, "scoring")
+        return np.concatenate(fetch(results))[: len(images)]
+
+    def _map_batches(
+        self,
+        function: Callable[[nn.Module, Mesh, Any, Batch], Any],
+        images: ImageSet,
+        conditions: Conditions,
+        description: str,
+    ) -> list[Any]:
+        """The results of a function for all batches. The last batch is padded to `batch_size`."""
+        params, results = replicate(self.params, self.mesh), []
+        share = process_share(self.batch_size)
         batches = eval_batches(
-            Examples(images, conditions), batch_size=batch_size, share=process_share(batch_size), num_threads=num_threads
+            Examples(images, conditions), batch_size=self.batch_size, share=share, num_threads=self.num_threads
         )
-        for batch in batches:
-            results.append(function(model, mesh, params, shard_batch(batch, mesh)))
-            jax.block_until_ready(results[-2:][0])  # the device has the next batch at hand, but not all of them
-            bar.update(min(batch_size, len(images) - bar.n))
-    return results
+        with progress_bar(len(images), unit="image", description=description, delay=5.0, leave=False) as bar:
+            for batch in batches:
+                results.append(function(self.model, self.mesh, params, shard_batch(batch, self.mesh)))
+                jax.block_until_ready(results[-2:][0])  # the device holds the next batch, but not all of them
+                bar.update(min(self.batch_size, len(images) - bar.n))
+        return results
 
 
 def score(
@@ -174,7 +158,7 @@ def score(
     """Scores a split by any function that gives log-probabilities on the host.
 
     Args:
-      log_prob: from images to nats, [B, H, W, C] to [B].
+      log_prob: from images [B, H, W, C] to nats [B].
       split: name of the split, for the record.
       batches: all its images, in batches.
       image_shape: [H, W, C].
@@ -187,7 +171,7 @@ def score(
 def _nats_and_live(
     model: nn.Module, mesh: Mesh, params: Any, batch: Batch
 ) -> tuple[Float32[Array, ""], dict[str, Bool[Array, "..."]]]:
-    """The nats of a batch, and the ReLU units that its images bring above zero."""
+    """The nats of a batch, and which ReLU units are above zero for one of its images."""
     log_probs, live = score_batch(log_prob_and_live_units, model, mesh, params, batch)
     nats = -jnp.sum(jnp.where(batch["mask"], log_probs, 0))
     return nats, {name: jnp.tensordot(batch["mask"].astype(jnp.float32), units, 1) > 0 for name, units in live.items()}
@@ -198,11 +182,11 @@ def score_batch(function: Callable[..., Any], model: nn.Module, mesh: Mesh, para
     """`log_prob`, or a function like it, of a batch that is sharded over the devices of a mesh: each scores its share.
 
     Args:
-      function: of the model, parameters, images, context and labels; each array that it returns has an axis of images first.
+      function: (model, params, images, context, labels) -> arrays whose first axis is that of the images.
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
       mesh: the devices.
-      params: the parameters.
-      batch: images, and what they are given.
+      params: the parameters, replicated.
+      batch: images and conditions, sharded.
     """
 
     def microbatch_fn(params, batch):

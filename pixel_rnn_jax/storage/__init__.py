@@ -1,4 +1,4 @@
-"""What lasts: checkpoints of a training, exported models, and loading either by path or by name.
+"""Storage: checkpoints of a training, exported models, and loading either by path or by name.
 
-Imports `models`, `parallel`, `data` and `compression`.
+May import `models`, `parallel`, `data` and `compression`.
 """

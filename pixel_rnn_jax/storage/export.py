@@ -4,13 +4,12 @@ The tensors are the parameters (of a training run, the averaged ones), named by 
 float32. The file's metadata has one field, "pixel_rnn_jax", a JSON object:
 
     version   1
-    run       the configuration, the images' shape, the names of the classes, the record of the validations
-    checksum  of the run and the tensors, which tells damage
+    run       JSON of a `RunRecord`
+    checksum  of the run and the tensors, which reveals damage
 
-Nothing in it is executed when it is read.
+Reading a file executes nothing in it.
 """
 
-import copy
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -31,24 +30,23 @@ from pixel_rnn_jax.errors import InputError, check_size
 from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions
 from pixel_rnn_jax.models.params import abstract_params, check_params
 from pixel_rnn_jax.paths import AnyPath, as_path, local_copy, write_whole
-from pixel_rnn_jax.storage.checkpoint import restore_model
+from pixel_rnn_jax.storage.run_record import RunRecord
 
 ENDING = ".safetensors"
 FIELD = "pixel_rnn_jax"
 VERSION = 1
-BATCH_SIZE = 16  # in which commands score a model that was not trained by `train`
-RUN_FIELDS = ("config", "image_shape", "classes", "record")
+BATCH_SIZE = 16  # with which commands score a model that was not trained by `train`
 
 
 def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | Any, source: str = "") -> None:
-    """Writes a model, however it was trained, as one file that `load` reads, and all commands as their --workdir.
+    """Writes a model, however it was trained, as one file. `load` reads it, and all commands take it as --workdir.
 
     Args:
-      path: of the file, on this machine, whose name ends in .safetensors; it is replaced if it exists.
+      path: a local file whose name ends in .safetensors; it is replaced if it exists.
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: its parameters.
-      size: height and width of the images that it was trained on: what is drawn, unless another size is asked for.
-      source: where such images are, as in a configuration (`data.source`): what is scored, unless other images are named.
+      params: in float32.
+      size: height and width of the images it was trained on: the default size of samples.
+      source: the images it was trained on, as in a configuration (`data.source`): commands score them by default.
 
     Raises:
       InputError: (a ValueError) if the path, the size or the source cannot be used, or the parameters are not the model's, in
@@ -56,7 +54,7 @@ def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | 
     """
     path = Path(path)
     if path.suffix != ENDING or not path.parent.is_dir() or path.is_dir():
-        raise InputError(f"path must be of a file in a folder that exists, and end in {ENDING}; got {str(path)!r}.")
+        raise InputError(f"path must be a file in an existing folder, and end in {ENDING}; got {str(path)!r}.")
     shape = (1, *check_size("size", size))
     check_conditions(model.config, blank_conditions(model.config, shape), shape)
     if source and source.partition(":")[0] not in SOURCES:
@@ -70,36 +68,33 @@ def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | 
         "data": dataclasses.asdict(DataConfig(source=source)),
         "batch_size": BATCH_SIZE,
     }
-    save_weights(path, params, {"config": config, "image_shape": (*shape[1:], model.config.channels)})
+    save_weights(path, params, RunRecord(config, (*shape[1:], model.config.channels)))
 
 
-def save_weights(path: Path, params: Any, run: Mapping[str, Any]) -> None:
-    """Writes a trained model as one file, which gets its name when it is complete.
+def save_weights(path: Path, params: Any, record: RunRecord) -> None:
+    """Writes a trained model as one file, which appears under its name when it is complete; an existing one is replaced.
 
     Args:
-      path: of the file, which is replaced if it exists.
+      path: of the file.
       params: the averaged parameters.
-      run: what a checkpoint holds besides arrays: the model's configuration is in it. Of where the data is on this machine,
-        only the last name is kept.
+      record: of the run. Folders of this machine are left out of the file.
     """
-    run = copy.deepcopy({name: run.get(name) for name in RUN_FIELDS})
-    data = run["config"]["data"]
-    data.update(data_dir=None, source=_without_folder(data["source"]))
+    run = record.portable().to_json()
     tensors = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
     metadata = {"version": VERSION, "run": run, "checksum": _checksum(run, tensors)}
     write_whole(path, safetensors.numpy.save(tensors, {FIELD: json.dumps(metadata)}))
 
 
-def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
-    """Reads an exported model: the model, its parameters, and the run's record.
+def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, RunRecord]:
+    """Reads an exported model: the model, its parameters, and the record of its run.
 
     Raises:
-      InputError: if there is no such file, or it is damaged, or no exported model.
+      InputError: if there is no such file, or it is damaged, or not an exported model.
     """
     file = local_copy(as_path(path))
     if not file.is_file():
         raise InputError(f"{path} must be an exported model; there is no such file.")
-    with file.open("rb"):  # safetensors would take every failure for a missing file
+    with file.open("rb"):  # raises if the file cannot be opened; safetensors would report it as missing
         pass
     try:
         with safetensors.safe_open(file, framework="numpy") as content:
@@ -110,15 +105,19 @@ def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
     run = metadata.get("run")
     if metadata.get("checksum") != _checksum(run, tensors):
         raise InputError(f"the exported model {path} is damaged: its checksum is not that of its content.")
-    model = restore_model(run, of=f"the exported model {path}")
+    try:
+        record = RunRecord.from_json(run)
+        model = record.make_model()
+    except ValueError as error:
+        raise InputError(f"the exported model {path} cannot be used: {error}") from None
     params = flax.traverse_util.unflatten_dict(tensors, sep="/")
     if _shapes(params) != _shapes(abstract_params(model)):
         raise InputError(f"the exported model {path} has other parameters than {model.config}.")
-    return model, jax.tree.map(jnp.asarray, params), run
+    return model, jax.tree.map(jnp.asarray, params), record
 
 
 def _read_metadata(path: str | AnyPath, fields: Mapping[str, str] | None) -> dict[str, Any]:
-    """The JSON object in a file's metadata, before any tensor is read: those of foreign files may be large, or of any type."""
+    """The JSON object in a file's metadata. It is read before any tensor: those of foreign files may be large."""
     if FIELD not in (fields or {}):
         raise InputError(f"{path} must be an exported model; its metadata lacks the field {FIELD!r}.")
     try:
@@ -127,14 +126,10 @@ def _read_metadata(path: str | AnyPath, fields: Mapping[str, str] | None) -> dic
     except (KeyError, TypeError, json.JSONDecodeError):
         raise InputError(f"the exported model {path} is damaged: its metadata cannot be read.") from None
     if version != VERSION:
-        raise InputError(f"{path} must be an exported model of version {VERSION}, which this package reads; got {version!r}.")
+        raise InputError(
+            f"{path} must be an exported model of version {VERSION}, the one that this package reads; got {version!r}."
+        )
     return metadata
-
-
-def _without_folder(source: str) -> str:
-    """A data source, of whose path the last name is left: with --data_dir it is found elsewhere."""
-    kind, colon, path = source.partition(":")
-    return f"{kind}:{Path(path).name}" if colon and Path(path).is_absolute() else source
 
 
 def _checksum(run: Any, tensors: Mapping[str, np.ndarray]) -> str:

@@ -1,4 +1,4 @@
-"""Trained models, loaded by where they are: a work directory, an exported file, or the name of one that ships."""
+"""Loading trained models: from a work directory, from an exported file, or by the name of a shipped one."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,9 @@ import flax.linen as nn
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.paths import AnyPath, as_path, is_folder, is_remote
-from pixel_rnn_jax.storage.checkpoint import FOLDER, Checkpoints, restore_model
+from pixel_rnn_jax.storage.checkpoint import FOLDER, Checkpoints
 from pixel_rnn_jax.storage.export import ENDING, read_weights
+from pixel_rnn_jax.storage.run_record import RunRecord
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 
@@ -24,12 +25,12 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
     """Loads a trained model.
 
     Args:
-      path: the work directory of a training run; or an exported file (at gs://, one whose name ends in .safetensors); or,
-        unless there is something of that name, the name of a model that comes with the package, as "digits_rowlstm".
+      path: the work directory of a training run; an exported file (at gs://, its name must end in .safetensors); or the name
+        of a model that comes with the package, such as "digits_rowlstm". An existing path goes first.
 
     Returns:
-      The model, a `PixelRNN` or a `MultiScalePixelRNN`; and its parameters: of a training run, the moving average at the step
-      with the best validation score (at the latest step, before the first validation); of a file, what was saved.
+      The model, a `PixelRNN` or a `MultiScalePixelRNN`, and its parameters. For a training run these are the moving average at
+      the step with the best validation score, or at the latest step before the first validation.
 
     Raises:
       InputError: (a ValueError) if there is nothing of that name, or no usable model in it.
@@ -38,8 +39,8 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
     return model, params
 
 
-def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
-    """Like `load`, and returns the run's record too: its `config` and `image_shape`, among others."""
+def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, RunRecord]:
+    """Like `load`, and also returns the record of the run."""
     if not isinstance(path, (str, os.PathLike)) or not str(path):
         raise InputError(f"path must be a work directory, an exported file, or the name of a model; got {path!r}.")
     place = as_path(path)
@@ -57,13 +58,13 @@ def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
     )
 
 
-def _load_workdir(path: AnyPath) -> tuple[nn.Module, Any, dict[str, Any]]:
+def _load_workdir(path: AnyPath) -> tuple[nn.Module, Any, RunRecord]:
     with Checkpoints(path, read_only=True) as checkpoints:
         latest = checkpoints.latest_step
         if latest is None:
             raise InputError(f"{path} must be the work directory of a training run; it holds no complete checkpoint.")
         step = checkpoints.best_step or latest
-        run = checkpoints.restore_run(step)
-        model = restore_model(run)
+        record = checkpoints.restore_record(step)
+        model = record.make_model()
         params = checkpoints.restore_arrays(step, ema=abstract_params(model))["ema"]
-    return model, params, run
+    return model, params, record

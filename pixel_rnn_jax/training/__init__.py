@@ -1,4 +1,5 @@
-"""Training: from a configuration to a run, one step of it, and the loop.
+"""Training: the configuration of a run, the training step, and the loop.
 
-`run` checks a configuration and makes everything that a training needs; `trainer` is the loop. Imports all folders before it.
+`run` checks a configuration and creates everything that a training needs; `trainer` is the loop. May import all folders but
+`cli`.
 """

@@ -1,11 +1,11 @@
-"""The configuration of a run: the base that all configurations are deltas on, and the shipped ones by name."""
+"""The configuration of a run, the base on which all configuration files build, and the shipped ones by name."""
 
 import dataclasses
 import importlib.util
 import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, no_type_check
 
 from ml_collections import ConfigDict, config_dict
 
@@ -16,48 +16,122 @@ _INSTALLED = Path(__file__).parents[1] / "experiments"  # in a wheel
 CONFIGURATIONS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "experiments"
 
 
-def base_config() -> ConfigDict:
-    """The fields of a run and their defaults; locked, so that a mistyped field is an error.
+@no_type_check  # fields are checked where they are used, with ValueErrors
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+    """How devices share the work, see `pixel_rnn_jax.parallel.mesh`.
 
-    It names no layer, levels or channels, so it cannot be run as it is. `model` has the fields of `ModelConfig`, `data` those
-    of `DataConfig`.
+    Attributes:
+      data: devices, or groups of them, that hold whole parameters; -1: as many as there are.
+      fsdp: devices in such a group, each with a part of parameters, average and optimizer state.
     """
-    config = ConfigDict(
-        {
-            "seed": 0,
-            "calm_start": False,  # start from the values' frequencies and, with pixel_cnn, blocks that add nothing
-            "batch_size": 64,  # of all devices together
-            "gradient_accumulation": 0,  # microbatches, one after the other; 0: as many as are fast
-            "num_steps": 1000,
-            "eval_every": 100,  # steps between validations
-            "checkpoint_every": 100,  # steps between checkpoints; the best on validation is saved besides
-            "log_every": 10,  # steps between rows of training metrics
-            "patience": 0,  # validations without improvement after which training stops; 0: never
-            "eval_images": 0,  # validation images that are scored during training, drawn at random; 0: all
-            "test_images": 0,  # the same, of the images that are scored at the end
-            "mesh": {  # how devices share the work, see pixel_rnn_jax.parallel.mesh
-                "data": -1,  # devices, or groups of them, that hold whole parameters; -1: as many as there are
-                "fsdp": 1,  # devices in such a group, each with a piece of parameters, average and optimizer state
-            },
-            "data": _fields(DataConfig) | {"source": "digits"},
-            "model": _fields(ModelConfig),
-            "optimizer": {
-                "name": "rmsprop",  # the paper's; or adam, or muon
-                "learning_rate": 1e-3,
-                "schedule": "cosine",  # after the warm-up; or constant
-                "warmup": 0.0,  # share of the steps
-                "clip_norm": 1.0,
-                "ema_decay": 0.99,
-                "muon": {  # of Muon alone, whose own rate is learning_rate
-                    "adam_learning_rate": 1e-3,  # of Adam, which takes the head, biases and initial states
-                    "momentum": 0.95,
-                    "weight_decay": 0.1,
-                    "consistent_rms": 0.2,  # root mean square of an update before the rate; 0.2 is Adam's
-                },
-            },
-        }
-    )
-    return config.lock()
+
+    data: int = -1
+    fsdp: int = 1
+
+
+@no_type_check
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MuonConfig:
+    """Fields of Muon alone, whose own rate is the optimizer's `learning_rate`.
+
+    Attributes:
+      adam_learning_rate: of Adam, which updates the head, biases and initial states.
+      momentum: in [0, 1).
+      weight_decay: of the parameters that Muon updates.
+      consistent_rms: root mean square of an update before the rate; 0.2 is Adam's.
+    """
+
+    adam_learning_rate: float = 1e-3
+    momentum: float = 0.95
+    weight_decay: float = 0.1
+    consistent_rms: float = 0.2
+
+
+@no_type_check
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """The optimizer and its learning-rate schedule, see `pixel_rnn_jax.training.optimizer`.
+
+    Attributes:
+      name: "rmsprop" (the paper's), "adam" or "muon".
+      learning_rate: after the warm-up.
+      schedule: "cosine" or "constant", after the warm-up.
+      warmup: share of the steps.
+      clip_norm: largest norm of the gradient.
+      ema_decay: of the moving average of the parameters, in [0, 1).
+      muon: fields of Muon alone.
+    """
+
+    name: str = "rmsprop"
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warmup: float = 0.0
+    clip_norm: float = 1.0
+    ema_decay: float = 0.99
+    muon: MuonConfig = MuonConfig()
+
+
+DIGITS = DataConfig(source="digits")
+
+
+@no_type_check
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The configuration of a run; immutable.
+
+    Attributes:
+      seed: of parameters, order of the data, and dropout.
+      calm_start: start from the frequencies of the values and, with pixel_cnn, from blocks that add nothing.
+      batch_size: of all devices together.
+      gradient_accumulation: microbatches of a batch, one after the other; 0: as many as are fast.
+      num_steps: length of the training.
+      eval_every: steps between validations.
+      checkpoint_every: steps between checkpoints; the best on validation is also saved.
+      log_every: steps between rows of training metrics.
+      patience: validations without improvement after which training stops; 0: never.
+      eval_images: validation images that are scored during training, drawn at random; 0: all.
+      test_images: the same, of the images that are scored at the end.
+      mesh: how devices share the work.
+      data: where images come from.
+      model: the network.
+      optimizer: how it is trained.
+    """
+
+    seed: int = 0
+    calm_start: bool = False
+    batch_size: int = 64
+    gradient_accumulation: int = 0
+    num_steps: int = 1000
+    eval_every: int = 100
+    checkpoint_every: int = 100
+    log_every: int = 10
+    patience: int = 0
+    eval_images: int = 0
+    test_images: int = 0
+    mesh: MeshConfig = MeshConfig()
+    data: DataConfig = DIGITS
+    model: ModelConfig
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+    @classmethod
+    def from_config_dict(cls, config: ConfigDict) -> "TrainConfig":
+        """Checks the fields of data and model, and makes the configuration immutable.
+
+        Raises:
+          InputError: if a field cannot be used.
+        """
+        optimizer = OptimizerConfig(**{**config.optimizer, "muon": MuonConfig(**config.optimizer.muon)})
+        sections = {"mesh": MeshConfig(**config.mesh), "data": DataConfig(**config.data), "model": ModelConfig(**config.model)}
+        return cls(**{**config, **sections, "optimizer": optimizer})
+
+
+def base_config() -> ConfigDict:
+    """The fields of a `TrainConfig` and their defaults; locked, so that a mistyped field is an error.
+
+    Every configuration file changes some of them. It must name the layer, the levels and the channels, which have no default.
+    """
+    return ConfigDict(_fields(TrainConfig)).lock()
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -66,29 +140,32 @@ def shipped_configs() -> dict[str, Path]:
 
 
 def shipped_config(name: str) -> ConfigDict:
-    """A shipped configuration, to be changed.
-
-    Args:
-      name: such as "cifar_rowlstm".
-    """
+    """A shipped configuration by its name, such as "cifar_rowlstm"; a new one that may be changed."""
     spec = importlib.util.spec_from_file_location(name, shipped_configs()[name])
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config()
 
 
-def _fields(config: type) -> dict[str, Any]:
-    """The fields of a dataclass with their defaults; where there is none, a placeholder of the field's type."""
-    hints = config.__annotations__
-    fields = {field.name: field.default for field in dataclasses.fields(config)}
-    return {
-        name: config_dict.placeholder(_plain_type(hints[name])) if default in (None, dataclasses.MISSING) else default
-        for name, default in fields.items()
-    }
+def _fields(config: type, default: Any = None) -> dict[str, Any]:
+    """The fields of a dataclass, nested, with their values in `default`, or else their defaults.
+
+    A field without a value gets a placeholder of its type.
+    """
+    fields = {}
+    for field in dataclasses.fields(config):
+        value = field.default if default is None else getattr(default, field.name)
+        if dataclasses.is_dataclass(field.type):
+            fields[field.name] = _fields(field.type, None if value is dataclasses.MISSING else value)
+        elif value is None or value is dataclasses.MISSING:
+            fields[field.name] = config_dict.placeholder(_plain_type(field.type))
+        else:
+            fields[field.name] = value
+    return fields
 
 
 def _plain_type(hint: Any) -> type:
-    """`tuple` of `tuple[int, int] | None`."""
+    """For instance `tuple`, of `tuple[int, int] | None`."""
     if isinstance(hint, types.UnionType):
         hint = typing.get_args(hint)[0]
     return typing.get_origin(hint) or hint

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from pixel_rnn_jax.evaluation.flops import forward_flops, training_flops
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import make_model
+from pixel_rnn_jax.training.config import TrainConfig
 from pixel_rnn_jax.training.optimizer import make_optimizer
 from pixel_rnn_jax.training.run import check_image_shape
 from pixel_rnn_jax.training.step import blank_batch, init_state, train_step
@@ -23,7 +24,7 @@ def measure_costs(config: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
     model = make_model(ModelConfig(**config.model))
     image_shape = (*size, model.config.channels)
     check_image_shape(model.config, image_shape)
-    optimizer = make_optimizer(config.optimizer, config.num_steps)
+    optimizer = make_optimizer(TrainConfig.from_config_dict(config).optimizer, config.num_steps)
     init = functools.partial(init_state, model=model, optimizer=optimizer, image_shape=image_shape)
     state = jax.eval_shape(init, jax.random.key(0))
     step = functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=config.optimizer.ema_decay)

@@ -1,6 +1,7 @@
 """Measurements as TensorBoard events.
 
-By tensorboardX's file format alone: its `SummaryWriter` writes in a thread of its own, where a full disk is not seen.
+Not by tensorboardX's `SummaryWriter`: it writes in a thread, which dies without an error of ours when the disk is full; the
+training then waits for it forever.
 """
 
 import time
@@ -15,14 +16,14 @@ class EventLog:
     """Writes scalars to a new file of TensorBoard events.
 
     Args:
-      folder: where it lies, beside those of earlier starts.
-      first_step: events of earlier starts at this step and later are void.
+      folder: of the files, this one and those of earlier starts.
+      first_step: TensorBoard ignores what earlier starts recorded at this step and later.
     """
 
     def __init__(self, folder: str | Path, first_step: int):
         Path(folder).mkdir(parents=True, exist_ok=True)
         self._writer = EventsWriter(str(Path(folder) / "events"))
-        # TensorBoard looks for both.
+        # As `SummaryWriter(purge_step=first_step)` does.
         self._writer.write_event(Event(step=first_step, file_version="brain.Event:2"))
         self._writer.write_event(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
 

@@ -1,4 +1,4 @@
-"""A calm start of a training: blocks that add nothing yet, and logits that are the values' frequencies."""
+"""A calm start of a training: blocks that add nothing, and logits that give the values' frequencies."""
 
 from typing import Any
 
@@ -11,13 +11,14 @@ from jaxtyping import Float, Integer
 def calm(params: Any, frequencies: Float[np.ndarray, "C levels"], *, residual: bool) -> Any:
     """Sets the parameters of a new model so that it predicts each value by its frequency, whatever the image.
 
-    The logits' kernels are zero, and their biases the log frequencies; the ReLUs of the head then hardly move before the
-    logits have learned what to read from them, and live. Each residual block of a PixelCNN starts as the identity.
+    The logits' kernels are zero, and their biases the log frequencies. The head's ReLUs then hardly change before the logits
+    have learned what to read from them, which keeps them alive. Each residual block of a PixelCNN starts as the identity.
 
     Args:
-      params: those of `init`, of a `PixelRNN` or a `MultiScalePixelRNN`.
+      params: from `init` of a `PixelRNN` or a `MultiScalePixelRNN`.
       frequencies: of each channel's values, greater than 0; see `value_frequencies`.
-      residual: whether layers add to their input; if not, a block that gives zero would pass nothing on.
+      residual: whether layers add to their input. If not, blocks keep their own initialization: one that gives zero would pass
+        nothing on.
     """
     logits = jnp.log(frequencies)
     bias = (logits[:, 1] - logits[:, 0] if logits.shape[-1] == 2 else logits).reshape(-1)
@@ -31,6 +32,6 @@ def calm(params: Any, frequencies: Float[np.ndarray, "C levels"], *, residual: b
 
 
 def value_frequencies(images: Integer[np.ndarray, "N H W C"], levels: int) -> Float[np.ndarray, "C levels"]:
-    """How often each channel takes each value, every value counted once more than it occurs."""
+    """The frequency of each value in each channel, with one added to each count."""
     counts = [np.bincount(images[..., channel].ravel(), minlength=levels) + 1 for channel in range(images.shape[-1])]
     return np.array([count / count.sum() for count in counts])

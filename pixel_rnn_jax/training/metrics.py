@@ -1,4 +1,4 @@
-"""The record of a run: one JSON line for each measurement, and the same as TensorBoard events."""
+"""The metrics of a run: one JSON line for each measurement, and the same as TensorBoard events."""
 
 import contextlib
 import json
@@ -22,19 +22,19 @@ UPLOAD_SECONDS = 30.0  # between two uploads to gs://
 class MetricsLog:
     """Writes measurements to `metrics.jsonl` and `tensorboard/` in a work directory; a context manager.
 
-    A resumed run measures some steps again: the rows after the step that it goes on from are dropped first.
+    A resumed run repeats some steps, so the rows after the step that it starts from are dropped first.
 
     Args:
       workdir: the work directory.
-      last_step: the step that the run goes on from.
-      history: work directory in which the steps until then were taken, if not in this one.
+      last_step: the step that the run starts from.
+      history: work directory with the rows until then, if it is another one.
     """
 
     def __init__(self, workdir: str | AnyPath, last_step: int, *, history: str | AnyPath | None = None):
         rows = [row for row in read_metrics(workdir if history is None else history) if row["step"] <= last_step]
         self._folder = WritableFolder(as_path(workdir))
         path = self._folder.local / FILE
-        # Written beside it and renamed, so that no row is lost whenever the process dies.
+        # A new file is renamed when it is complete, so that no row is lost whenever the process dies.
         new = path.with_suffix(".tmp")
         new.write_text("".join(json.dumps(row) + "\n" for row in rows))
         new.replace(path)
@@ -45,7 +45,7 @@ class MetricsLog:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # of two errors, the first one counts
+        with contextlib.suppress(OSError) if error else contextlib.nullcontext():  # the first error counts
             self._file.close()
             self._events.close()
             self._folder.close()
@@ -57,16 +57,16 @@ class MetricsLog:
         self._events.write(step, **values)
         try:
             self._folder.upload(not_within=UPLOAD_SECONDS)
-        except OSError as error:  # the rows are kept, and go up with later ones
+        except OSError as error:  # the rows are kept, and uploaded with later ones
             tqdm.write(f"warning: {error}", file=sys.stderr)
 
     def save(self) -> None:
-        """Stores all rows; to be called before each checkpoint, since a resumed run goes on from there."""
+        """Stores all rows; to be called before each checkpoint, from which a resumed run starts."""
         self._folder.upload()
 
 
 class NoLog:
-    """What the other processes have in place of the one `MetricsLog`."""
+    """Has the methods of `MetricsLog` and does nothing, for all processes but the main one."""
 
     def __enter__(self) -> "NoLog":
         return self
@@ -75,21 +75,21 @@ class NoLog:
         pass
 
     def write(self, step: int, **values: float) -> None:
-        """Records nothing."""
+        pass
 
     def save(self) -> None:
-        """Stores nothing."""
+        pass
 
 
 class StepReport:
-    """Reports the metrics of training steps, one step late, so that the device always has the next step at hand.
+    """Reports the metrics of training steps, one step late: the device computes the next step meanwhile.
 
     Args:
       log: gets the metrics of every `log_every`-th step, and of the last.
       bar: shows the progress.
-      clock: counts the steps and their time.
+      clock: measures the steps.
       log_every: in steps.
-      last_step: number of the last one.
+      last_step: of the training.
       learning_rate: the schedule, a function of the number of finished steps.
     """
 
@@ -108,7 +108,7 @@ class StepReport:
         self._pending: tuple[int, Mapping[str, ArrayLike]] | None = None
 
     def add(self, step: int, metrics: Mapping[str, ArrayLike]) -> None:
-        """Takes the metrics of a step that may still be running, and reports the step before."""
+        """Takes the metrics of a step, which may still be running, and reports the step before."""
         self.finish()
         self._pending = (step, metrics)
 
@@ -135,19 +135,19 @@ class StepReport:
 
 
 def read_metrics(workdir: str | AnyPath) -> list[dict[str, Any]]:
-    """The rows of a work directory's `metrics.jsonl`; without the last one, if a kill cut it short."""
+    """The rows of a work directory's `metrics.jsonl`, without a last row that a kill cut short."""
     path = as_path(workdir) / FILE
     try:
         with reaching(path):
             content = path.read_bytes()
-    except FileNotFoundError:  # not by `exists`: at gs:// it takes every failure for a no
+    except FileNotFoundError:  # `exists` would not do: at gs:// it returns False on any error
         return []
     except NotADirectoryError:
         raise InputError(f"{workdir} must be the work directory of a training run; it is a file.") from None
     try:
         rows = [json.loads(line) for line in content.decode().split("\n")[:-1]]
         if not all(isinstance(row["step"], int) for row in rows):
-            raise ValueError("a step is no integer")
+            raise ValueError("a step is not an integer")
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} must hold rows of JSON with a step each ({type(error).__name__}: {error}).") from None
+        raise InputError(f"{path} must hold rows of JSON, each with a step ({type(error).__name__}: {error}).") from None
     return rows

@@ -8,17 +8,17 @@ from flax import traverse_util
 from optax.contrib import MuonDimensionNumbers, muon
 
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.training.config import OptimizerConfig
 
 STEPS = {"adam": optax.scale_by_adam, "rmsprop": optax.scale_by_rms}
 OPTIMIZERS = (*STEPS, "muon")
 
 
-def learning_rate_schedule(config: Any, num_steps: int) -> optax.Schedule:
+def learning_rate_schedule(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
     """A linear warm-up from 0 to `config.learning_rate`, then a cosine down to 0 at `num_steps`, or a constant.
 
     Args:
-      config: the fields `learning_rate`, `warmup` (its share of the training, 0 to 1) and `schedule` ("cosine" or
-        "constant").
+      config: `warmup` is the warm-up's share of the training, 0 to 1; `schedule` is "cosine" or "constant".
       num_steps: length of the training.
 
     Raises:
@@ -27,17 +27,11 @@ def learning_rate_schedule(config: Any, num_steps: int) -> optax.Schedule:
     return _schedule(config, num_steps, config.learning_rate)
 
 
-def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:
+def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
     """Clips the gradient's global norm, then takes a step of RMSProp (the paper's, §5.2), Adam or Muon.
 
     Muon (https://kellerjordan.github.io/posts/muon, as scaled in arXiv 2502.16982) makes the update of each matrix
-    orthogonal. It takes the kernels of the stem and of the layers; Adam takes the rest, see `muon_dimensions`.
-
-    Args:
-      config: the fields `name` ("rmsprop", "adam" or "muon"), `clip_norm`, those of `learning_rate_schedule`, and
-        `muon`, of which `adam_learning_rate` is the rate of Adam's part, `momentum` and `weight_decay` are Muon's, and
-        `consistent_rms` is the root mean square of Muon's update before the learning rate.
-      num_steps: length of the training.
+    orthogonal. It updates the kernels of the stem and of the layers; Adam updates the rest, see `muon_dimensions`.
 
     Raises:
       InputError: if a name is unknown or a number out of range.
@@ -45,7 +39,7 @@ def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:
     if config.name not in OPTIMIZERS:
         raise InputError(f"optimizer.name must be one of {', '.join(OPTIMIZERS)}; got {config.name!r}.")
     for name in ("learning_rate", "clip_norm"):
-        _check_positive(f"optimizer.{name}", config[name])
+        _check_positive(f"optimizer.{name}", getattr(config, name))
     clip = optax.clip_by_global_norm(config.clip_norm)
     schedule = learning_rate_schedule(config, num_steps)
     if config.name == "muon":
@@ -54,11 +48,11 @@ def make_optimizer(config: Any, num_steps: int) -> optax.GradientTransformation:
 
 
 def muon_dimensions(params: Any) -> Any:
-    """Which parameters Muon takes, and how it reads each as a matrix; None for those that Adam takes.
+    """How Muon reads each parameter as a matrix; None for the parameters that Adam updates.
 
-    Muon takes the kernels and K_ss of the stem, the layers and the context network. Each layer of the stacked parameters is a
-    matrix of its own: [kernel height * width * in, out], or [taps * h, 4h] for K_ss. Adam takes biases, initial states, and
-    the head, whose ReLUs die in long trainings when Muon takes it.
+    Muon updates the kernels and K_ss of the stem, the layers and the context network. Each layer of the stacked parameters is
+    a matrix of its own: [kernel height * width * in, out], or [taps * h, 4h] for K_ss. Adam updates biases, initial states,
+    and the head, whose ReLUs die in long trainings with Muon.
 
     Args:
       params: a tree of parameters, or of their shapes.
@@ -70,16 +64,16 @@ def muon_dimensions(params: Any) -> Any:
 def _matrix_axes(path: tuple[str, ...], leaf: Any) -> MuonDimensionNumbers | None:
     if "head" in path or path[-1] not in ("kernel", "state_to_state"):
         return None
-    if isinstance(leaf, optax.MaskedNode):  # Optax asks again of the parameters that it has given to Muon
+    if isinstance(leaf, optax.MaskedNode):  # Optax asks again for the parameters that Muon updates
         return None
     first = 1 if "layers" in path else 0  # parameters of the layers are stacked
     return MuonDimensionNumbers(reduction_axis=tuple(range(first, leaf.ndim - 1)), output_axis=leaf.ndim - 1)
 
 
-def _muon(config: Any, schedule: optax.Schedule, num_steps: int) -> optax.GradientTransformation:
+def _muon(config: OptimizerConfig, schedule: optax.Schedule, num_steps: int) -> optax.GradientTransformation:
     fields = config.muon
     for name in ("adam_learning_rate", "consistent_rms"):
-        _check_positive(f"optimizer.muon.{name}", fields[name])
+        _check_positive(f"optimizer.muon.{name}", getattr(fields, name))
     if not 0 <= fields.momentum < 1:
         raise InputError(f"optimizer.muon.momentum must be in [0, 1); got {fields.momentum}.")
     if not 0 <= fields.weight_decay < math.inf:
@@ -94,7 +88,7 @@ def _muon(config: Any, schedule: optax.Schedule, num_steps: int) -> optax.Gradie
     )
 
 
-def _schedule(config: Any, num_steps: int, peak: float) -> optax.Schedule:
+def _schedule(config: OptimizerConfig, num_steps: int, peak: float) -> optax.Schedule:
     if not 0 <= config.warmup <= 1:
         raise InputError(f"optimizer.warmup must be in [0, 1], a share of the training; got {config.warmup}.")
     warmup_steps = round(config.warmup * num_steps)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during long work: it is told to stop, and ends where nothing is lost."""
+"""Ctrl-C and SIGTERM: long work stops at a point where nothing is lost."""
 
 import contextlib
 import signal
@@ -10,9 +10,9 @@ from jax.experimental import multihost_utils
 
 
 class Interrupted(BaseException):
-    """Work was stopped by a signal, and what it had done is saved.
+    """Work was stopped by a signal, and its results are saved.
 
-    No `Exception`, as `KeyboardInterrupt` is none: it may come at any place, and is not for those who handle errors there.
+    Like `KeyboardInterrupt`, it is not an `Exception`: it may be raised anywhere, and must not be caught as an error.
 
     Attributes:
       signal: the signal's number.
@@ -25,7 +25,7 @@ class Interrupted(BaseException):
 
 @contextlib.contextmanager
 def ends_at_sigterm() -> Iterator[None]:
-    """A context that SIGTERM ends with `Interrupted`, as SIGINT ends it with `KeyboardInterrupt`."""
+    """A context in which SIGTERM raises `Interrupted`, as SIGINT raises `KeyboardInterrupt`."""
 
     def end(number: int, frame: object) -> None:
         raise Interrupted("stopped by SIGTERM", number)
@@ -41,10 +41,10 @@ def ends_at_sigterm() -> Iterator[None]:
 
 
 class StopSignals:
-    """A context in which the first SIGINT or SIGTERM is only noted, for `at`; the second one acts as usual.
+    """A context in which the first SIGINT or SIGTERM is only noted, for `at`. The second one acts as usual.
 
-    Of several processes, all are to stop at the same step: there JAX takes SIGTERM, and tells the others. Outside the main
-    thread, where Python can set no handlers, nothing changes.
+    Several processes must stop at the same step: there JAX receives SIGTERM, and tells the others. Outside the main thread,
+    where Python cannot set handlers, signals act as usual.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class StopSignals:
         return self
 
     def at(self, step: int) -> int | None:
-        """The signal that has been received, if the work is to stop after this step. To be called after each step."""
+        """The signal to stop for after this step, or None; to be called after each step."""
         if jax.process_count() == 1:
             return self._received
         return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
@@ -67,9 +67,9 @@ class StopSignals:
     def __exit__(self, kind, error, traceback) -> None:
         self._restore()
         if jax.process_count() > 1 and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # Python's again, no longer JAX's
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # restores Python's handler in place of JAX's
         if self._received is not None and error is None:
-            signal.raise_signal(self._received)  # it came too late for `at`, or nobody asked
+            signal.raise_signal(self._received)  # it came after the last call of `at`
 
     def _note(self, number: int, frame: object) -> None:
         self._received = number

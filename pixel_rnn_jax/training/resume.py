@@ -1,5 +1,6 @@
-"""The state that a training starts with: a new one, or that of a checkpoint."""
+"""The state that a training starts from: a new one, or that of a checkpoint."""
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -7,34 +8,35 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.paths import AnyPath
-from pixel_rnn_jax.storage.checkpoint import Checkpoints, DamagedCheckpoint, Record, changed_fields, restore_model
+from pixel_rnn_jax.storage.checkpoint import Checkpoints, DamagedCheckpoint, changed_fields
+from pixel_rnn_jax.storage.run_record import RunRecord, Validations
 from pixel_rnn_jax.training.run import TrainingRun
 from pixel_rnn_jax.training.step import TrainState
 
 
 def start_or_resume(
-    setup: TrainingRun,
+    run: TrainingRun,
     checkpoints: Checkpoints,
     *,
     init_from: str | AnyPath | None = None,
     allow_config_change: bool = False,
     fall_back: bool = False,
-) -> tuple[TrainState, Record]:
-    """The last state of the run that the work directory holds; if it holds none, the first state of a new one.
+) -> tuple[TrainState, Validations]:
+    """The last state of the run in a work directory, or the first state of a new run, and the validations so far.
 
     Args:
-      setup: of the run.
+      run: of this start.
       checkpoints: of its work directory.
-      init_from: work directory of another run, with whose last state a new one starts. Its validations do not count here.
-      allow_config_change: go on although the configuration was another.
-      fall_back: if the latest checkpoint is damaged, put it aside, say so, and go on from the one before.
+      init_from: work directory of another run, from whose last state a new run starts. Its validations do not count here.
+      allow_config_change: resume although the configuration has changed.
+      fall_back: if the latest checkpoint is damaged, move it away, say so, and resume from the one before.
 
     Raises:
-      InputError: if the run that goes on had another configuration, or the last checkpoint is damaged or cannot be used.
+      InputError: if the configuration has changed, or the last checkpoint is damaged or cannot be used.
     """
     while (step := checkpoints.latest_step) is not None:
         try:
-            return _resume(setup, checkpoints, step, allow_config_change=allow_config_change)
+            return _resume(run, checkpoints, step, allow_config_change=allow_config_change)
         except DamagedCheckpoint as error:
             earlier = checkpoints.steps_before(step)
             if not earlier:
@@ -43,45 +45,45 @@ def start_or_resume(
                 raise DamagedCheckpoint(f"{error} With --fall_back, training goes on from step {earlier[-1]}.") from None
             aside = checkpoints.set_aside(step)
             if is_main():
-                print(f"{error} It is now {aside}; going on from step {earlier[-1]}.", file=sys.stderr)
-    return (setup.init() if init_from is None else _last_state(setup, init_from)), Record()
+                print(f"{error} It is now {aside}; training goes on from step {earlier[-1]}.", file=sys.stderr)
+    return (run.init() if init_from is None else _last_state(run, init_from)), Validations()
 
 
-def _last_state(setup: TrainingRun, workdir: str | AnyPath) -> TrainState:
+def _last_state(run: TrainingRun, workdir: str | AnyPath) -> TrainState:
     """The last state of another run."""
     with Checkpoints(workdir, read_only=True) as checkpoints:
         step = checkpoints.latest_step
         if step is None:
             raise InputError(f"{workdir} must be the work directory of a training run; it holds no complete checkpoint.")
-        if step >= setup.config.num_steps:
+        if step >= run.config.num_steps:
             raise InputError(
                 f"num_steps counts the steps of the run in {workdir} too: it must be more than {step}; got"
-                f" {setup.config.num_steps}."
+                f" {run.config.num_steps}."
             )
-        _check_state(setup, checkpoints.restore_run(step), checkpoints.path(step))
-        return _restore(setup, checkpoints, step)
+        _check_state(run, checkpoints.restore_record(step), checkpoints.path(step))
+        return _restore(run, checkpoints, step)
 
 
 def _resume(
-    setup: TrainingRun, checkpoints: Checkpoints, step: int, *, allow_config_change: bool
-) -> tuple[TrainState, Record]:
-    run = checkpoints.restore_run(step)
+    run: TrainingRun, checkpoints: Checkpoints, step: int, *, allow_config_change: bool
+) -> tuple[TrainState, Validations]:
+    record = checkpoints.restore_record(step)
     if not allow_config_change:
-        _check_config(setup, run, checkpoints)
-    _check_state(setup, run, checkpoints.path(step))
-    return _restore(setup, checkpoints, step), Record(**run["record"])
+        _check_config(run, record, checkpoints)
+    _check_state(run, record, checkpoints.path(step))
+    return _restore(run, checkpoints, step), record.validations
 
 
-def _restore(setup: TrainingRun, checkpoints: Checkpoints, step: int) -> TrainState:
-    like = setup.abstract_state
+def _restore(run: TrainingRun, checkpoints: Checkpoints, step: int) -> TrainState:
+    like = run.abstract_state
     arrays = checkpoints.restore_arrays(step, ema=like.ema, state=without_ema(like))
     return TrainState(ema=arrays["ema"], **arrays["state"])
 
 
-def _check_config(setup: TrainingRun, run: dict[str, Any], checkpoints: Checkpoints) -> None:
-    """Raises `InputError` unless a checkpoint's training was started with this configuration."""
-    old, new = ({**config, "mesh": None} for config in (run["config"], setup.config.to_dict()))  # numbers do not depend on it
-    changes = changed_fields(old, new)
+def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints) -> None:
+    """Raises `InputError` unless a checkpoint's training was started with this configuration, on whatever mesh."""
+    old, new = {**record.config, "data": dataclasses.asdict(record.data)}, dataclasses.asdict(run.config)
+    changes = changed_fields({**old, "mesh": None}, {**new, "mesh": None})
     if changes:
         raise InputError(
             f"{checkpoints.directory.parent} holds a run of another configuration ({'; '.join(changes)})."
@@ -89,21 +91,19 @@ def _check_config(setup: TrainingRun, run: dict[str, Any], checkpoints: Checkpoi
         )
 
 
-def _check_state(setup: TrainingRun, run: dict[str, Any], path: AnyPath) -> None:
+def _check_state(run: TrainingRun, record: RunRecord, path: AnyPath) -> None:
     """Raises `InputError` unless a checkpoint's state is one of this model and optimizer."""
-    classes = run.get("classes")
-    if classes != (setup.data.classes and list(setup.data.classes)):
+    if record.classes != run.data.classes:
         raise InputError(
-            f"the classes of the data must be those that the run was started with, {classes}; got {setup.data.classes}."
+            f"the classes of the data must be those that the run was started with, {record.classes}; got {run.data.classes}."
         )
-    saved_model = restore_model(run)
-    if abstract_params(saved_model) != abstract_params(setup.model):
-        raise InputError(f"{path} holds another model, {saved_model.config}; it cannot go on as this one.")
-    optimizers = run["config"]["optimizer"]["name"], setup.config.optimizer.name
+    if abstract_params(record.make_model()) != abstract_params(run.model):
+        raise InputError(f"{path} holds another model, {record.model}; it cannot go on as this one.")
+    optimizers = record.config["optimizer"]["name"], run.config.optimizer.name
     if len(set(optimizers)) > 1:
         raise InputError(f"{path} holds the state of {optimizers[0]}; it cannot go on with {optimizers[1]}.")
 
 
 def without_ema(state: TrainState) -> dict[str, Any]:
-    """What a checkpoint holds beside the averaged parameters."""
+    """The arrays of a checkpoint besides the averaged parameters."""
     return {"step": state.step, "params": state.params, "opt_state": state.opt_state}

@@ -1,4 +1,4 @@
-"""From a configuration to everything that a training needs, made and checked before the first step."""
+"""From a configuration to everything that a training needs, created and checked before the first step."""
 
 import dataclasses
 import functools
@@ -13,13 +13,16 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
-from pixel_rnn_jax.data import Batch, DataConfig, Dataset, at_most
+from pixel_rnn_jax.data import Batch, Dataset, Examples, at_most
 from pixel_rnn_jax.errors import MAX_SEED, InputError, check_integer
+from pixel_rnn_jax.evaluation.score import Score, Scorer
 from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import make_model
 from pixel_rnn_jax.parallel.mesh import batch_sharding, check_batch_size, make_mesh, replicate, replicated, state_sharding
 from pixel_rnn_jax.parallel.microbatch import fast_microbatches
+from pixel_rnn_jax.storage.run_record import RunRecord, Validations
+from pixel_rnn_jax.training.config import TrainConfig
 from pixel_rnn_jax.training.initialization import value_frequencies
 from pixel_rnn_jax.training.optimizer import make_optimizer
 from pixel_rnn_jax.training.step import TrainState, blank_batch, init_state, train_step
@@ -29,20 +32,20 @@ FREQUENCY_IMAGES = 1_000  # training images whose values are counted for a calm 
 
 @dataclasses.dataclass(frozen=True)
 class StepRecipe:
-    """What the training step of a configuration needs, for images of a shape.
+    """What the training step of a configuration needs, for images of one shape.
 
     Attributes:
-      config: see `training/config.py`.
+      config: of the run.
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      optimizer: with its learning-rate schedule.
-      mesh: devices that share the work.
+      optimizer: includes the learning-rate schedule.
+      mesh: of all devices.
       image_shape: [H, W, C].
-      init_key: from which the parameters are drawn.
-      step_key: from which, with its number, each step takes its randomness.
-      frequencies: of the values in training, if it is to start calm; see `initialization.calm`.
+      init_key: random key of the parameters.
+      step_key: random key of all steps; each folds in its number.
+      frequencies: of the values in training, for a calm start (see `initialization.calm`); else None.
     """
 
-    config: ConfigDict
+    config: TrainConfig
     model: nn.Module
     optimizer: optax.GradientTransformation
     mesh: Mesh
@@ -52,7 +55,7 @@ class StepRecipe:
     frequencies: Float[np.ndarray, "C levels"] | None = None
 
     def init(self) -> TrainState:
-        """The state before the first step, made where it is to lie."""
+        """The state before the first step, created with its target sharding."""
         shardings = jax.tree.map(lambda leaf: leaf.sharding, self.abstract_state)
         return jax.jit(self._init, out_shardings=shardings)(self.init_key)
 
@@ -71,7 +74,7 @@ class StepRecipe:
 
     @property
     def microbatches(self) -> int:
-        """Into how many microbatches each device splits its share of a batch: `gradient_accumulation`, or what is fast."""
+        """Microbatches of each device: `gradient_accumulation`, or as many as are fast if that is 0."""
         share, platform = self.config.batch_size // self.mesh.size, self.mesh.devices.flat[0].platform
         fast = fast_microbatches(share, self.image_shape[:2], self.model.config.features, platform)
         return self.config.gradient_accumulation or fast
@@ -89,13 +92,22 @@ class StepRecipe:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingRun(StepRecipe):
-    """Everything that a configuration stands for, made and checked before the first step.
+    """Everything that a training needs: the recipe of its steps, and the data.
 
     Attributes:
-      data: all splits; batches come from it.
+      data: all splits.
     """
 
     data: Dataset
+
+    def evaluate(self, params: Any, split: str, examples: Examples) -> Score:
+        """Scores parameters on images of a split."""
+        scorer = Scorer(self.model, params, self.mesh, self.config.batch_size, self.config.data.num_threads)
+        return scorer.evaluate(split, *examples)
+
+    def record(self, validations: Validations) -> RunRecord:
+        """What a checkpoint holds besides arrays."""
+        return RunRecord(dataclasses.asdict(self.config), self.data.image_shape, self.data.classes, validations)
 
 
 def _abstract(array: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
@@ -103,13 +115,14 @@ def _abstract(array: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
 
 
 def prepare(config: ConfigDict) -> TrainingRun:
-    """Makes the parts of a training.
+    """Creates the parts of a training, and decodes its data.
 
     Raises:
       InputError: if a field of the configuration cannot be used.
     """
+    config = TrainConfig.from_config_dict(config)
     model, optimizer, mesh = _components(config)
-    data = Dataset(DataConfig(**config.data), model.config)
+    data = Dataset(config.data, model.config)
     check_image_shape(model.config, data.image_shape)
     data.decode()
     frequencies = None
@@ -121,40 +134,40 @@ def prepare(config: ConfigDict) -> TrainingRun:
 
 
 def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepRecipe:
-    """Makes what the training step needs, without any data.
+    """Creates what the training step needs, without any data: `config.data` is ignored.
 
     Args:
-      config: of which the data is ignored.
+      config: of the run.
       image_shape: [H, W, C].
 
     Raises:
       InputError: if a field of the configuration cannot be used, or not for such images.
     """
+    config = TrainConfig.from_config_dict(config)
     model, optimizer, mesh = _components(config)
     check_image_shape(model.config, image_shape)
     return StepRecipe(config, model, optimizer, mesh, image_shape, *_keys(config, mesh))
 
 
-def _components(config: ConfigDict) -> tuple[nn.Module, optax.GradientTransformation, Mesh]:
+def _components(config: TrainConfig) -> tuple[nn.Module, optax.GradientTransformation, Mesh]:
     _check_fields(config)
-    model = make_model(ModelConfig(**config.model))
     optimizer = make_optimizer(config.optimizer, config.num_steps)
-    mesh = make_mesh(**config.mesh)
+    mesh = make_mesh(config.mesh.data, config.mesh.fsdp)
     check_batch_size(config.batch_size, mesh, microbatches=max(config.gradient_accumulation, 1))
-    return model, optimizer, mesh
+    return make_model(config.model), optimizer, mesh
 
 
-def _check_fields(config: ConfigDict) -> None:
+def _check_fields(config: TrainConfig) -> None:
     for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every"):
-        check_integer(name, config[name], 1)
+        check_integer(name, getattr(config, name), 1)
     for name in ("gradient_accumulation", "patience", "eval_images", "test_images"):
-        check_integer(name, config[name], 0)
+        check_integer(name, getattr(config, name), 0)
     check_integer("seed", config.seed, 0, MAX_SEED)
     if not isinstance(config.optimizer.ema_decay, (int, float)) or not 0 <= config.optimizer.ema_decay < 1:
         raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")
 
 
-def _keys(config: ConfigDict, mesh: Mesh) -> tuple[jax.Array, ...]:
+def _keys(config: TrainConfig, mesh: Mesh) -> tuple[jax.Array, ...]:
     return replicate(tuple(jax.random.split(jax.random.key(config.seed))), mesh)
 
 
@@ -165,18 +178,18 @@ def check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:
     check_conditions(config, blank_conditions(config, (1, *shape[:2])), (1, *shape[:2]))
 
 
-def compile_step(setup: StepRecipe) -> jax.stages.Compiled:
-    """The training step for the devices of a mesh, (state, batch, key) -> (state, metrics); it takes the state's memory."""
-    config = setup.config
+def compile_step(recipe: StepRecipe) -> jax.stages.Compiled:
+    """Compiles the training step, (state, batch, key) -> (state, metrics). It overwrites the old state's memory."""
     step = functools.partial(
         train_step,
-        model=setup.model,
-        optimizer=setup.optimizer,
-        ema_decay=config.optimizer.ema_decay,
-        microbatches=setup.microbatches,
-        mesh=setup.mesh,
+        model=recipe.model,
+        optimizer=recipe.optimizer,
+        ema_decay=recipe.config.optimizer.ema_decay,
+        microbatches=recipe.microbatches,
+        mesh=recipe.mesh,
     )
-    state, batch, whole = setup.abstract_state, setup.abstract_batch, replicated(setup.mesh)
-    of_state, of_batch = (jax.tree.map(lambda leaf: leaf.sharding, tree) for tree in (state, batch))
-    step = jax.jit(step, in_shardings=(of_state, of_batch, whole), out_shardings=(of_state, whole), donate_argnums=0)
-    return step.lower(state, batch, setup.step_key).compile()
+    state, batch, whole = recipe.abstract_state, recipe.abstract_batch, replicated(recipe.mesh)
+    state_shardings, batch_shardings = (jax.tree.map(lambda leaf: leaf.sharding, tree) for tree in (state, batch))
+    in_shardings, out_shardings = (state_shardings, batch_shardings, whole), (state_shardings, whole)
+    step = jax.jit(step, in_shardings=in_shardings, out_shardings=out_shardings, donate_argnums=0)
+    return step.lower(state, batch, recipe.step_key).compile()

@@ -1,4 +1,4 @@
-"""The state of a training, and one step of it."""
+"""The training state, and one training step."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class TrainState(flax.struct.PyTreeNode):
       step: number of finished steps, int32.
       params: the parameters.
       ema: their exponential moving average.
-      opt_state: the optimiser's state.
+      opt_state: the optimizer's state.
     """
 
     step: Any
@@ -44,14 +44,14 @@ def init_state(
     image_shape: tuple[int, ...],
     frequencies: Float[np.ndarray, "C levels"] | None = None,
 ) -> TrainState:
-    """The state before the first step; a function of the key.
+    """The state before the first step.
 
     Args:
-      key: from which the parameters are drawn.
-      model: to be trained.
+      key: random key of the parameters.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`.
       optimizer: whose state it holds.
       image_shape: [H, W, C].
-      frequencies: of the values in training, for a calm start; None for the model's own.
+      frequencies: of the values in training, for a calm start; None for the model's own initialization.
     """
     images = jnp.zeros((1, *image_shape), jnp.uint8)
     params = model.init(key, images, **blank_conditions(model.config, images.shape[:3])._asdict())["params"]
@@ -61,7 +61,7 @@ def init_state(
 
 
 def blank_batch(config: ModelConfig, shape: tuple[int, int, int]) -> Batch:
-    """A batch of the right shapes, for what depends on shapes only.
+    """A batch of zeros, for code that depends on shapes only.
 
     Args:
       config: of the model.
@@ -86,15 +86,15 @@ def train_step(
 
     Args:
       state: the state before.
-      batch: images [B, H, W, C], and what they are given.
-      key: random key of the whole run, for dropout: each device and each microbatch drops features of its own.
-      model: a `PixelRNN` or a `MultiScalePixelRNN`; of the latter, all sizes are trained together.
+      batch: images [B, H, W, C] and their conditions.
+      key: random key of the whole run, for dropout. Each device and each microbatch drops different features.
+      model: a `PixelRNN`, or a `MultiScalePixelRNN`, whose sizes are trained together.
       optimizer: turns gradients into updates.
-      ema_decay: of the moving average. The decay grows to it, min(ema_decay, (1 + t) / (10 + t)) at step t, so that the
-        average forgets the random start.
-      microbatches: into how many the batch, or each device's share of it, is split. Their gradients are computed one after
-        the other and averaged, so that only one microbatch's maps are in memory.
-      mesh: of the devices over which batch and state are sharded, if they are.
+      ema_decay: of the moving average. At step t the decay is min(ema_decay, (1 + t) / (10 + t)), so that the average forgets
+        the random start.
+      microbatches: their number in a batch, or in each device's share of it. Their gradients are computed one after the
+        other and averaged, so that only one microbatch's activations are in memory.
+      mesh: of the devices over which batch and state are sharded; None for one device.
 
     Returns:
       The state after, and the batch's nats, bits_per_dim and the norms of gradient (before clipping) and update.
@@ -115,24 +115,24 @@ def train_step(
 def _gradient_over_devices(
     params: Any, batch: Batch, key: jax.Array, model: nn.Module, microbatches: int, mesh: Mesh
 ) -> tuple[Any, dict[str, Float[Array, ""]]]:
-    """The mean of what each device computes of its share of the batch, in one exchange."""
+    """The mean of the devices' gradients and metrics, each of its share of the batch, in one exchange."""
 
     def share_fn(params, batch, key):
         key = jax.random.fold_in(key, jax.lax.axis_index(AXES))
         return jax.lax.pmean(_gradient(params, batch, key, model, microbatches), AXES)
 
-    # What is cut along "fsdp" is gathered here, ahead of the scans, never inside one.
+    # Parameters sharded along "fsdp" are gathered here, ahead of the scans and never within one.
     whole = PartitionSpec()
     batch_fn = on_shares(share_fn, mesh, in_specs=(whole, batch_spec(), whole), out_specs=whole)
     gradient, metrics = batch_fn(params, batch, key)
-    # Each device needs the pieces only that it updates.
+    # Each device needs only the shards that it updates.
     return jax.lax.with_sharding_constraint(gradient, state_sharding(gradient, mesh)), metrics
 
 
 def _gradient(
     params: Any, batch: Batch, key: jax.Array, model: nn.Module, microbatches: int
 ) -> tuple[Any, dict[str, Float[Array, ""]]]:
-    """The gradient of the mean bits/dim of a batch, and the metrics: means over microbatches, one after the other."""
+    """The gradient of the mean bits/dim of a batch, and the metrics, as means over microbatches."""
     if microbatches == 1:
         return _gradient_at_once(params, batch, key, model)
 

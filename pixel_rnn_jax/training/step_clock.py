@@ -1,4 +1,4 @@
-"""Where the time of a training goes."""
+"""Timing of training steps."""
 
 import contextlib
 import time
@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 
 class StepClock:
-    """Measures steps: a lap ends when a row of metrics is written.
+    """Measures steps in laps; a lap ends when a row of metrics is written.
 
     Args:
-      images_per_step: the batch, of all processes together.
-      compile_seconds: how long the step's compilation took; told with the first lap.
+      images_per_step: of all processes together.
+      compile_seconds: how long the step's compilation took; part of the first lap's figures.
     """
 
     def __init__(self, images_per_step: int, compile_seconds: float):
@@ -19,7 +19,7 @@ class StepClock:
         self._restart()
 
     def count(self) -> None:
-        """Notes that a step is complete."""
+        """Counts a finished step."""
         self._steps += 1
 
     @contextlib.contextmanager
@@ -31,7 +31,7 @@ class StepClock:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """A context whose time is not that of steps: evaluation, checkpoints."""
+        """A context whose time does not count as that of steps, for evaluation and checkpoints."""
         start = time.perf_counter()
         yield
         self._start += time.perf_counter() - start
@@ -40,8 +40,8 @@ class StepClock:
         """Ends a lap of at least one step.
 
         Returns:
-          images_per_second; step_seconds, of one step; data_wait, the share of the time in which data was waited for; and,
-          once, compile_seconds.
+          images_per_second; step_seconds, of one step; data_wait, the share of the time spent waiting for data; and, once,
+          compile_seconds.
         """
         seconds = time.perf_counter() - self._start
         lap = {

@@ -1,56 +1,54 @@
-"""A trace of a few training steps, for JAX's profiler (xprof, TensorBoard or Perfetto show it)."""
+"""A trace of a few training steps by JAX's profiler, for xprof, TensorBoard or Perfetto."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 
 import jax
 
 from pixel_rnn_jax.paths import AnyPath, WritableFolder
 
-FIRST, COUNT = 3, 5  # the first steps of a run are not like the others
+SKIP, COUNT = 2, 5  # the first steps of a run are slower than the rest
 
 
-class StepProfile:
-    """Traces some steps into a folder; a context manager around the loop. A trace that fails is a warning, and no more.
+class StepProfile(contextlib.ExitStack):
+    """Traces some steps into a folder; a context manager around the training loop. A trace that fails is only a warning.
 
     Args:
-      folder: where the trace goes; None: there is none.
-      first_step: of this start.
-      last_step: of the training; where few are left, those are traced.
+      folder: where the trace goes; None for no trace.
+      first_step: the first of this start.
+      last_step: the last of the training.
     """
 
     def __init__(self, folder: AnyPath | None, first_step: int, last_step: int):
+        super().__init__()
         self._folder = folder
-        self._first = max(min(first_step + FIRST - 1, last_step - COUNT + 1), first_step)
-        self._written: WritableFolder | None = None
-
-    def __enter__(self) -> "StepProfile":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self._stop()
+        self._first = max(min(first_step + SKIP, last_step - COUNT + 1), first_step)
 
     def before(self, step: int) -> None:
-        """To be called before each step; starts and stops the trace."""
+        """Starts or stops the trace; to be called before each step."""
         if self._folder is not None and step == self._first:
-            self._start()
+            with _failure_is_a_warning():
+                self._start(self._folder)
         elif step == self._first + COUNT:
-            self._stop()
+            self.close()
 
-    def _start(self) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            written = WritableFolder(self._folder)  # the profiler knows gs://, but not who we are there
-            jax.profiler.start_trace(str(written.local))
-            self._written = written
-        except (RuntimeError, OSError) as error:
-            warnings.warn(f"the profiler cannot be started ({error})", stacklevel=2)
+    def _start(self, folder: AnyPath) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = WritableFolder(folder)  # JAX's profiler can write to gs://, but lacks our credentials
+        jax.profiler.start_trace(str(written.local))
+        self.callback(_stop, written)
 
-    def _stop(self) -> None:
-        if self._written is None:
-            return
-        try:
-            jax.profiler.stop_trace()
-            self._written.close()
-        except (RuntimeError, OSError) as error:
-            warnings.warn(f"the trace cannot be written ({error})", stacklevel=2)
-        self._written = None
+
+def _stop(written: WritableFolder) -> None:
+    with _failure_is_a_warning():
+        jax.profiler.stop_trace()
+        written.close()
+
+
+@contextlib.contextmanager
+def _failure_is_a_warning() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        warnings.warn(f"the steps cannot be traced ({error})", stacklevel=2)

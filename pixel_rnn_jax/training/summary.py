@@ -1,4 +1,4 @@
-"""What a training consists of, as a table."""
+"""The parameters of a training, as a table."""
 
 import math
 from typing import Any
@@ -8,14 +8,14 @@ from jax.sharding import NamedSharding
 
 
 def parameter_table(params: Any, state: Any) -> str:
-    """The parameters by name, and what they and the whole training state take in memory.
+    """The parameters by name, and the memory of the training state.
 
     Args:
-      params: a tree of arrays, or of their shapes, with shardings.
-      state: the same, of everything that lasts from step to step.
+      params: a tree of arrays or `jax.ShapeDtypeStruct`, with shardings.
+      state: the same, of the whole training state.
 
     Returns:
-      Lines of text: name, shape, number of values and, for what is cut over devices, a device's part.
+      Lines of text with name, shape, number of values and, if any parameter is sharded, the shape on one device.
     """
     rows = [("parameter", "shape", "values", "on a device")]
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):

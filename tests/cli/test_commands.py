@@ -157,7 +157,7 @@ def test_images_are_compressed_and_decoded(tiny_file, tmp_path, capsys):
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz") == 0
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/pictures") == 0
     images = np.load(tmp_path / "x.npz")["images"]
-    test_split = open_dataset(load_run(tiny_file)[2]["config"]).images("test")
+    test_split = open_dataset(load_run(tiny_file)[2].config).images("test")
     np.testing.assert_array_equal(images, test_split[np.sort(np.random.default_rng(0).choice(180, 20, replace=False))])
 
     again = (workdir, f"--input={tmp_path}/pictures", f"--out={tmp_path}/y.prnn", "--tile=5,200000")
@@ -181,7 +181,7 @@ def test_a_damaged_file_costs_one_line(tiny_file, tmp_path):
 
 def test_score_writes_each_image_and_compares_sets(tiny_file, tmp_path, capsys):
     model, params, run = load_run(tiny_file)
-    images = open_dataset(run["config"]).images("test")
+    images = open_dataset(run.config).images("test")
     np.savez(tmp_path / "inverted.npz", images=16 - images)
     flags = (f"--against={tmp_path}/inverted.npz", f"--out={tmp_path}/s.csv", f"--histogram={tmp_path}/h.png")
     assert run_in_process(score.main, f"--workdir={tiny_file}", *flags) == 0
@@ -369,7 +369,7 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path):
     assert b"Traceback" not in alone_errors + resumed_errors
     (_, params, run), (_, expected_params, expected_run) = (load_run(tmp_path / name) for name in ("killed", "alone"))
     chex.assert_trees_all_equal(params, expected_params)
-    assert run["record"] == expected_run["record"]
+    assert run.validations == expected_run.validations
     assert measured(tmp_path / "killed") == measured(tmp_path / "alone")
 
 

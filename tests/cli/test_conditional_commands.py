@@ -12,6 +12,7 @@ import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import complete, compress, configuration, decompress, evaluate, inputs, sample, score
 from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.evaluation.classify import classify, log_prior
+from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import make_sheet, to_rgb
 from pixel_rnn_jax.storage.load import load_run
@@ -45,10 +46,10 @@ def pair_run(tmp_path_factory):
 def test_evaluate_classifies(class_file, tmp_path, capsys):
     assert run_in_process(evaluate.main, f"--workdir={class_file}", "--classify", f"--json={tmp_path}/s.json") == 0
     model, params, run = load_run(class_file)
-    dataset = open_dataset(run["config"])
+    dataset = open_dataset(run.config)
     images, conditions = dataset.examples("test")
     prior = log_prior(dataset.examples("train").conditions.labels, 10)
-    joint = classify(model, params, images, prior, batch_size=16, mesh=make_mesh())
+    joint = classify(Scorer(model, params, make_mesh(), 16), images, prior)
     written = json.loads((tmp_path / "s.json").read_text())
     assert written["accuracy"] == np.mean(joint.classes == conditions.labels)
     assert written["marginal_nats"] == pytest.approx(-joint.marginal.mean())
@@ -85,7 +86,7 @@ def test_complete_and_compress_know_the_classes(class_file, tmp_path, capsys):
     assert "24 known pixels come after an unknown one in the model's order" in capsys.readouterr().err
     arrays = np.load(tmp_path / "c.npz")
     model, params, run = load_run(class_file)
-    images, conditions = open_dataset(run["config"]).examples("test")
+    images, conditions = open_dataset(run.config).examples("test")
     chosen = np.sort(np.random.default_rng(0).choice(180, 2, replace=False))
     np.testing.assert_array_equal(arrays["labels"], conditions.labels[chosen])
     log_prob = prnn.log_prob(model, params, arrays["completions"][:, 0], labels=arrays["labels"])
@@ -106,7 +107,7 @@ def test_complete_and_compress_know_the_classes(class_file, tmp_path, capsys):
 
 def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_file, tmp_path):
     model, params, run = load_run(class_file)
-    images, conditions = open_dataset(run["config"]).examples("test")
+    images, conditions = open_dataset(run.config).examples("test")
     np.savez(tmp_path / "labelled.npz", images=images[:5], labels=conditions.labels[:5])
     np.savez(tmp_path / "bare.npz", images=images[:5])
     expected = prnn.log_prob(model, params, images[:5], labels=conditions.labels[:5])
@@ -131,7 +132,7 @@ def test_sample_shows_what_was_given_what_was_drawn_and_the_truth(pair_run, tmp_
     flags = (f"--workdir={pair_run}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz", "--num=2", "--outputs=3")
     assert run_in_process(sample.main, *flags, "--split=validation") == 0
     arrays = np.load(tmp_path / "s.npz")
-    images, conditions = open_dataset(load_run(pair_run)[2]["config"]).examples("validation")
+    images, conditions = open_dataset(load_run(pair_run)[2].config).examples("validation")
     chosen = np.sort(np.random.default_rng(0).choice(3, 2, replace=False))
     np.testing.assert_array_equal(arrays["context"], conditions.context[chosen].repeat(3, 0))
     cells = []
@@ -238,10 +239,10 @@ def test_a_training_keeps_the_names_of_its_classes(tmp_path, monkeypatch):
     trained = train(tiny_config(*fields), "run")
     model, params, run = load_run("run")
     assert isinstance(model, prnn.MultiScalePixelRNN)
-    images, conditions = open_dataset(run["config"], classes=run["classes"]).examples(trained.split)
+    images, conditions = open_dataset(run.config, classes=run.classes).examples(trained.split)
     log_prob = prnn.log_prob(model, params, images[np.arange(len(images))], labels=conditions.labels)
     assert -float(log_prob.mean()) == pytest.approx(trained.nats, rel=1e-5)
-    assert run["classes"] == ["cat", "dog", "owl"]
+    assert run.classes == ("cat", "dog", "owl")
     args = argparse.Namespace(input=None, label=None, binarization=None, split="train", num=None, seed=0, data_dir=None)
     _, _, images, conditions = inputs.open_input("folder:two", args, run)
     owls = {np.asarray(Image.open(path)).tobytes() for path in (tmp_path / "two" / "owl").iterdir()}

@@ -11,7 +11,7 @@ import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import configuration
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.models.params import abstract_params
-from pixel_rnn_jax.training.config import shipped_configs
+from pixel_rnn_jax.training.config import TrainConfig, shipped_configs
 from pixel_rnn_jax.training.optimizer import make_optimizer
 
 
@@ -105,7 +105,7 @@ def test_sizes_in_the_documentation(name):
 def state_size(config):
     """Bytes of parameters, average and the optimizer's state."""
     params = abstract_params(prnn.make_model(prnn.ModelConfig(**config.model)))
-    state = jax.eval_shape(make_optimizer(config.optimizer, config.num_steps).init, params)
+    state = jax.eval_shape(make_optimizer(TrainConfig.from_config_dict(config).optimizer, config.num_steps).init, params)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((params, params, state)))
 
 
@@ -116,7 +116,7 @@ def test_every_configuration_can_be_used_and_says_how(path):
     data = DataConfig(**config.data)
     assert not data.flip, "the paper trains without augmentation"
     assert (data.binarization, data.quantize) == ("none", False)
-    make_optimizer(config.optimizer, config.num_steps)
+    make_optimizer(TrainConfig.from_config_dict(config).optimizer, config.num_steps)
     assert f"python -m experiments.train --config=experiments/{path.name}" in path.read_text()
     assert path.stem.startswith("digits") == (data.source == "digits")
 

@@ -8,6 +8,7 @@ from conftest import make_model
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluation.classify import classify, log_prior
+from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.parallel.mesh import make_mesh
 
 
@@ -19,7 +20,7 @@ def test_images_of_a_class_are_told():
     images = np.asarray(prnn.sample(model, params, jax.random.key(0), num=90, size=(4, 4), labels=labels))
     prior = log_prior(np.array([0, 0, 0, 1, 2]), 3)
     np.testing.assert_allclose(np.exp(prior), [4 / 8, 2 / 8, 2 / 8])
-    joint = classify(model, params, images, prior, batch_size=16, mesh=make_mesh())
+    joint = classify(Scorer(model, params, make_mesh(), 16), images, prior)
     assert np.mean(joint.classes == labels) > 0.8
     expected = prnn.log_prob(model, params, images[:4], labels=np.full(4, 2)) + prior[2]
     np.testing.assert_allclose(joint.log_probs[:4, 2], expected, rtol=1e-5)
@@ -29,18 +30,18 @@ def test_probabilities_of_all_images_and_classes_add_up_to_one():
     model, params = make_model("row_lstm", num_classes=3)
     prior = np.log([0.5, 0.2, 0.3])
     every = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:].reshape(16, 2, 2, 1)
-    joint = classify(model, params, every, prior, batch_size=16, mesh=make_mesh())
+    joint = classify(Scorer(model, params, make_mesh(), 16), every, prior)
     np.testing.assert_allclose(np.exp(joint.marginal).sum(), 1, atol=1e-5)
 
 
 def test_the_prior_decides_where_images_do_not():
     model, params = make_model("pixel_cnn", num_classes=2)
     params["layers"]["pixel_cnn"]["context_to_hidden"]["kernel"] *= 0
-    joint = classify(model, params, np.zeros((3, 2, 2, 1), np.uint8), np.log([0.4, 0.6]), batch_size=8, mesh=make_mesh())
+    joint = classify(Scorer(model, params, make_mesh(), 8), np.zeros((3, 2, 2, 1), np.uint8), np.log([0.4, 0.6]))
     assert joint.classes.tolist() == [1, 1, 1]
 
 
 def test_an_unconditional_model_does_not_classify():
     model, params = make_model("pixel_cnn")
     with pytest.raises(InputError, match="only a class-conditional model classifies"):
-        classify(model, params, np.zeros((3, 2, 2, 1), np.uint8), np.zeros(0), batch_size=8, mesh=make_mesh())
+        classify(Scorer(model, params, make_mesh(), 8), np.zeros((3, 2, 2, 1), np.uint8), np.zeros(0))

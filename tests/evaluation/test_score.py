@@ -5,7 +5,7 @@ from conftest import make_model
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluation.score import LiveUnits, Score, evaluate, log_probs
+from pixel_rnn_jax.evaluation.score import LiveUnits, Score, Scorer
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import log_prob_by_size
 from pixel_rnn_jax.parallel.mesh import check_batch_size, make_mesh
@@ -18,7 +18,7 @@ def test_every_image_weighs_the_same_whatever_the_batches_and_devices():
     expected = -float(np.mean(prnn.log_prob(model, params, images)))
     one = make_mesh(devices=jax.devices()[:1])
     for batch_size, mesh in ((8, one), (21, one), (16, make_mesh())):
-        score = evaluate(model, params, "test", images, batch_size=batch_size, mesh=mesh)
+        score = Scorer(model, params, mesh, batch_size).evaluate("test", images)
         assert score.num_images == 21
         assert score.nats == pytest.approx(expected, rel=1e-5)
         assert score.bits_per_dim == pytest.approx(expected / np.log(2) / 12, rel=1e-5)
@@ -39,7 +39,7 @@ def test_parts_of_a_share_keep_their_order(fields, function):
     conditions = Conditions(labels=np.arange(21) % 3) if model.config.num_classes else UNCONDITIONAL
     assert fast_microbatches(21, (4, 4), model.config.features, "cpu") == 3
     one = make_mesh(devices=jax.devices()[:1])
-    scores = log_probs(model, params, images, conditions, batch_size=21, mesh=one, function=function)
+    scores = Scorer(model, params, one, 21).log_probs(images, conditions, function=function)
     expected = function(model, params, images, *conditions)
     assert len(np.unique(np.asarray(expected), axis=0)) == 21
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
@@ -74,7 +74,7 @@ def test_a_relu_unit_lives_where_any_image_of_the_split_brings_it_above_zero(lay
         conv["kernel"], conv["bias"] = np.zeros_like(conv["kernel"]), np.full_like(conv["bias"], 1)
         conv["bias"][0, 0] = -1
         expected |= {"layers/pixel_cnn/relu_1": LiveUnits(11, 14), "layers/pixel_cnn/relu_2": LiveUnits(13, 14)}
-    score = evaluate(model, params, "test", np.zeros((21, 4, 3, 1), np.uint8), batch_size=8, mesh=make_mesh())
+    score = Scorer(model, params, make_mesh(), 8).evaluate("test", np.zeros((21, 4, 3, 1), np.uint8))
     assert score.relu_units == expected
     lost = 2 if layer == "row_lstm" else 6
     assert score.dead_share == pytest.approx(lost / (16 if layer == "row_lstm" else 44))
@@ -85,8 +85,7 @@ def test_padding_wakes_no_unit():
     """The rows that fill up the last batch are of no image."""
     model, params = make_model("row_lstm", depth=1)
     images = np.random.default_rng(0).integers(0, 2, (3, 4, 3, 1)).astype(np.uint8)
-    few, whole = (
-        evaluate(model, params, "test", images, batch_size=size, mesh=make_mesh(devices=jax.devices()[:1])) for size in (16, 3)
-    )
+    one = make_mesh(devices=jax.devices()[:1])
+    few, whole = (Scorer(model, params, one, batch_size).evaluate("test", images) for batch_size in (16, 3))
     assert few.relu_units == whole.relu_units
     assert 0 < few.dead_share < 1

@@ -6,10 +6,14 @@ import pytest
 from conftest import tiny_config
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.evaluation.score import evaluate
+from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.parallel.mesh import make_mesh
-from pixel_rnn_jax.storage.checkpoint import Checkpoints, Record
+from pixel_rnn_jax.storage.checkpoint import Checkpoints
+from pixel_rnn_jax.storage.run_record import Validations
 from pixel_rnn_jax.training.run import prepare
+
+# When one array is damaged, TensorStore's threads that read the others complain after the error.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def test_load_needs_nothing_but_the_path(tiny_run):
@@ -19,21 +23,22 @@ def test_load_needs_nothing_but_the_path(tiny_run):
         layer="row_lstm", depth=1, features=4, head_features=4, levels=17, channels=1, dropout=model.config.dropout
     )
     images = prepare(tiny_config()).data.images("test")
-    assert evaluate(model, params, "test", images, batch_size=16, mesh=make_mesh()) == score
+    assert Scorer(model, params, make_mesh(), 16).evaluate("test", images) == score
     model_again, params_again = prnn.load(str(workdir))
     assert model_again == model
     chex.assert_trees_all_equal(params, params_again)
 
 
-def test_record_counts_evaluations_without_improvement():
-    record = Record()
-    assert [record.update(step, nats) for step, nats in enumerate([3.0, 2.0, 2.0, 2.5, 1.0, float("nan")])] == [
-        True, True, False, False, True, False,
-    ]  # fmt: skip
-    assert record == Record(best_nats=1.0, best_step=4, stale=1)
-    assert not record.exhausted(0)
-    assert not record.exhausted(2)
-    assert record.exhausted(1)
+def test_validations_without_improvement_are_counted():
+    validations, improved = Validations(), []
+    for step, nats in enumerate([3.0, 2.0, 2.0, 2.5, 1.0, float("nan")]):
+        validations = validations.add(step, nats)
+        improved.append(validations.best_step == step)
+    assert improved == [True, True, False, False, True, False]
+    assert validations == Validations(best_nats=1.0, best_step=4, stale=1)
+    assert not validations.exhausted(0)
+    assert not validations.exhausted(2)
+    assert validations.exhausted(1)
 
 
 @pytest.mark.parametrize("name", ["a b", "x#y", "x?y", "p%41q"])

@@ -30,7 +30,7 @@ def test_an_exported_model_is_the_one_of_the_work_directory(tiny_run, exported, 
     model_again, params_again, run_again = load_run(exported)
     assert model_again == model
     chex.assert_trees_all_equal(params_again, params)
-    assert {name: run[name] for name in run_again} == run_again
+    assert run_again == run.portable()
     assert run_in_process(evaluate.main, f"--workdir={exported}") == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tiny_run[1])
 
@@ -43,12 +43,12 @@ def test_an_exported_model_can_be_exported(exported, tmp_path):
 
 def test_an_exported_model_does_not_name_a_folder_of_this_machine(tiny_run, tmp_path):
     _, params, run = load_run(tiny_run[0])
-    run["config"]["data"].update(data_dir="/home/me/data", source="folder:/home/me/pictures")
+    run.config["data"].update(data_dir="/home/me/data", source="folder:/home/me/pictures")
     save_weights(tmp_path / "x.safetensors", params, run)
     assert b"/home/me" not in (tmp_path / "x.safetensors").read_bytes()
-    data = load_run(tmp_path / "x.safetensors")[2]["config"]["data"]
-    assert (data["data_dir"], data["source"]) == (None, "folder:pictures")
-    assert run["config"]["data"]["data_dir"] == "/home/me/data"
+    data = load_run(tmp_path / "x.safetensors")[2].data
+    assert (data.data_dir, data.source) == (None, "folder:pictures")
+    assert run.config["data"]["data_dir"] == "/home/me/data"
     assert [path.name for path in tmp_path.iterdir()] == ["x.safetensors"]
 
 
@@ -79,9 +79,9 @@ def test_a_model_of_ones_own_loop_is_saved_for_all_commands(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     "arguments,message",
     [
-        ({"path": "mine.npz"}, "must be of a file in a folder that exists, and end in .safetensors; got 'mine.npz'"),
-        ({"path": "nowhere/x.safetensors"}, "a folder that exists"),
-        ({"path": "folder.safetensors"}, "must be of a file"),
+        ({"path": "mine.npz"}, "must be a file in an existing folder, and end in .safetensors; got 'mine.npz'"),
+        ({"path": "nowhere/x.safetensors"}, "in an existing folder"),
+        ({"path": "folder.safetensors"}, "must be a file"),
         ({"size": (0, 4)}, "height must be an integer of at least 1; got 0"),
         ({"size": 4}, r"size must be \(height, width\); got 4"),
         (
@@ -151,15 +151,15 @@ def test_other_parameters_or_another_configuration_are_refused(exported, tmp_pat
         with pytest.raises(ValueError, match=r"other.safetensors is damaged: its checksum"):
             read_weights(path)
     write(tensors, version=2)
-    with pytest.raises(ValueError, match=r"must be an exported model of version 1, which this package reads; got 2"):
+    with pytest.raises(ValueError, match=r"must be an exported model of version 1, .*; got 2"):
         read_weights(path)
     write(tensors, version=2, run=None)
-    with pytest.raises(ValueError, match=r"of version 1, which this package reads; got 2"):
+    with pytest.raises(ValueError, match=r"of version 1, .*; got 2"):
         read_weights(path)
     newer = copy.deepcopy(metadata["run"])
     newer["config"]["model"]["colour"] = "blue"
     write(tensors, run=newer, checksum=_checksum(newer, tensors))
-    with pytest.raises(ValueError, match=r"other.safetensors has a model configuration that is damaged, or of another"):
+    with pytest.raises(ValueError, match=r"other.safetensors cannot be used: .*colour"):
         read_weights(path)
     safetensors.numpy.save_file(tensors, path)
     with pytest.raises(ValueError, match="must be an exported model; its metadata lacks the field 'pixel_rnn_jax'"):

@@ -110,7 +110,7 @@ def test_a_checkpoint_that_was_not_finished_does_not_count(remote_run, bucket):
 def test_damaged_arrays_are_told(bucket):
     workdir = bucket + "/run"
     train(tiny_config(), workdir)
-    step = load_run(workdir)[2]["record"]["best_step"]
+    step = load_run(workdir)[2].validations.best_step
     pieces = as_path(workdir) / "checkpoints" / str(step) / "ema" / "d"
     pieces = list(pieces.iterdir())
     assert pieces

@@ -11,7 +11,7 @@ from conftest import ROOT, run_in_process
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import datasets, evaluate, sample
 from pixel_rnn_jax.cli.configuration import read_config
-from pixel_rnn_jax.evaluation.score import evaluate as score
+from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.storage.load import load_run, shipped_models
 
@@ -53,7 +53,7 @@ def test_tables_say_what_is_in_the_files(name, page):
     (row,) = (cells for cells in tables if cells[1:2] == [title] and size in cells)
     assert (f"**{MNIST[name]:.2f}**" if name in MNIST else f"**{CIFAR[name]:.3f}**") in row
     if page == "docs/results.md":
-        assert (f"{run['record']['best_nats']:.2f}" if name in MNIST else f"{CIFAR_VALIDATION[name]:.3f}") in row
+        assert (f"{run.validations.best_nats:.2f}" if name in MNIST else f"{CIFAR_VALIDATION[name]:.3f}") in row
 
 
 @pytest.mark.parametrize("name", [*DIGITS, *MNIST, *CIFAR])
@@ -83,8 +83,8 @@ def test_whole_splits_of_cifar(name, split, published, data_dir):
 
 def score_split(name, data_dir, split):
     model, params, run = load_run(name)
-    examples = datasets.open_dataset(run["config"], data_dir).examples(split)
-    found = score(model, params, split, *examples, batch_size=64, mesh=make_mesh())
+    examples = datasets.open_dataset(run.config, data_dir).examples(split)
+    found = Scorer(model, params, make_mesh(), 64).evaluate(split, *examples)
     assert found.num_images == {"test": 10_000, "validation": 5_000}[split]
     return found
 
@@ -93,8 +93,8 @@ def score_split(name, data_dir, split):
 @pytest.mark.parametrize("name", DIGITS)
 def test_digits(name):
     model, params, run = load_run(name)
-    examples = datasets.open_dataset(run["config"], None, run["classes"]).examples("test")
-    found = score(model, params, "test", *examples, batch_size=64, mesh=make_mesh())
+    examples = datasets.open_dataset(run.config, None, run.classes).examples("test")
+    found = Scorer(model, params, make_mesh(), 64).evaluate("test", *examples)
     np.testing.assert_allclose(found.nats, DIGITS[name], atol=0.01)
 
 

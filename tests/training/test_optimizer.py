@@ -4,26 +4,15 @@ import numpy as np
 import pytest
 from conftest import LAYERS, make_model
 from flax import traverse_util
-from ml_collections import ConfigDict
 
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.training.config import MuonConfig, OptimizerConfig
 from pixel_rnn_jax.training.optimizer import learning_rate_schedule, make_optimizer, muon_dimensions
 
-MUON = {"adam_learning_rate": 0.01, "momentum": 0.95, "weight_decay": 0.0, "consistent_rms": 0.2}
 
-
-def make_config(**fields):
-    return ConfigDict(
-        {
-            "name": "adam",
-            "learning_rate": 0.1,
-            "schedule": "cosine",
-            "warmup": 1 / 11,
-            "clip_norm": 1.0,
-            "muon": MUON,
-            **fields,
-        }
-    )
+def make_config(muon=(), **fields):
+    muon = MuonConfig(**{"adam_learning_rate": 0.01, "weight_decay": 0.0, **dict(muon)})
+    return OptimizerConfig(**{"name": "adam", "learning_rate": 0.1, "warmup": 1 / 11, **fields}, muon=muon)
 
 
 def test_warm_up_then_cosine_or_constant():
@@ -55,7 +44,7 @@ def test_muon_makes_the_update_of_each_matrix_orthogonal_and_leaves_the_rest_to_
     optimizer = make_optimizer(make_config(name="muon", warmup=0, schedule="constant", clip_norm=1e9), 10)
     rng = np.random.default_rng(1)
     gradient = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), params)
-    updates = traverse_util.flatten_dict(optimizer.update(gradient, optimizer.init(params), params)[0])
+    updates = traverse_util.flatten_dict(jax.jit(optimizer.update)(gradient, optimizer.init(params), params)[0])
     taken = {path for path, dimensions in traverse_util.flatten_dict(muon_dimensions(params)).items() if dimensions}
     for path, update in updates.items():
         if path in taken:
@@ -72,9 +61,9 @@ def test_muon_makes_the_update_of_each_matrix_orthogonal_and_leaves_the_rest_to_
 
 def test_muon_decays_only_the_weights_that_it_takes():
     _, params = make_model("row_lstm", depth=1)
-    optimizer = make_optimizer(make_config(name="muon", warmup=0, schedule="constant", muon={**MUON, "weight_decay": 0.5}), 10)
+    optimizer = make_optimizer(make_config(name="muon", warmup=0, schedule="constant", muon={"weight_decay": 0.5}), 10)
     zero = jax.tree.map(jnp.zeros_like, params)
-    updates = traverse_util.flatten_dict(optimizer.update(zero, optimizer.init(params), params)[0])
+    updates = traverse_util.flatten_dict(jax.jit(optimizer.update)(zero, optimizer.init(params), params)[0])
     flat = traverse_util.flatten_dict(params)
     for path, dimensions in traverse_util.flatten_dict(muon_dimensions(params)).items():
         np.testing.assert_allclose(updates[path], -0.1 * 0.5 * flat[path] if dimensions else 0 * flat[path], rtol=1e-5)
@@ -91,4 +80,4 @@ def test_muon_decays_only_the_weights_that_it_takes():
 )
 def test_fields_of_muon_are_checked(field, value, rule):
     with pytest.raises(InputError, match=rf"optimizer\.muon\.{field} {rule}.*; got {value}"):
-        make_optimizer(make_config(name="muon", muon={**MUON, field: value}), 10)
+        make_optimizer(make_config(name="muon", muon={field: value}), 10)

@@ -19,22 +19,23 @@ from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
 from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.parallel.mesh import make_mesh, replicated, shard_batch
 from pixel_rnn_jax.storage.checkpoint import Checkpoints, changed_fields
-from pixel_rnn_jax.training import run as setup_room
+from pixel_rnn_jax.storage.run_record import Validations
+from pixel_rnn_jax.training import run as run_module
 from pixel_rnn_jax.training import trainer as train_module
 from pixel_rnn_jax.training.metrics import read_metrics
 from pixel_rnn_jax.training.preemption import Interrupted
 from pixel_rnn_jax.training.resume import start_or_resume
-from pixel_rnn_jax.training.run import prepare
+from pixel_rnn_jax.training.run import TrainingRun, prepare
 from pixel_rnn_jax.training.step import TrainState, init_state, train_step
 from pixel_rnn_jax.training.trainer import train
 
 
 def final_arrays(workdir, config):
     """All arrays of the last checkpoint."""
-    setup = prepare(config)
+    run = prepare(config)
     with Checkpoints(workdir, read_only=True) as checkpoints:
         assert checkpoints.latest_step == config.num_steps
-        return start_or_resume(setup, checkpoints, allow_config_change=True)
+        return start_or_resume(run, checkpoints, allow_config_change=True)
 
 
 def never(*args, **kwargs):
@@ -148,20 +149,20 @@ def test_the_run_leaves_what_is_documented(tiny_run):
 
 @pytest.mark.slow
 def test_a_trace_of_some_steps_is_left_on_request(tmp_path):
-    train(tiny_config("--config.num_steps=4"), tmp_path, profile=True)
+    train(tiny_config(), tmp_path, profile=True)
     (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
     assert trace.stat().st_size > 1000
 
 
 def test_a_trace_that_cannot_be_written_is_a_warning(tmp_path):
     (tmp_path / "profile").write_text("in the way")
-    with pytest.warns(UserWarning, match="the profiler cannot be started"):
-        train(tiny_config("--config.num_steps=4"), tmp_path, profile=True)
+    with pytest.warns(UserWarning, match="the steps cannot be traced"):
+        train(tiny_config(), tmp_path, profile=True)
 
 
 def test_a_finished_run_is_only_scored_again(tiny_run, monkeypatch):
     workdir, score = tiny_run
-    monkeypatch.setattr(setup_room, "train_step", never)
+    monkeypatch.setattr(run_module, "train_step", never)
     assert train(tiny_config(), workdir) == score
 
 
@@ -184,9 +185,9 @@ def test_an_interrupted_run_resumes_without_a_trace(tiny_run, tmp_path, monkeypa
 
     whole, expected_score = tiny_run
     assert train(tiny_config(), tmp_path) == expected_score
-    state, record = final_arrays(tmp_path, tiny_config())
-    expected_state, expected_record = final_arrays(whole, tiny_config())
-    assert record == expected_record
+    state, validations = final_arrays(tmp_path, tiny_config())
+    expected_state, expected_validations = final_arrays(whole, tiny_config())
+    assert validations == expected_validations
     chex.assert_trees_all_equal(state, expected_state)
     assert measured(tmp_path) == measured(whole)
 
@@ -204,33 +205,29 @@ def test_rows_after_the_restored_step_are_replaced(tiny_run, tmp_path):
 
 
 def test_patience_stops_and_survives_a_restart(tmp_path, monkeypatch):
-    """With a learning rate of zero nothing improves after the first validation."""
-    config = tiny_config(
-        "--config.num_steps=100", "--config.eval_every=1", "--config.checkpoint_every=2", "--config.patience=3",
-        "--config.optimizer.learning_rate=1e-30", "--config.optimizer.warmup=0.0",
-    )  # fmt: skip
+    config = tiny_config("--config.eval_every=1", "--config.checkpoint_every=2", "--config.patience=3")
     scores = iter(np.linspace(5, 4, 2).tolist() + [4.5] * 100)
-    monkeypatch.setattr(train_module, "score_images", lambda *args: Score(args[2], 1, next(scores), 1.0))
+    monkeypatch.setattr(TrainingRun, "evaluate", lambda run, params, split, examples: Score(split, 1, next(scores), 1.0))
     train(config, tmp_path)
     assert [row["step"] for row in read_metrics(tmp_path) if "validation_nats" in row] == [1, 2, 3, 4, 5]
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
         assert checkpoints.latest_step == 5
         assert checkpoints.best_step == 2
-        assert checkpoints.restore_run(5)["record"] == {"best_nats": 4.0, "best_step": 2, "stale": 3}
-    monkeypatch.setattr(setup_room, "train_step", never)
+        assert checkpoints.restore_record(5).validations == Validations(best_nats=4.0, best_step=2, stale=3)
+    monkeypatch.setattr(run_module, "train_step", never)
     train(config, tmp_path)
 
 
 def test_dead_units_are_recorded_and_warned_of_once(tmp_path, monkeypatch, capsys):
-    shares = iter([0, 2, 4])  # of 20 units; and none are counted of the test split
+    shares = iter([0, 2, 4, 4])  # of 20 units, in the first validations
 
-    def fake_score(setup, params, split, examples):
+    def fake_score(run, params, split, examples):
         return Score(split, 1, 1.0, 1.0, {"head/relu_1": LiveUnits(20 - next(shares, 0), 20)})
 
-    monkeypatch.setattr(train_module, "score_images", fake_score)
-    train(tiny_config("--config.num_steps=8"), tmp_path)
+    monkeypatch.setattr(TrainingRun, "evaluate", fake_score)
+    train(tiny_config("--config.eval_every=1"), tmp_path)
     rows = [row["validation_dead_units"] for row in read_metrics(tmp_path) if "validation_nats" in row]
-    np.testing.assert_allclose(rows, [0, 0.1, 0.2, 0], atol=1e-9)
+    np.testing.assert_allclose(rows, [0, 0.1, 0.2, 0.2, 0, 0], atol=1e-9)
     told = capsys.readouterr().err
     assert told.count("warning: 20% of the ReLU units are zero on all validation images") == 1
     assert "; dead ReLU units: head/relu_1 2 of 20" in told
@@ -248,15 +245,15 @@ def test_a_run_with_muon_goes_on_as_if_unbroken(tmp_path):
 
 
 def test_best_and_latest_checkpoints_are_kept(tmp_path, monkeypatch):
-    config = tiny_config("--config.num_steps=12", "--config.checkpoint_every=2")
+    config = tiny_config("--config.eval_every=1", "--config.checkpoint_every=1")
     scores = iter([9.0, 3.0, 8.0, 7.0, 6.0, 5.0, 1.0])
-    monkeypatch.setattr(train_module, "score_images", lambda *args: Score(args[2], 1, next(scores), 1.0))
+    monkeypatch.setattr(TrainingRun, "evaluate", lambda run, params, split, examples: Score(split, 1, next(scores), 1.0))
     train(config, tmp_path)
-    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [4, 8, 10, 12]
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [2, 4, 5, 6]
     model, params = prnn.load(tmp_path)
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
-        best = checkpoints.restore_arrays(4, ema=abstract_params(model))["ema"]
-        last = checkpoints.restore_arrays(12, ema=abstract_params(model))["ema"]
+        best = checkpoints.restore_arrays(2, ema=abstract_params(model))["ema"]
+        last = checkpoints.restore_arrays(6, ema=abstract_params(model))["ema"]
     chex.assert_trees_all_equal(params, best)
     assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(best), jax.tree.leaves(last), strict=True))
 
@@ -269,7 +266,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, poison):
         state, metrics = original(state, batch, key, **parts)
         return state, {**metrics, "nats": jnp.where(state.step == 5, float(poison), metrics["nats"])}
 
-    monkeypatch.setattr(setup_room, "train_step", poisoned)
+    monkeypatch.setattr(run_module, "train_step", poisoned)
     with pytest.raises(FloatingPointError, match=rf"step 5 gave .*nats = {poison}.*last good checkpoint is .*/checkpoints/4"):
         train(tiny_config(), tmp_path)
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
@@ -278,7 +275,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, poison):
 
 def test_a_validation_score_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     scores = iter([5.0, float("nan")])
-    monkeypatch.setattr(train_module, "score_images", lambda *args: Score(args[2], 1, next(scores), 1.0))
+    monkeypatch.setattr(TrainingRun, "evaluate", lambda run, params, split, examples: Score(split, 1, next(scores), 1.0))
     with pytest.raises(FloatingPointError, match="step 4 gave validation nats = nan; the last good checkpoint is .*/3"):
         train(tiny_config(), tmp_path)
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
@@ -322,9 +319,9 @@ def test_init_from_goes_on_with_another_run_in_a_new_folder(tiny_run, tmp_path):
     shutil.copy(whole / "metrics.jsonl", moved)
     before = {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()}
     assert train(tiny_config(), tmp_path / "new", init_from=moved) == score
-    (state, record), (expected, _) = (final_arrays(workdir, tiny_config()) for workdir in (tmp_path / "new", whole))
+    (state, validations), (expected, _) = (final_arrays(workdir, tiny_config()) for workdir in (tmp_path / "new", whole))
     chex.assert_trees_all_equal(state, expected)
-    assert record.best_step == 6  # validations of the other run do not count: its checkpoints are not here
+    assert validations.best_step == 6  # validations of the other run do not count: its checkpoints are not here
     assert measured(tmp_path / "new") == measured(whole)
     assert before == {path: path.read_bytes() for path in moved.rglob("*") if path.is_file()}
 
@@ -343,7 +340,7 @@ def test_init_from_goes_on_with_another_batch_size_and_length_and_on_other_devic
 
 def test_init_from_counts_only_where_there_is_no_run_yet(tiny_run, monkeypatch):
     workdir, score = tiny_run
-    monkeypatch.setattr(setup_room, "train_step", never)
+    monkeypatch.setattr(run_module, "train_step", never)
     assert train(tiny_config(), workdir, init_from="nowhere") == score
 
 
@@ -405,12 +402,12 @@ def test_changed_fields_are_listed():
 def test_scores_may_be_of_some_images(tmp_path, monkeypatch):
     seen = []
 
-    def spy(setup, params, split, examples):
+    def spy(run, params, split, examples):
         images = examples.images
         seen.append((split, images))
         return Score(split, len(images), 1.0, 1.0)
 
-    monkeypatch.setattr(train_module, "score_images", spy)
+    monkeypatch.setattr(TrainingRun, "evaluate", spy)
     score = train(tiny_config("--config.eval_images=20", "--config.test_images=30"), tmp_path)
     assert [(split, len(images)) for split, images in seen] == [("validation", 20)] * 3 + [("test", 30)]
     assert (score.split, score.num_images) == ("test", 30)

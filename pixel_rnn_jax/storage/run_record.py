@@ -1,0 +1,113 @@
+"""What a run remembers besides arrays: the record in its checkpoints and in exported models, as JSON."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+
+from pixel_rnn_jax.data import DataConfig
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.models.multi_scale import make_model
+
+
+@dataclasses.dataclass(frozen=True)
+class Validations:
+    """The validations so far, as early stopping needs them.
+
+    Attributes:
+      best_nats: the lowest score, in nats.
+      best_step: the step that reached it; 0 before the first validation.
+      stale: the number of validations since.
+    """
+
+    best_nats: float = math.inf
+    best_step: int = 0
+    stale: int = 0
+
+    def add(self, step: int, nats: float) -> "Validations":
+        """The validations including one more; it is the best if its step is the new `best_step`."""
+        if nats < self.best_nats:
+            return Validations(nats, step)
+        return dataclasses.replace(self, stale=self.stale + 1)
+
+    def exhausted(self, patience: int) -> bool:
+        """Whether the last `patience` validations brought no improvement; never, if `patience` is 0."""
+        return 0 < patience <= self.stale
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """What a run remembers besides arrays.
+
+    Attributes:
+      config: the configuration of the run, in nested dicts. It is read field by field when it is needed: the data of a model
+        from another version may be unreadable while the model is fine.
+      image_shape: [H, W, C].
+      classes: names of the classes by number, if they have names.
+      validations: those until now; None for a model that was not trained by `train`.
+    """
+
+    config: dict[str, Any]
+    image_shape: tuple[int, ...]
+    classes: tuple[str, ...] | None = None
+    validations: Validations | None = None
+
+    @classmethod
+    def from_json(cls, value: Any) -> "RunRecord":
+        """Reads what `to_json` returned.
+
+        Raises:
+          ValueError: if a part is missing, or is not what it must be.
+        """
+        try:
+            classes, validations = value.get("classes"), value.get("record")
+            record = cls(
+                dict(value["config"]),
+                tuple(value["image_shape"]),
+                None if classes is None else tuple(classes),
+                None if validations is None else Validations(**validations),
+            )
+            dict(record.config["model"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"a run's record must hold config, image_shape, classes and record; {error!r}") from None
+        return record
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as nested dicts."""
+        fields = dataclasses.asdict(self)
+        return {**fields, "record": fields.pop("validations")}
+
+    @property
+    def batch_size(self) -> int:
+        """The number of images in a batch of the training."""
+        return self.config["batch_size"]
+
+    @property
+    def data(self) -> DataConfig:
+        """How the training read its data; raises `InputError` if that is of another version."""
+        try:
+            return DataConfig(**self.config["data"])
+        except (TypeError, KeyError) as error:
+            raise InputError(f"the run has a data configuration of another version ({error}).") from None
+
+    @property
+    def model(self) -> ModelConfig:
+        """The configuration of the model; raises `InputError` if it is of another version."""
+        try:
+            return ModelConfig(**self.config["model"])
+        except TypeError as error:
+            raise InputError(f"the run has a model configuration that is damaged, or of another version ({error}).") from None
+
+    def make_model(self) -> nn.Module:
+        """The model, a `PixelRNN` or a `MultiScalePixelRNN`; raises `InputError` as `model` does."""
+        return make_model(self.model)
+
+    def portable(self) -> "RunRecord":
+        """The record without folders of this machine: of a data source's absolute path, the last name remains."""
+        data = self.config["data"]
+        kind, colon, path = data["source"].partition(":")
+        source = f"{kind}:{Path(path).name}" if colon and Path(path).is_absolute() else data["source"]
+        return dataclasses.replace(self, config={**self.config, "data": {**data, "data_dir": None, "source": source}})
