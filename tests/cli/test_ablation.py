@@ -10,6 +10,7 @@ from PIL import Image
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import ablation
 from pixel_rnn_jax.evaluation.score import Score
+from pixel_rnn_jax.storage.run_record import RunRecord, Validations
 from pixel_rnn_jax.training import trainer
 from pixel_rnn_jax.training.metrics import read_metrics
 
@@ -70,7 +71,7 @@ def test_a_run_that_diverges_does_not_hold_up_the_table(tmp_path, monkeypatch, c
             raise FloatingPointError("step 7 gave nats = nan")
         return Score("test", 1, 1.0, float(config.model.depth))
 
-    record = {"record": {"best_nats": np.log(2) * 192, "best_step": 5}, "image_shape": [8, 8, 3]}
+    record = RunRecord({}, (8, 8, 3), validations=Validations(best_nats=np.log(2) * 192, best_step=5))
     monkeypatch.setattr(ablation, "train", fake)
     monkeypatch.setattr(ablation, "save_comparison", lambda *args, **options: None)
     monkeypatch.setattr(ablation, "load_run", lambda workdir: (None, None, record))
@@ -89,7 +90,7 @@ def test_a_run_that_diverges_does_not_hold_up_the_table(tmp_path, monkeypatch, c
 
 def test_the_table_of_a_source_without_test_images(tmp_path, monkeypatch):
     """Its final score is of validation images; the table has the best one."""
-    record = {"record": {"best_nats": np.log(2) * 192, "best_step": 5}, "image_shape": [8, 8, 3]}
+    record = RunRecord({}, (8, 8, 3), validations=Validations(best_nats=np.log(2) * 192, best_step=5))
     monkeypatch.setattr(ablation, "train", lambda *args, **options: Score("validation", 1, 1.0, 9.0))
     monkeypatch.setattr(ablation, "save_comparison", lambda *args, **options: None)
     monkeypatch.setattr(ablation, "load_run", lambda workdir: (None, None, record))

@@ -15,6 +15,7 @@ from pixel_rnn_jax.cli.inputs import open_input
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.storage.run_record import RunRecord
 
 
 def write_images(folder, count, shape=(8, 8, 3), suffix="png", seed=0):
@@ -91,7 +92,7 @@ def test_a_picture_of_ones_own_is_treated_like_those_of_the_training(tmp_path):
     write_images(tmp_path / "test", 2, (20, 18, 3))
     fields = {"source": f"folder:{tmp_path}", "size": (12, 8), "quantize": True}
     config = ModelConfig(layer="row_lstm", levels=8, channels=3)
-    run = {"config": {"data": dataclasses.asdict(DataConfig(**fields)), "model": dataclasses.asdict(config)}}
+    run = RunRecord({"data": dataclasses.asdict(DataConfig(**fields)), "model": dataclasses.asdict(config)}, (12, 8, 3))
     args = Namespace(input=str(tmp_path / "test"), split=None, data_dir=None, binarization=None, label=None, num=None, seed=0)
     expected = Dataset(DataConfig(**fields), config).images("test")
     found = open_input(args.input, args, run)

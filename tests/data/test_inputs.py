@@ -11,6 +11,7 @@ from PIL import Image
 from pixel_rnn_jax.cli.inputs import open_input
 from pixel_rnn_jax.data import DataConfig, ImageForm, holds_images, read_conditions, read_images, read_mask
 from pixel_rnn_jax.images import from_picture, to_picture
+from pixel_rnn_jax.storage.run_record import RunRecord
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
@@ -56,7 +57,7 @@ def test_a_named_source_is_where_the_user_is(tmp_path, monkeypatch):
     np.savez("x.npz", train=np.zeros((4, 3, 3), np.uint8))
     config = takes(2, 1)
     data = DataConfig(source="npz:train.npz", data_dir="/elsewhere")
-    run = {"config": {"data": dataclasses.asdict(data), "model": dataclasses.asdict(config)}}
+    run = RunRecord({"data": dataclasses.asdict(data), "model": dataclasses.asdict(config)}, (8, 8, 1))
     args = Namespace(input="npz:x.npz", split="train", data_dir=None, binarization=None, label=None, num=None, seed=0)
     assert open_input(args.input, args, run).images.shape == (3, 3, 3, 1)
 
@@ -107,5 +108,5 @@ def test_pictures_are_treated_like_those_of_the_training_whose_size_was_one_numb
     data = dataclasses.asdict(DataConfig(source="folder:pictures")) | {"size": [4]}
     model = dataclasses.asdict(takes(256, 3))
     args = Namespace(input="x.png", split=None, binarization=None, num=None, seed=0, data_dir=None, label=None)
-    given = open_input(str(tmp_path / "x.png"), args, {"config": {"data": data, "model": model}})
+    given = open_input(str(tmp_path / "x.png"), args, RunRecord({"data": data, "model": model}, (4, 4, 3)))
     assert given.images.shape == (1, 4, 4, 3)
