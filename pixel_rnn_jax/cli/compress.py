@@ -113,7 +113,7 @@ def compare(
     }
 
 
-def print_sizes(sizes: dict[str, float], images: UInt8[np.ndarray, "N H W C"]) -> None:
+def print_sizes(sizes: dict[str, int | float], images: UInt8[np.ndarray, "N H W C"]) -> None:
     """Prints a table of bytes and bits per sub-pixel."""
     for name, size in sizes.items():
         print(f"{name:32} {size:12,.0f} bytes {8 * size / images.size:8.4f} bits/dim")

@@ -131,7 +131,7 @@ def _read_header(text: bytes) -> Header:
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict) or {name: type(value) for name, value in fields.items()} != types:
-        expected = ", ".join(f"{name} ({of_type.__name__})" for name, of_type in types.items())
+        expected = ", ".join(f"{name} ({kind.__name__})" for name, kind in types.items())
         raise InputError(f"the .prnn file's header must be a JSON object of {expected}.")
     header = Header(**fields)
     header.check()
