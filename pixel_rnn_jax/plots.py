@@ -1,11 +1,13 @@
-"""Arrays to pictures: sheets of images, curves of a training run, comparisons of scores."""
+"""Sheets and animations of images, and plots of training curves and scores."""
 
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Integer, UInt8
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
@@ -23,7 +25,7 @@ UNITS = {"bits_per_dim": "bits/dim", "nats": "nats per image"}
 
 
 def to_rgb(images: UInt8[np.ndarray, "*N H W C"], levels: int) -> UInt8[np.ndarray, "*N H W 3"]:
-    """Spreads [0, levels) over [0, 255]; grey images get three equal channels, other than 1 or 3 channels their mean."""
+    """Scales [0, levels) to [0, 255]. Unless there are 3 channels, all three are the mean of the channels."""
     picture = to_picture(images, levels)
     if images.shape[-1] != 3:
         picture = picture.mean(-1, keepdims=True).astype(np.uint8).repeat(3, -1)
@@ -33,7 +35,7 @@ def to_rgb(images: UInt8[np.ndarray, "*N H W C"], levels: int) -> UInt8[np.ndarr
 def hide_unknown(
     rgb: UInt8[np.ndarray, "N H W 3"], known: Bool[np.ndarray, "N H W"] | Bool[np.ndarray, "H W"]
 ) -> UInt8[np.ndarray, "N H W 3"]:
-    """Paints the unknown pixels in a colour that is no grey."""
+    """Paints the unknown pixels in a bluish colour."""
     return np.where(known[..., None], rgb, UNKNOWN)
 
 
@@ -53,18 +55,18 @@ def save_animation(
     columns: int,
     min_width: int = 400,
 ) -> None:
-    """Writes an animation of the unknown pixels of images being drawn.
+    """Writes an animation that shows the unknown pixels being drawn.
 
     Args:
-      path: of a GIF file or, where its name ends so, a WebP file.
+      path: a WebP file if it ends in .webp, else a GIF file.
       rgb: the finished images.
-      known: the pixels that are there from the start.
-      order: the rank of each pixel, in the order in which they are drawn.
+      known: the pixels that are shown from the start.
+      order: the rank of each pixel in the order of drawing.
       columns: images in a row.
-      min_width: of the sheet, in pixels.
+      min_width: approximate width of the sheet, in pixels.
     """
     known = np.broadcast_to(known, rgb.shape[:3])
-    ends = np.append(np.sort(order[~known.all(0)]), known[0].size)  # each pixel that is drawn, and the end
+    ends = np.append(np.sort(order[~known.all(0)]), known[0].size)  # one frame before each drawn pixel, and one at the end
     frames = [
         Image.fromarray(make_sheet(hide_unknown(rgb, known | (order < end)), columns=columns, min_width=min_width))
         for end in ends[np.linspace(0, len(ends) - 1, min(FRAMES, len(ends))).astype(int)]
@@ -77,23 +79,14 @@ def save_animation(
 
 
 def make_sheet(rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: int) -> UInt8[np.ndarray, "height width 3"]:
-    """Lays images out row by row, enlarged by a whole factor so that the sheet is about `min_width` pixels wide.
-
-    Args:
-      rgb: the images.
-      columns: images in a row.
-      min_width: in pixels.
-    """
-    count, height, width, _ = rgb.shape
-    rows = -(-count // columns)
-    scale = max(1, round(min_width / (columns * (width + 1))))
+    """Lays images out row by row, `columns` in each, enlarged by an integer factor to a width of about `min_width` pixels."""
+    scale = max(1, round(min_width / (columns * (rgb.shape[2] + 1))))
     gap = max(2, scale // 2)
-    cell_height, cell_width = height * scale + gap, width * scale + gap
-    sheet = np.full((rows * cell_height + gap, columns * cell_width + gap, 3), BACKGROUND, np.uint8)
-    for index, image in enumerate(rgb):
-        top, left = gap + index // columns * cell_height, gap + index % columns * cell_width
-        sheet[top : top + height * scale, left : left + width * scale] = image.repeat(scale, 0).repeat(scale, 1)
-    return sheet
+    fill = functools.partial(np.pad, constant_values=BACKGROUND)
+    cells = fill(repeat(rgb, "n h w c -> n (h sh) (w sw) c", sh=scale, sw=scale), ((0, 0), (0, gap), (0, gap), (0, 0)))
+    cells = fill(cells, ((0, -len(rgb) % columns), (0, 0), (0, 0), (0, 0)))
+    sheet = rearrange(cells, "(rows columns) h w c -> (rows h) (columns w) c", columns=columns)
+    return fill(sheet, ((gap, 0), (gap, 0), (0, 0)))
 
 
 def save_curves(
@@ -108,9 +101,9 @@ def save_curves(
 
     Args:
       path: of the PNG file.
-      runs: the rows of `metrics.jsonl`, by the name of the run; "" for no name.
+      runs: the rows of `metrics.jsonl`, by name of the run, which may be "".
       unit: "bits_per_dim" or "nats".
-      best_step: marked with a line.
+      best_step: marked by a line.
       title: above the plot.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -123,7 +116,7 @@ def save_curves(
             if len(points):
                 label = _literal(f"{name}: {kind}" if name else kind)
                 axes.plot(*points.T, color=f"C{number}", label=label, **style)
-    if all(len(points) > 1 for points in validation):  # the first steps, far above the rest, would flatten what matters
+    if all(len(points) > 1 for points in validation):  # leave out the first steps, which are far above the rest
         low = min(points[:, 1].min() for points in (*training, *validation) if len(points))
         high = max(points[:, 1].max() for points in validation)
         margin = 0.1 * (high - low) + 0.005 * high
@@ -143,21 +136,18 @@ def _write(path: str | AnyPath, figure: Figure) -> None:
 
 
 def _literal(text: str) -> str:
-    """What matplotlib shows as this text: it takes $ for formulas, and leaves labels with _ in front out of legends.
-
-    At bytes that are no text, as names of files may hold, it would fail.
-    """
+    """Escapes a text for matplotlib, which reads $ as a formula, hides labels that start with _, and fails on surrogates."""
     text = text.encode(errors="backslashreplace").decode().replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> Float[np.ndarray, "points 2"]:
-    """The steps at which something was measured, and its values."""
+    """The steps that have a value of this name, and the values."""
     return np.array([(row["step"], row[name]) for row in rows if name in row], float).reshape(-1, 2)
 
 
 def _means_of_neighbours(points: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "means 2"]:
-    """At most `POINTS` points of a curve, each the mean of those that it stands for: single batches are noisy."""
+    """Averages neighbouring points of a noisy curve, so that at most `POINTS` remain."""
     parts = np.array_split(points, max(1, min(POINTS, len(points))))
     return np.array([part.mean(0) for part in parts if len(part)]).reshape(-1, 2)
 
@@ -170,15 +160,7 @@ def save_comparison(
     published: Float[np.ndarray, " rows"],
     title: str,
 ) -> None:
-    """Draws measured validation scores and the paper's side by side, each on its own scale.
-
-    Args:
-      path: of the PNG file.
-      names: of the rows.
-      measured: in bits/dim; NaN leaves a gap.
-      published: in bits/dim.
-      title: above the plot.
-    """
+    """Draws measured validation scores beside the paper's, each on its own scale, in bits/dim; NaN leaves a gap."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axes, values, decimals, label in (
@@ -198,17 +180,11 @@ def save_comparison(
 
 
 def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"]], *, title: str) -> None:
-    """Draws how the scores of each set of images are distributed.
-
-    Args:
-      path: of the PNG file.
-      scores: bits/dim of each image, by the name of the set.
-      title: above the plot.
-    """
+    """Draws the distribution of the scores, in bits/dim, of each named set of images."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     together = np.concatenate(list(scores.values()))
-    shown = together.min(), np.quantile(together, 0.999)  # a few far away would squeeze all others
+    shown = together.min(), np.quantile(together, 0.999)  # a few outliers would squeeze all others
     bins = np.histogram_bin_edges(together, bins=60, range=shown)
     for name, values in scores.items():
         axes.hist(values, bins, density=True, alpha=0.6, label=_literal(f"{name} ({len(values)} images)"))
@@ -224,7 +200,7 @@ def save_scaling(path: str | Path, sweeps: Mapping[str, Mapping[str, Sequence[tu
 
     Args:
       path: of the PNG file.
-      sweeps: by the name of what grows and the name of a line, its points (value, seconds).
+      sweeps: points (value, seconds), by name of the quantity that grows and name of the line.
       title: above the plots.
     """
     rows = -(-len(sweeps) // 2)

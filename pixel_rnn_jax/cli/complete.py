@@ -1,8 +1,8 @@
-"""Completes images of which a part is known:  python -m experiments.complete --workdir=runs/digits --out=completions.png
+"""Completes partly known images:  python -m experiments.complete --workdir=runs/digits --out=completions.png
 
-Each row of the sheet shows what is known of an image, several completions, and the original last, as in the paper's Figure 1.
-What is known: the rows at the top (--keep), all but a rectangle (--box), or what a file says (--mask). With --input, pictures
-of your own:  --input=face.png --box=8,8,24,24
+Each row of the sheet shows the known pixels of an image, several completions and the original, as in the paper's Figure 1.
+Known are the rows at the top (--keep), all pixels outside a rectangle (--box), or those of a mask (--mask). For your own
+pictures:  --input=face.png --box=8,8,24,24
 """
 
 import argparse
@@ -26,25 +26,25 @@ NUM = 8
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Completes images, prints how probable each completion is, and writes them as a sheet."""
+    """Completes images, prints the log-probability of each completion, and writes them as a sheet."""
     parser = flags.make_parser("complete", __doc__)
     flags.add_input_flags(parser, seed_of="the choice of images and the random key", num="8, if there are as many")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--keep", type=float, default=0.5, help="share of the rows, from the top, that is known")
-    what.add_argument(
+    unknown = parser.add_mutually_exclusive_group()
+    unknown.add_argument("--keep", type=float, default=0.5, help="fraction of the rows that is known, from the top")
+    unknown.add_argument(
         "--box",
         type=flags.integers("TOP,LEFT,BOTTOM,RIGHT"),
         metavar="TOP,LEFT,BOTTOM,RIGHT",
-        help="rectangle to be filled, without its two ends",
+        help="rectangle to fill; BOTTOM and RIGHT are exclusive",
     )
-    what.add_argument("--mask", metavar="FILE", help="picture, known where it is not black; or an npy file, bool [H, W]")
+    unknown.add_argument("--mask", metavar="FILE", help="picture, not black where known; or an npy file, bool [H, W]")
     parser.add_argument("--completions", type=flags.positive, default=6, help="completions of each image")
     flags.add_drawing_flags(parser)
-    parser.add_argument("--out", type=outputs.output_file(".png"), default="completions.png", help="PNG file of the sheet")
+    parser.add_argument("--out", type=outputs.output_file(".png"), default="completions.png", help="PNG file for the sheet")
     parser.add_argument(
         "--npz",
         type=outputs.output_file(".npz"),
-        help="also write the arrays originals, known, completions, log_prob_drawn, log_prob, and labels, context where given",
+        help="also write the arrays originals, known, completions, log_prob_drawn, log_prob and, if any, labels and context",
     )
     args = parser.parse_args(argv)
     if not 0 <= args.keep <= 1:
@@ -55,18 +55,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     num = len(originals)
     print(f"completing {num} images, {args.completions} times each", file=sys.stderr)
     order = pixel_order(model.config, *known.shape)
-    tell_of_late_pixels(known, order)
+    note_late_pixels(known, order)
 
-    # [image, completion, ...]; the last "completion" of each is the original, all of it known, for its probability.
+    # [image, completion, ...]; the last "completion" is the original with all pixels known, for its log-probability.
     starts = np.repeat(originals[:, None], args.completions + 1, axis=1)
-    given = np.broadcast_to(known, starts.shape[:-1]).copy()
-    given[:, -1] = True
+    start_known = np.broadcast_to(known, starts.shape[:-1]).copy()
+    start_known[:, -1] = True
     drawn = generate(
         model,
         params,
         jax.random.key(args.seed),
         starts.reshape(-1, *originals.shape[1:]),
-        given.reshape(-1, *known.shape),
+        start_known.reshape(-1, *known.shape),
         conditions=jax.tree.map(lambda array: np.repeat(array, args.completions + 1, 0), conditions),
         temperature=args.temperature,
         batch_size=args.batch_size,
@@ -88,36 +88,36 @@ def main(argv: Sequence[str] | None = None) -> None:
             log_prob=log_probs.sum((2, 3, 4))[:, :-1],
         )
 
-    # A row: what is known, the completions, the original.
+    # A row: the known pixels, the completions, the original.
     columns = args.completions + 2
     rgb = to_rgb(np.concatenate([originals[:, None], images], axis=1), model.config.levels)
     rgb[:, 0] = hide_unknown(rgb[:, 0], known)
     rgb = rgb.reshape(-1, *rgb.shape[2:])
     save_sheet(args.out, rgb, columns=columns, min_width=500)
     if args.animation:
-        at_first = np.insert(given, 0, True, axis=1).reshape(-1, *known.shape)
-        save_animation(args.animation, rgb, at_first, order, columns=columns)
+        shown = np.insert(start_known, 0, True, axis=1).reshape(-1, *known.shape)
+        save_animation(args.animation, rgb, shown, order, columns=columns)
     print(*filter(None, (args.out, args.npz, args.animation)))
 
 
 def known_pixels(args: argparse.Namespace, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """What --keep, --box or --mask says, for images of a size."""
+    """The pixels that --keep, --box or --mask says are known."""
     height, width = size
     if args.mask is not None:
         return read_mask(args.mask, size)
     if args.box is not None:
         top, left, bottom, right = args.box
         if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-            given = ",".join(map(str, args.box))
-            raise InputError(f"--box must be TOP,LEFT,BOTTOM,RIGHT within images of {height}x{width} pixels; got {given}.")
+            box = ",".join(map(str, args.box))
+            raise InputError(f"--box must be TOP,LEFT,BOTTOM,RIGHT within images of {height}x{width} pixels; got {box}.")
         known = np.ones(size, bool)
         known[top:bottom, left:right] = False
         return known
     return np.broadcast_to(np.arange(height)[:, None] < round(args.keep * height), size)
 
 
-def tell_of_late_pixels(known: Bool[np.ndarray, "H W"], order: Integer[np.ndarray, "H W"]) -> None:
-    """Says so if known pixels come after unknown ones."""
+def note_late_pixels(known: Bool[np.ndarray, "H W"], order: Integer[np.ndarray, "H W"]) -> None:
+    """Prints a note if known pixels come after unknown ones."""
     first_unknown = np.min(order[~known], initial=known.size)
     count = int(np.sum(known & (order > first_unknown)))
     if count:

@@ -1,8 +1,8 @@
 """Compresses images without loss:  python -m experiments.compress --workdir=runs/digits --input=pictures --out=x.prnn --verify
 
-The file is tied to the model and to the platform: `decompress` needs the same parameters, and a processor and libraries that
-round in the same way. It is no format for archives. What a conditional model is given, classes or images, is not in the file:
-it is written beside it, as x.given.npz.
+The file is tied to the model and the platform: `decompress` needs the same parameters, and a processor and libraries that
+round in the same way. Do not use it for archives. The labels and context images of a conditional model are written beside the
+file, as x.given.npz.
 """
 
 import math
@@ -29,17 +29,17 @@ from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.paths import write_whole
 from pixel_rnn_jax.storage.load import load_run
 
-PIXELS_AT_A_TIME = 2**16  # on each device, where the likelihood is computed to compare
+PIXELS_AT_A_TIME = 2**16  # on each device, for the likelihood that the size is compared with
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compresses images, and prints how many bits they take, here and in other formats."""
+    """Compresses images and prints their size, in this and other formats."""
     parser = flags.make_parser("compress", __doc__)
     flags.add_input_flags(parser, seed_of="the choice of images", pictures="kept as they are")
     parser.add_argument("--out", type=outputs.output_file(".prnn"), required=True, help="file to write")
     parser.add_argument("--batch_size", type=flags.positive, default=BATCH_SIZE, help="images at a time")
     parser.add_argument("--tile", type=flags.image_size, metavar="H,W", help="cut images into tiles of this size")
-    parser.add_argument("--verify", action="store_true", help="decode the file and compare, before it is written")
+    parser.add_argument("--verify", action="store_true", help="decode the file and compare, before writing it")
     flags.add_json_flag(parser)
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
@@ -57,29 +57,31 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     if args.verify:
         verify(model, params, blob, images, conditions)
-    given = in_a_file(conditions)
-    if given:
-        write_whole(given_beside(args.out), given)
+    conditions_file = conditions_npz(conditions)
+    if conditions_file:
+        write_whole(conditions_path(args.out), conditions_file)
     write_whole(args.out, blob)
     sizes = compare(model, params, images, conditions, blob)
-    if given:
-        sizes["what the images were given"] = len(given)
+    if conditions_file:
+        sizes["what the images were given"] = len(conditions_file)
     print_sizes(sizes, images)
     if args.json:
         outputs.write_json(
             args.json, {"num_images": len(images), "shape": images.shape[1:], "seconds": seconds, "bytes": sizes}
         )
-    print(f"{args.out}{' (decoded and compared)' * args.verify}{f' and {given_beside(args.out)}' if given else ''}")
+    print(
+        f"{args.out}{' (decoded and compared)' * args.verify}{f' and {conditions_path(args.out)}' if conditions_file else ''}"
+    )
 
 
-def in_a_file(conditions: Conditions) -> bytes:
-    """The bytes of an npz file of what images were given; none, if they were given nothing."""
+def conditions_npz(conditions: Conditions) -> bytes:
+    """The bytes of an npz file of labels and context; empty if there are none."""
     arrays = inputs.present(conditions)
     return outputs.npz_bytes(**arrays) if arrays else b""
 
 
-def given_beside(path: Path) -> Path:
-    """Where the conditions of a compressed file's images are."""
+def conditions_path(path: Path) -> Path:
+    """Path of the labels and context that belong to a compressed file."""
     return path.with_suffix(".given.npz")
 
 
@@ -95,13 +97,13 @@ def verify(model: nn.Module, params: Any, blob: bytes, images: UInt8[np.ndarray,
 def compare(
     model: nn.Module, params: Any, images: UInt8[np.ndarray, "N H W C"], conditions: Conditions, blob: bytes
 ) -> dict[str, int | float]:
-    """Bytes that images take: as compressed, by the model's likelihood of the same tiles, and in other formats."""
+    """Sizes in bytes: of the file, of the negative log-likelihood of the same tiles, and of other formats."""
     header, payload = unpack(blob)
     tiles = cut(images, (header.tile_height, header.tile_width))
     mesh = make_mesh()
     batch_size = mesh.size * max(1, min(len(tiles), PIXELS_AT_A_TIME // math.prod(tiles.shape[1:3])))
-    given = cut_conditions(header, model.config, conditions)
-    log_prob = float(Scorer(model, params, mesh, batch_size).log_probs(tiles, given).sum(dtype=np.float64))
+    tile_conditions = cut_conditions(header, model.config, conditions)
+    log_prob = float(Scorer(model, params, mesh, batch_size).log_probs(tiles, tile_conditions).sum(dtype=np.float64))
     return {
         "file": len(blob),
         "file without header and checksum": len(payload),
@@ -112,13 +114,13 @@ def compare(
 
 
 def print_sizes(sizes: dict[str, int | float], images: UInt8[np.ndarray, "N H W C"]) -> None:
-    """Prints bytes as a table, with what they are in bits per sub-pixel."""
+    """Prints a table of bytes and bits per sub-pixel."""
     for name, size in sizes.items():
         print(f"{name:32} {size:12,.0f} bytes {8 * size / images.size:8.4f} bits/dim")
 
 
 def readable(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """A duration in hours, minutes or seconds."""
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.1f} {unit}"

@@ -1,6 +1,6 @@
 """Decodes what `compress` wrote:  python -m experiments.decompress --workdir=runs/digits --input=x.prnn --out=images.npz
 
-A conditional model needs what the images were given; by default, it is read from x.given.npz.
+The labels and context images of a conditional model are read from x.given.npz by default.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pixel_rnn_jax.cli import command, flags, outputs
-from pixel_rnn_jax.cli.compress import given_beside
+from pixel_rnn_jax.cli.compress import conditions_path
 from pixel_rnn_jax.compression.codec import decompress
 from pixel_rnn_jax.compression.container import Header, unpack
 from pixel_rnn_jax.data import read_conditions
@@ -27,30 +27,30 @@ from pixel_rnn_jax.storage.load import load_run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Decodes images, and writes them as arrays or as pictures."""
+    """Decodes images and writes them as arrays or pictures."""
     parser = flags.make_parser("decompress", __doc__)
     parser.add_argument("--input", type=Path, required=True, help="file that `compress` wrote")
     parser.add_argument(
         "--out",
         type=_file_or_folder,
         required=True,
-        help="npz file (array `images`), npy file, PNG file (of one image), or else a new folder of PNG files",
+        help="npz file (array `images`), npy file, PNG file (for one image), or a new folder for PNG files",
     )
-    parser.add_argument("--given", type=Path, help="npz file of labels or context; INPUT.given.npz, if there is such a file")
+    parser.add_argument("--given", type=Path, help="npz file of labels and context (default: x.given.npz for x.prnn)")
     args = parser.parse_args(argv)
     if not args.input.is_file():
         raise InputError(f"--input must be a file that `compress` wrote; there is none at {str(args.input)!r}.")
     model, params, _ = load_run(args.workdir)
     blob = args.input.read_bytes()
     check_output(args.out, unpack(blob)[0])
-    images = decompress(model, params, blob, *open_given(args, model.config))
+    images = decompress(model, params, blob, *open_conditions(args, model.config))
     write_images(args.out, images, model.config.levels)
     print(f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}: {args.out}")
 
 
-def open_given(args: argparse.Namespace, config: ModelConfig) -> Conditions:
-    """What the images were given; nothing, for a model that is given nothing."""
-    path = args.given or given_beside(args.input)
+def open_conditions(args: argparse.Namespace, config: ModelConfig) -> Conditions:
+    """The labels and context of the images, if the model is conditional."""
+    path = args.given or conditions_path(args.input)
     if args.given is None and not (config.num_classes or config.context_channels):
         return UNCONDITIONAL
     if not path.is_file():
@@ -59,7 +59,7 @@ def open_given(args: argparse.Namespace, config: ModelConfig) -> Conditions:
 
 
 def _file_or_folder(path: str) -> Path:
-    """An argparse type: what `write_images` can write to."""
+    """An argparse type: a path that `write_images` can write to."""
     if Path(path).suffix:
         return outputs.output_file(".npz", ".npy", ".png")(path)
     folder = outputs.output_folder(path)
@@ -69,7 +69,7 @@ def _file_or_folder(path: str) -> Path:
 
 
 def check_output(path: Path, header: Header) -> None:
-    """Raises `InputError` unless the images are such that this kind of file can hold them."""
+    """Raises `InputError` unless this kind of file can hold the images."""
     if path.suffix.lower() in (".npz", ".npy"):
         return
     if header.channels not in (1, 3):
@@ -79,7 +79,7 @@ def check_output(path: Path, header: Header) -> None:
 
 
 def write_images(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int) -> None:
-    """Writes images in the form that the path's ending tells."""
+    """Writes images in the format of the path's ending."""
     ending = path.suffix.lower()
     if ending == ".npz":
         outputs.write_arrays(path, images=images)
@@ -91,7 +91,7 @@ def write_images(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int) 
         write_whole(path, _as_png(to_picture(images[0], levels)))
     else:
         unfinished = path.with_name(f"{path.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)  # what an interruption has left
+        shutil.rmtree(unfinished, ignore_errors=True)  # left by an interruption
         unfinished.mkdir(parents=True)
         for number, picture in enumerate(to_picture(images, levels)):
             (unfinished / f"{number:06}.png").write_bytes(_as_png(picture))

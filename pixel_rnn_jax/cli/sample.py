@@ -1,8 +1,8 @@
 """Draws images from a trained model:  python -m experiments.sample --workdir=runs/digits --num=100 --out=samples.png
 
-A class-conditional model draws a row of each class, or the class that --label names. A model that draws images given others
-(such as colour from grey) takes those from its data or from --input; each row of the sheet shows what is given, several
-images that were drawn, and the true one last, where it is known.
+A class-conditional model draws a row of each class, or the class that --label names. A model that is conditioned on images
+(colour from grey, for example) takes these from its data or from --input; each row of the sheet shows the context image, the
+images drawn from it and, if known, the true image.
 """
 
 import argparse
@@ -27,18 +27,18 @@ from pixel_rnn_jax.plots import save_animation, save_sheet, to_rgb
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.storage.run_record import RunRecord
 
-NUM, NUM_GIVEN, OUTPUTS = 100, 8, 6
+NUM, NUM_CONTEXTS, OUTPUTS = 100, 8, 6
 
 
 class Plan(NamedTuple):
-    """What is to be drawn.
+    """What to draw.
 
     Attributes:
       size: height and width.
       conditions: of each image.
       num: number of images.
-      columns: of the sheet, images in a row; where images are given, those that are drawn.
-      truth: the true image of each row, where images are given and it is known.
+      columns: drawn images in a row of the sheet.
+      truth: for a model with context images, the true image of each row, if known.
     """
 
     size: tuple[int, int]
@@ -49,38 +49,38 @@ class Plan(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draws images, and writes them as a sheet."""
+    """Draws images and writes them as a sheet."""
     parser = flags.make_parser("sample", __doc__)
     parser.add_argument(
         "--num",
         type=flags.positive,
-        help=f"number of images, about {NUM} if not given; of given images, {NUM_GIVEN} if there are as many",
+        help=f"number of images (default: about {NUM}); of context images, if the model takes them (default: {NUM_CONTEXTS})",
     )
     flags.add_label_flag(parser)
-    parser.add_argument("--input", metavar="PATH|SOURCE", help="images to draw others from, for a model that is given images")
-    parser.add_argument(
-        "--outputs", type=flags.positive, help=f"images that are drawn from each given one; {OUTPUTS}, if not given"
-    )
+    parser.add_argument("--input", metavar="PATH|SOURCE", help="context images, for a model that takes them")
+    parser.add_argument("--outputs", type=flags.positive, help=f"images drawn from each context image (default: {OUTPUTS})")
     flags.add_split_flag(parser)
     flags.add_data_dir_flag(parser)
-    flags.add_seed_flag(parser, "the random key, and of the choice of given images")
+    flags.add_seed_flag(parser, "the random key and the choice of context images")
     flags.add_drawing_flags(parser)
-    parser.add_argument("--size", type=flags.image_size, metavar="H,W", help="height and width; of the training, if not given")
     parser.add_argument(
-        "--out", type=outputs.output_file(".png"), default="samples.png", help="PNG file of a sheet of the images"
+        "--size", type=flags.image_size, metavar="H,W", help="height and width (default: those of the training)"
+    )
+    parser.add_argument(
+        "--out", type=outputs.output_file(".png"), default="samples.png", help="PNG file for a sheet of the images"
     )
     parser.add_argument(
         "--npz",
         type=outputs.output_file(".npz"),
-        help="also write the images to this file, as the array `images`, and what they were given as `labels`, `context`",
+        help="also write the images to this file, as the array `images`, and their `labels` and `context`, if any",
     )
     flags.add_process_flags(parser)
-    parser.set_defaults(binarization=None)  # that of the training
+    parser.set_defaults(binarization=None)  # as in training
     args = parser.parse_args(argv)
     flags.join_processes(args)
     model, params, run = load_run(args.workdir)
     config = model.config
-    plan = (plan_from_images if config.context_channels else plan_freely)(args, config, run)
+    plan = (plan_from_contexts if config.context_channels else plan_without_contexts)(args, config, run)
     check_conditions(config, plan.conditions, (plan.num, *plan.size))
     if is_main():
         print(f"drawing {plan.num} images of {plan.size[0]}x{plan.size[1]} pixels", file=sys.stderr)
@@ -107,8 +107,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(*filter(None, (args.out, args.npz, args.animation)))
 
 
-def plan_freely(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:
-    """What a model draws that is given no images: as many as --num says, of a class if there are classes."""
+def plan_without_contexts(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:
+    """Plans --num images, in equal numbers of each class or all of class --label, if there are classes."""
     for name in ("input", "outputs", "split", "data_dir"):
         if getattr(args, name) is not None:
             raise InputError(f"--{name} is for models that draw images given others; this one is not.")
@@ -125,28 +125,28 @@ def plan_freely(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -
     return Plan(size, Conditions(labels=np.repeat(np.arange(rows, dtype=np.int32), columns)), num, columns)
 
 
-def plan_from_images(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:
-    """What a model draws that is given images: --outputs of each."""
+def plan_from_contexts(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:
+    """Plans --outputs images from each context image."""
     if args.size is not None:
-        raise InputError("--size must not be given: the images that are given have one.")
-    conditions, truth = inputs.open_contexts(args, run, default_num=NUM_GIVEN)
-    of_each = args.outputs or OUTPUTS
-    conditions = jax.tree.map(lambda array: np.repeat(array, of_each, 0), conditions)
+        raise InputError("--size must not be given: the context images determine it.")
+    conditions, truth = inputs.open_contexts(args, run, default_num=NUM_CONTEXTS)
+    outputs_each = args.outputs or OUTPUTS
+    conditions = jax.tree.map(lambda array: np.repeat(array, outputs_each, 0), conditions)
     num, height, width, _ = conditions.context.shape
     size = (height * config.context_scale, width * config.context_scale)
-    return Plan(size, conditions, num, of_each, truth)
+    return Plan(size, conditions, num, outputs_each, truth)
 
 
 def lay_out(
     images: UInt8[np.ndarray, "num H W C"], plan: Plan, config: ModelConfig
 ) -> tuple[UInt8[np.ndarray, "cells H W 3"], np.ndarray, int]:
-    """The cells of the sheet, which of their pixels are there from the start, and the number of columns."""
+    """Returns the cells of the sheet, the pixels of them that an animation shows from the start, and the number of columns."""
     rgb = to_rgb(images, config.levels)
     if plan.conditions.context is None:
         return rgb, np.zeros(plan.size, bool), plan.columns
     scale = config.context_scale
-    given = to_rgb(plan.conditions.context[:: plan.columns], config.context_levels).repeat(scale, 1).repeat(scale, 2)
-    rows = [given[:, None], rgb.reshape(-1, plan.columns, *rgb.shape[1:])]
+    context = to_rgb(plan.conditions.context[:: plan.columns], config.context_levels).repeat(scale, 1).repeat(scale, 2)
+    rows = [context[:, None], rgb.reshape(-1, plan.columns, *rgb.shape[1:])]
     if plan.truth is not None:
         rows.append(to_rgb(plan.truth, config.levels)[:, None])
     cells = np.concatenate(rows, 1)

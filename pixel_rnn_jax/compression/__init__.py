@@ -1,4 +1,4 @@
-"""Lossless compression of images by an entropy coder on the decoding steps.
+"""Lossless compression of images: an entropy coder on the decode steps.
 
-Imports `models`, `parallel` and `generation`.
+`codec` codes and decodes, `container` is the file format. Imports `models`, `parallel` and `generation`.
 """

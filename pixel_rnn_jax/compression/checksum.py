@@ -1,8 +1,8 @@
-"""A checksum of bytes, which tells damage and whether something is what it was."""
+"""Content hash."""
 
 import hashlib
 
 
 def checksum(data: bytes, size: int = 8) -> bytes:
-    """A hash of so many bytes (BLAKE2b)."""
+    """BLAKE2b hash of `size` bytes."""
     return hashlib.blake2b(data, digest_size=size).digest()

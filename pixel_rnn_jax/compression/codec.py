@@ -1,8 +1,8 @@
-"""Lossless compression: images are coded by the model's own conditionals, by a range coder (constriction's).
+"""Lossless compression: a range coder (constriction's) codes images by the model's own conditionals.
 
-Coder and decoder run the same compiled step, `decoding.decode_step`, on the same batches: the numbers that make up a value's
-interval must agree to the last bit. All images share one stream. A range coder is a queue: what is coded first is
-decoded first, so nothing has to be kept and coded backwards.
+Coder and decoder run the same compiled programs, those of `decoding`, on the same batches: the numbers that make up a value's
+interval must agree to the last bit. All images share one stream. A range coder is a queue, what is coded first is decoded
+first, so images are coded in the model's order.
 """
 
 import dataclasses
@@ -10,15 +10,14 @@ import functools
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import constriction
 import flax.linen as nn
 import jax
 import numpy as np
-from jax.typing import ArrayLike
-from jaxtyping import Array, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
 from pixel_rnn_jax.compression.checksum import checksum
@@ -26,18 +25,20 @@ from pixel_rnn_jax.compression.container import Header, pack, unpack
 from pixel_rnn_jax.compression.fingerprint import fingerprint, this_platform
 from pixel_rnn_jax.compression.tiles import cut, join
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
-from pixel_rnn_jax.generation.decoding import DecodeState, decode_step, finish_row, start, write
+from pixel_rnn_jax.generation.decoding import DecodeState, decode_row, scan_on_host, start
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions, plain
 from pixel_rnn_jax.models.config import ModelConfig
-from pixel_rnn_jax.models.multi_scale import stages
+from pixel_rnn_jax.models.multi_scale import Stage, stages
 from pixel_rnn_jax.models.params import check_params
 from pixel_rnn_jax.progress import progress_bar
 
 BATCH_SIZE = 100
-MAX_MEMORY = 4 * 2**30  # bytes that a batch may need; so a header cannot make a reader ask for more
-PRECISION = 24  # bits in which constriction holds probabilities; every value keeps one above 0
-FAMILY = constriction.stream.model.Categorical(perfect=False)  # the faster of its two ways to round them
+MAX_MEMORY = 4 * 2**30  # bytes of a batch's decode state, so that no header makes a reader ask for more
+FAMILY = constriction.stream.model.Categorical(perfect=False)  # the faster of its two ways to round probabilities
+
+# Encodes the values of one sub-pixel, a view into a batch, by their probabilities; or decodes them, and sets the view.
+Coder = Callable[[UInt8[np.ndarray, " count"], Float32[np.ndarray, "count levels"]], None]
 
 
 def compress(
@@ -56,18 +57,18 @@ def compress(
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
       images: integers [B, H, W, C] in [0, levels).
-      context: images that the images are given, for a model that takes them; see `PixelRNN`. They are not in the
-        file: `decompress` needs them, as it needs the labels.
+      context: context images, for a model that takes them; see `PixelRNN`. Neither they nor the labels are in the file:
+        `decompress` needs both.
       labels: integers [B] in [0, num_classes), for a class-conditional model.
       batch_size: images at a time; decoding needs memory for as many.
-      tile: height and width of tiles into which images are cut, each coded as an image of its own: for images much larger than
+      tile: height and width of tiles into which images are cut, each coded as an image of its own; for images much larger than
         those of the training.
 
     Returns:
-      The bytes of a .prnn file. It is tied to this model, these parameters, and this platform; see `prnn_file`.
+      The bytes of a .prnn file, see `compression.container`. It is tied to this model, these parameters and this platform.
 
     Raises:
-      InputError: (a ValueError) if the parameters are of another model; if images, context or labels are missing or
+      InputError: (a ValueError) if the parameters do not fit the model; if images, context or labels are missing or
         superfluous, or have the wrong rank, type, shape or range; or if sizes are not positive.
     """
     config, conditions = model.config, Conditions(context, labels)
@@ -76,19 +77,19 @@ def compress(
     check_conditions(config, conditions, images.shape[:3])
     images, conditions = np.asarray(images).astype(np.uint8), plain(conditions)
     header = dataclasses.replace(
-        _plan(model, params, images.shape[:3], conditions, batch_size, tile),
-        model_hash=fingerprint(model, params),
+        _plan(config, images.shape[:3], batch_size, tile),
+        model_hash=fingerprint(model, params).hex(),
         conditions_checksum=_checksum(conditions),
-        images_checksum=checksum(images.tobytes()),
+        images_checksum=checksum(images.tobytes()).hex(),
         platform=this_platform(),
     )
     tiles = cut(images, (header.tile_height, header.tile_width))
     encoder = constriction.stream.queue.RangeEncoder()
+    encode = functools.partial(_encode, encoder)
     with _progress(header, config, "compressing") as bar:
-        for batch, count, given in _batches(header, config, conditions):
+        for batch, count, batch_conditions in _batches(header, model, params, conditions):
             batch[:count], tiles = tiles[:count], tiles[count:]
-            for place, probabilities in _visits(model, params, batch, count, given, bar):
-                encoder.encode(batch[place][:count].astype(np.int32), FAMILY, probabilities)
+            _code_batch(model, params, batch, count, batch_conditions, encode, bar)
     return pack(header, encoder.get_compressed().astype("<u4").tobytes())
 
 
@@ -108,11 +109,11 @@ def decompress(
       The same images, bit for bit.
 
     Raises:
-      InputError: (a ValueError) if the file is damaged, of another model or another context or labels, or if this platform's
-        numbers are not those of the one that compressed: never are wrong images returned.
+      InputError: (a ValueError) if the file is damaged, belongs to another model, context or labels, or was compressed on a
+        platform whose numbers differ. Wrong images are never returned.
 
     Warns:
-      UserWarning: if the platform is another one.
+      UserWarning: if the platform differs.
     """
     if not isinstance(blob, bytes):
         raise InputError(f"blob must be the bytes of a .prnn file; got {type(blob).__name__}.")
@@ -122,32 +123,23 @@ def decompress(
     check_conditions(model.config, conditions, (header.num, header.height, header.width))
     conditions = plain(conditions)
     if header.conditions_checksum != _checksum(conditions):
-        raise InputError("context and labels must be those that the file was compressed with; they are others.")
-    _check_memory(header, model, params, conditions)
-    there = f"it was compressed on [{header.platform}], this is [{this_platform()}]"
+        raise InputError("context and labels must be those that the file was compressed with; these differ.")
+    platforms = f"it was compressed on [{header.platform}], this is [{this_platform()}]"
     if header.platform != this_platform():
-        warnings.warn(f"the file may not decode here: {there}.", stacklevel=2)
+        warnings.warn(f"the file may not decode here: {platforms}.", stacklevel=2)
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-    # The header's word is not enough to ask for memory for all images, nor to go on when the payload is used up. What the
-    # coder's rounding may cost is a small part of the margin.
-    tiles, bits_left = [], 1.1 * 8 * len(payload) + 128
+    decode = functools.partial(_decode, decoder)
+    tiles = [np.empty((0, header.tile_height, header.tile_width, header.channels), np.uint8)]
     try:
         with _progress(header, model.config, "decompressing") as bar:
-            for batch, count, given in _batches(header, model.config, conditions):
-                for place, probabilities in _visits(model, params, batch, count, given, bar):
-                    values = decoder.decode(FAMILY, probabilities)
-                    batch[place][:count] = values
-                    held = np.clip(np.float64(probabilities[np.arange(count), values]), 2**-PRECISION, 1 - 2**-PRECISION)
-                    bits_left += np.log2(held).sum()
-                    if bits_left < 0:
-                        raise InputError(f"the file does not decode here, it holds less than its header says: {there}.")
+            for batch, count, batch_conditions in _batches(header, model, params, conditions):
+                _code_batch(model, params, batch, count, batch_conditions, decode, bar)
                 tiles.append(batch[:count])
-    except AssertionError as error:  # what constriction raises
-        raise InputError(f"the file does not decode here ({error}): {there}.") from None
-    none = np.empty((0, header.tile_height, header.tile_width, header.channels), np.uint8)
-    images = join(np.concatenate([none, *tiles]), header.num, (header.height, header.width))
-    if checksum(images.tobytes()) != header.images_checksum:
-        raise InputError(f"the file does not decode here, the images' checksum is another one: {there}.")
+    except AssertionError as error:  # constriction's
+        raise InputError(f"the file does not decode here ({error}): {platforms}.") from None
+    images = join(np.concatenate(tiles), header.num, (header.height, header.width))
+    if checksum(images.tobytes()).hex() != header.images_checksum:
+        raise InputError(f"the file does not decode here, the checksum of its images differs: {platforms}.")
     return images
 
 
@@ -160,204 +152,162 @@ def seconds_to_code(
     batch_size: int = BATCH_SIZE,
     tile: Sequence[int] | Any = None,
 ) -> float:
-    """Estimates how long it takes to compress (or decompress) images, once compiled, from a few visits.
+    """Estimates the seconds to compress (or decompress) images, once compiled, from one row of each stage.
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
-      shape: number, height and width of the images; at least one.
-      conditions: what they are given.
+      shape: number, height and width of the images; at least one image.
+      conditions: of the images.
       batch_size: as for `compress`.
       tile: as for `compress`.
-
-    Returns:
-      Seconds.
     """
-    header = _plan(model, params, shape, conditions, batch_size, tile)
-    encoder, place, seconds = constriction.stream.queue.RangeEncoder(), _place(0, 0, 0), 0.0
-    tiles, size, given = next(_batches(header, model.config, plain(conditions)))
-    values = np.zeros(size, np.uint8)
+    header = _plan(model.config, shape, batch_size, tile)
+    encode, seconds = functools.partial(_encode, constriction.stream.queue.RangeEncoder()), 0.0
+    params = jax.device_put(params)
+    batch, count, batch_conditions = next(_batches(header, model, params, plain(conditions)))
     for stage in stages(model.config):
-        network, weights = stage.network, stage.params(params)
-        height, width = header.tile_height // stage.stride, header.tile_width // stage.stride
-        state = _start(network, weights, (size, height, width), stage.conditions(tiles, given))
-
-        def visit_one(state, network=network, weights=weights):
-            state, probabilities = _visit(network, weights, state, *place)
-            encoder.encode(values.astype(np.int32), FAMILY, _finite(probabilities))
-            return jax.block_until_ready(_write(network, state, *place, values))
-
-        def finish_one(state, network=network, weights=weights):
-            return jax.block_until_ready(_finish_row(network, weights, state, place[0]))
-
-        for step, times_in_a_row in ((visit_one, width * header.channels), (finish_one, 1)):
-            times = []
-            for _ in range(6):  # the first one compiles
-                begin = time.perf_counter()
-                state = step(state)
-                times.append(time.perf_counter() - begin)
-            seconds += float(np.median(times[1:])) * times_in_a_row * height
-    return seconds * count_batches(header)
-
-
-def count_batches(header: Header) -> int:
-    """Number of batches in which the tiles of all images are coded, by the header of their file."""
-    return -(-header.num_tiles // header.batch_size)
+        part = batch[:, :: stage.stride, :: stage.stride]
+        state = start(stage.network, stage.params(params), part.shape[:3], stage.conditions(batch, batch_conditions))
+        for _ in range(2):  # the first one compiles
+            begin = time.perf_counter()
+            state = jax.block_until_ready(_code_row(stage, stage.params(params), state, 0, part, count, encode))
+            row_seconds = time.perf_counter() - begin
+        seconds += row_seconds * part.shape[1]
+    return seconds * header.num_batches
 
 
 def cut_conditions(header: Header, config: ModelConfig, conditions: Conditions) -> Conditions:
-    """What each tile of the images is given.
-
-    Args:
-      header: with the sizes of images and tiles.
-      config: of the model.
-      conditions: of whole images.
-
-    Returns:
-      The part of the context that belongs to each tile, and the label of its image.
-    """
-    tiles_of_one = header.num_tiles // max(header.num, 1)
+    """Returns for each tile of the images its part of the context and the label of its image."""
+    tiles_per_image = header.num_tiles // max(header.num, 1)
     context, labels = conditions
     if context is not None:
         context = cut(context, (header.tile_height // config.context_scale, header.tile_width // config.context_scale))
-    return Conditions(context, None if labels is None else np.repeat(labels, tiles_of_one))
+    return Conditions(context, None if labels is None else np.repeat(labels, tiles_per_image))
 
 
-def _plan(
-    model: nn.Module,
-    params: Any,
-    shape: tuple[int, int, int],
-    conditions: Conditions,
-    batch_size: int,
-    tile: Sequence[int] | Any,
-) -> Header:
-    """How images are cut into tiles and batches, as a header that lacks its hashes; checked."""
+def _plan(config: ModelConfig, shape: tuple[int, int, int], batch_size: int, tile: Sequence[int] | Any) -> Header:
+    """Decides on tiles and batches, as a header without its hashes."""
     num, height, width = shape
     if tile is not None:
         tile = check_size("tile", tile)
     check_integer("batch_size", batch_size, 1)
     tile_height, tile_width = np.minimum(tile or (height, width), (height, width)).tolist()
-    multiple = model.config.multiple
-    if tile_height % multiple or tile_width % multiple:
-        raise InputError(f"tiles must have sides that are multiples of {multiple}; got {tile_height}x{tile_width} pixels.")
-    sizes = (num, height, width, model.config.channels, model.config.levels)
-    hashes = {"model_hash": b"", "conditions_checksum": b"", "images_checksum": b""}
-    header = Header(*sizes, 1, tile_height, tile_width, **hashes, platform="")
+    if tile_height % config.multiple or tile_width % config.multiple:
+        raise InputError(
+            f"tiles must have sides that are multiples of {config.multiple}; got {tile_height}x{tile_width} pixels."
+        )
+    hashes = {"model_hash": "", "conditions_checksum": "", "images_checksum": "", "platform": ""}
+    header = Header(num, height, width, config.channels, config.levels, 1, tile_height, tile_width, **hashes)
     header = dataclasses.replace(header, batch_size=max(1, min(batch_size, header.num_tiles)))
     header.check()
-    _check_memory(header, model, params, conditions)
     return header
 
 
-def _check_memory(header: Header, model: nn.Module, params: Any, conditions: Conditions) -> None:
-    """Raises `InputError` if a batch's memory, at the largest size, would be too large."""
-    size, scale = (header.batch_size, header.tile_height, header.tile_width), model.config.context_scale
+def _check_model(header: Header, model: nn.Module, params: Any) -> None:
+    for name in ("levels", "channels"):
+        if getattr(header, name) != getattr(model.config, name):
+            raise InputError(
+                f"the file holds images of {getattr(header, name)} {name}; the model has {getattr(model.config, name)}."
+            )
+    model_hash = fingerprint(model, params).hex()
+    if header.model_hash != model_hash:
+        raise InputError(
+            f"the file was compressed by another model: its hash is {header.model_hash}, this one's is {model_hash}."
+        )
+
+
+def _checksum(conditions: Conditions) -> str:
+    return checksum(b"".join(array.tobytes() for array in jax.tree.leaves(conditions))).hex()
+
+
+def _batches(
+    header: Header, model: nn.Module, params: Any, conditions: Conditions
+) -> Iterator[tuple[UInt8[np.ndarray, "B h w C"], int, Conditions]]:
+    """Yields for each batch an array of zeros for its tiles, how many it has (the last one fewer), and their conditions."""
+    shape = (header.batch_size, header.tile_height, header.tile_width, header.channels)
+    tile_conditions = cut_conditions(header, model.config, conditions)
+    _check_memory(shape, model, params, tile_conditions)
+    for first in range(0, header.num_tiles, header.batch_size):
+        numbers = np.minimum(np.arange(first, first + header.batch_size), header.num_tiles - 1)
+        batch_conditions = jax.tree.map(lambda array, numbers=numbers: array[numbers], tile_conditions)
+        yield np.zeros(shape, np.uint8), min(header.batch_size, header.num_tiles - first), batch_conditions
+
+
+def _check_memory(shape: tuple[int, int, int, int], model: nn.Module, params: Any, tile_conditions: Conditions) -> None:
+    """Raises `InputError` if the decode state of a batch is too large, at the last stage, the largest."""
     stage = stages(model.config)[-1]
-    tiles = jax.ShapeDtypeStruct((*size, header.channels), np.uint8)
-    sides = {4: (header.tile_height // scale, header.tile_width // scale), 1: ()}  # of a context, and of labels
-    given = jax.tree.map(
-        lambda array: jax.ShapeDtypeStruct((size[0], *sides[array.ndim], *array.shape[3:]), array.dtype), conditions
-    )
+    tiles = jax.ShapeDtypeStruct(shape, np.uint8)
+    conditions = jax.tree.map(lambda array: jax.ShapeDtypeStruct((shape[0], *array.shape[1:]), array.dtype), tile_conditions)
 
-    def begin(params, tiles, given):
-        return start(stage.network, stage.params(params), size, stage.conditions(tiles, given))
+    def begin(params, tiles, conditions):
+        return start(stage.network, stage.params(params), shape[:3], stage.conditions(tiles, conditions))
 
-    arrays = jax.tree.leaves(jax.eval_shape(begin, params, tiles, given))
+    arrays = jax.tree.leaves(jax.eval_shape(begin, params, tiles, conditions))
     needed = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
     if needed > MAX_MEMORY:
         raise InputError(
-            f"a batch of {size[0]} images of {size[1]}x{size[2]} pixels must need at most {MAX_MEMORY / 2**30:.0f} GiB of"
+            f"a batch of {shape[0]} images of {shape[1]}x{shape[2]} pixels must need at most {MAX_MEMORY / 2**30:.0f} GiB of"
             f" memory; it needs {needed / 2**30:.1f}. Compress in tiles, or in smaller batches."
         )
 
 
-def _check_model(header: Header, model: nn.Module, params: Any) -> None:
-    config = model.config
-    for name in ("levels", "channels"):
-        if getattr(header, name) != getattr(config, name):
-            raise InputError(
-                f"the file holds images of {getattr(header, name)} {name}, the model is one of {getattr(config, name)}."
-            )
-    if header.model_hash != fingerprint(model, params):
-        raise InputError(
-            f"the file was compressed by another model: its hash is {header.model_hash.hex()}, this one's"
-            f" {fingerprint(model, params).hex()}."
-        )
+def _encode(encoder: Any, values: UInt8[np.ndarray, " count"], probabilities: Float32[np.ndarray, "count levels"]) -> None:
+    encoder.encode(values.astype(np.int32), FAMILY, probabilities)
 
 
-def _checksum(conditions: Conditions) -> bytes:
-    return checksum(b"".join(array.tobytes() for array in jax.tree.leaves(conditions)))
+def _decode(decoder: Any, values: UInt8[np.ndarray, " count"], probabilities: Float32[np.ndarray, "count levels"]) -> None:
+    values[:] = decoder.decode(FAMILY, probabilities)
 
 
-def _batches(
-    header: Header, config: ModelConfig, conditions: Conditions
-) -> Iterator[tuple[UInt8[np.ndarray, "B h w C"], int, Conditions]]:
-    """An array for each batch of tiles, how many there are (the last batch need not be full), and what they are given."""
-    shape = (header.batch_size, header.tile_height, header.tile_width, header.channels)
-    of_tiles = cut_conditions(header, config, conditions)
-    for first in range(0, header.num_tiles, header.batch_size):
-        numbers = np.minimum(np.arange(first, first + header.batch_size), header.num_tiles - 1)
-        given = jax.tree.map(lambda array, numbers=numbers: array[numbers], of_tiles)
-        yield np.zeros(shape, np.uint8), min(header.batch_size, header.num_tiles - first), given
-
-
-def _visits(
-    model: nn.Module, params: Any, images: UInt8[np.ndarray, "B h w C"], count: int, conditions: Conditions, bar: tqdm
-) -> Iterator[tuple[tuple[slice, int, int, int], Float32[np.ndarray, "count levels"]]]:
-    """The loop of coder and decoder: gives each place and its probabilities, and then reads the values there.
-
-    Args:
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: its parameters.
-      images: a batch; a decoder writes its values into it, place by place.
-      count: how many of them there are.
-      conditions: what they are given.
-      bar: counts rows.
-    """
+def _code_batch(
+    model: nn.Module,
+    params: Any,
+    images: UInt8[np.ndarray, "B h w C"],
+    count: int,
+    conditions: Conditions,
+    code: Coder,
+    bar: tqdm,
+) -> None:
+    """Codes the first `count` images of a batch, sub-pixel by sub-pixel, in the model's order."""
     params = jax.device_put(params)
     for stage in stages(model.config):
-        network, weights, stride = stage.network, stage.params(params), stage.stride
-        part = images[:, ::stride, ::stride]  # a view: what is decoded is there
-        _, height, width, channels = part.shape
-        drawn = stage.drawn(height, width)
-        state = _start(network, weights, part.shape[:3], stage.conditions(images, conditions))
-        for row in range(height):
-            for column, channel in np.ndindex(width, channels):
-                place = _place(row, column, channel)
-                state, probabilities = _visit(network, weights, state, *place)
-                if drawn[row, column]:
-                    yield (slice(None), row * stride, column * stride, channel), _finite(probabilities)[:count]
-                state = _write(network, state, *place, part[:, row, column, channel])
-            state = _finish_row(network, weights, state, place[0])
+        part = images[:, :: stage.stride, :: stage.stride]  # a view, into which a decoder writes
+        state = start(stage.network, stage.params(params), part.shape[:3], stage.conditions(images, conditions))
+        for row in range(part.shape[1]):
+            state = _code_row(stage, stage.params(params), state, row, part, count, code)
             bar.update()
 
 
-def _finite(probabilities: Float32[Array, "B levels"]) -> Float32[np.ndarray, "B levels"]:
-    """Probabilities for the coder, which would take others for a defect of the program."""
-    probabilities = np.asarray(probabilities)
-    if not np.isfinite(probabilities).all():
-        raise InputError("the model's probabilities are not finite: its parameters are damaged.")
-    return probabilities
+def _code_row(
+    stage: Stage,
+    params: Any,
+    state: DecodeState,
+    row: int,
+    images: UInt8[np.ndarray, "B h w C"],
+    count: int,
+    code: Coder,
+) -> DecodeState:
+    """Codes one row of a stage's images."""
+    drawn = stage.drawn(*images.shape[1:3])[row]
+
+    def choose(logits, column, channel):
+        values = images[:, row, column, channel]
+        if drawn[column]:
+            code(values[:count], _softmax(np.asarray(logits)[:count]))
+        return values, None
+
+    return decode_row(stage.network, params, state, np.int32(row), choose, scan=scan_on_host)[0]
 
 
-def _place(*indices: int) -> tuple[np.int32, ...]:
-    # Of one type, so that what is compiled is compiled once.
-    return tuple(map(np.int32, indices))
+def _softmax(logits: Float32[np.ndarray, "count levels"]) -> Float32[np.ndarray, "count levels"]:
+    """By NumPy, which takes less time for so few numbers than it takes to call a compiled function."""
+    if not np.isfinite(logits).all():  # constriction would take them for a defect of the program
+        raise InputError("the model's logits are not finite: its parameters are damaged.")
+    probabilities = np.exp(logits - logits.max(-1, keepdims=True))
+    return probabilities / probabilities.sum(-1, keepdims=True)
 
 
 def _progress(header: Header, config: ModelConfig, description: str) -> tqdm:
-    rows = count_batches(header) * sum(header.tile_height // stage.stride for stage in stages(config))
+    rows = header.num_batches * sum(header.tile_height // stage.stride for stage in stages(config))
     return progress_bar(rows, unit="row", description=description, delay=2.0, leave=False)
-
-
-_start = jax.jit(start, static_argnames=("model", "shape"))
-_write = jax.jit(write, static_argnames="model", donate_argnames="state")
-_finish_row = jax.jit(finish_row, static_argnames="model", donate_argnames="state")
-
-
-@functools.partial(jax.jit, static_argnames="model", donate_argnames="state")
-def _visit(
-    model: nn.Module, params: Any, state: DecodeState, row: ArrayLike, column: ArrayLike, channel: ArrayLike
-) -> tuple[DecodeState, Float32[Array, "B levels"]]:
-    state, logits = decode_step(model, params, state, row, column, channel)
-    return state, jax.nn.softmax(logits)

@@ -1,27 +1,29 @@
-"""The .prnn file format: a header, one coded stream of all images, and a checksum.
+"""The .prnn file format: a JSON header, one coded stream of all images, and a checksum.
 
     magic            4 bytes   "PRNN"
-    version          2 bytes
-    header                     see `Header`; little-endian
-    payload                    the range coder's words
-    checksum         8 bytes   of all bytes before
+    version          2 bytes   little-endian, as all numbers
+    header length    4 bytes
+    header                     JSON object with the fields of `Header`
+    payload                    the range coder's words, each of 4 bytes
+    checksum         8 bytes   BLAKE2b of all bytes before
 
-A file is decoded by the model that coded it only, and on a platform whose numbers are the same to the last bit: no format
-for archives. The checksum tells damage before anything is decoded, and that of the images tells a platform that differs.
+Not an archive format: only the model that coded a file can decode it, and only on a platform whose numbers agree to the last
+bit. The checksum reveals damage before anything is decoded, and that of the images reveals a platform that differs.
 """
 
 import dataclasses
+import json
 import struct
 
 from pixel_rnn_jax.compression.checksum import checksum
 from pixel_rnn_jax.errors import InputError
 
 MAGIC = b"PRNN"
-VERSION = 2
+VERSION = 3
 CHECKSUM_BYTES = 8
 WORD_BYTES = 4
-_START = struct.Struct("<4sH")
-_FIELDS = struct.Struct("<8I16s8s8sB")
+SUB_PIXELS_PER_WORD = 4096  # at most; shorter payloads are padded. So no header can claim far more images than its file holds.
+_START = struct.Struct("<4sHI")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +35,14 @@ class Header:
       height: of an image.
       width: of an image.
       channels: of an image.
-      levels: number of values that a sub-pixel can take.
+      levels: number of values of a sub-pixel.
       batch_size: tiles that are coded at a time.
-      tile_height: height of the tiles into which images are cut; that of the images, if they are not.
+      tile_height: height of the tiles into which images are cut; `height` if they are not.
       tile_width: likewise.
-      model_hash: of the model and its parameters.
-      conditions_checksum: of what the images are given.
+      model_hash: of the model and its parameters, in hexadecimal.
+      conditions_checksum: of the labels and the context.
       images_checksum: of the images.
-      platform: what the numbers depend on, besides model and batch; ASCII.
+      platform: see `fingerprint.this_platform`.
     """
 
     num: int
@@ -51,15 +53,26 @@ class Header:
     batch_size: int
     tile_height: int
     tile_width: int
-    model_hash: bytes
-    conditions_checksum: bytes
-    images_checksum: bytes
+    model_hash: str
+    conditions_checksum: str
+    images_checksum: str
     platform: str
 
     @property
     def num_tiles(self) -> int:
         """Number of tiles of all images."""
         return self.num * -(-self.height // self.tile_height) * -(-self.width // self.tile_width)
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches in which the tiles are coded."""
+        return -(-self.num_tiles // self.batch_size)
+
+    @property
+    def min_payload_bytes(self) -> int:
+        """Least length of the payload."""
+        sub_pixels = self.num_tiles * self.tile_height * self.tile_width * self.channels
+        return -(-sub_pixels // SUB_PIXELS_PER_WORD) * WORD_BYTES
 
     def check(self) -> None:
         """Raises `InputError` if sizes are impossible."""
@@ -71,12 +84,10 @@ class Header:
 
 
 def pack(header: Header, payload: bytes) -> bytes:
-    """Puts a file together."""
+    """Assembles a file."""
     header.check()
-    platform = header.platform.encode("ascii")
-    *fields, _ = dataclasses.astuple(header)
-    fields = _FIELDS.pack(*fields, len(platform))
-    body = _START.pack(MAGIC, VERSION) + fields + platform + payload
+    fields = json.dumps(dataclasses.asdict(header), separators=(",", ":")).encode()
+    body = _START.pack(MAGIC, VERSION, len(fields)) + fields + payload.ljust(header.min_payload_bytes, b"\0")
     return body + checksum(body)
 
 
@@ -84,28 +95,44 @@ def unpack(blob: bytes) -> tuple[Header, bytes]:
     """Takes a file apart.
 
     Returns:
-      Its header and its payload.
+      The header and the payload.
 
     Raises:
-      InputError: if it is no such file, of another version, damaged, or has impossible sizes.
+      InputError: if this is not a .prnn file of this version, it is damaged, or its sizes are impossible.
     """
     if blob[: len(MAGIC)] != MAGIC:
         raise InputError(f"a .prnn file must start with {MAGIC!r}; got {blob[: len(MAGIC)]!r}.")
-    if len(blob) < _START.size + _FIELDS.size + CHECKSUM_BYTES:
+    if len(blob) < _START.size + CHECKSUM_BYTES:
         raise InputError(f"a .prnn file has at least a header and a checksum; this one is cut off after {len(blob)} bytes.")
-    _, version = _START.unpack_from(blob)
+    _, version, length = _START.unpack_from(blob)
     if version != VERSION:
-        raise InputError(f"the .prnn file must be of format version {VERSION}; got {version}.")
+        raise InputError(
+            f"the .prnn file must be of format version {VERSION}; got {version}. Decode it with the release that wrote it."
+        )
     body, found = blob[:-CHECKSUM_BYTES], blob[-CHECKSUM_BYTES:]
     if checksum(body) != found:
-        raise InputError("the .prnn file is damaged or cut off: its checksum does not fit its bytes.")
-    *fields, length = _FIELDS.unpack_from(body, _START.size)
-    end = _START.size + _FIELDS.size + length
+        raise InputError("the .prnn file is damaged or cut off: its checksum does not match its bytes.")
+    end = _START.size + length
+    header, payload = _read_header(body[_START.size : end]), body[end:]
+    if len(payload) % WORD_BYTES:
+        raise InputError(f"the .prnn file's payload must be whole words of {WORD_BYTES} bytes; got {len(payload)} bytes.")
+    if len(payload) < header.min_payload_bytes:
+        raise InputError(
+            f"the .prnn file's payload must have at least {header.min_payload_bytes} bytes for the images in its header;"
+            f" got {len(payload)}."
+        )
+    return header, payload
+
+
+def _read_header(text: bytes) -> Header:
+    types = {field.name: field.type for field in dataclasses.fields(Header)}
     try:
-        header = Header(*fields, platform=body[_START.size + _FIELDS.size : end].decode("ascii"))
-    except UnicodeDecodeError:
-        raise InputError("the .prnn file is damaged: its platform is no text.") from None
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict) or {name: type(value) for name, value in fields.items()} != types:
+        expected = ", ".join(f"{name} ({kind.__name__})" for name, kind in types.items())
+        raise InputError(f"the .prnn file's header must be a JSON object of {expected}.")
+    header = Header(**fields)
     header.check()
-    if end > len(body) or (len(body) - end) % WORD_BYTES:
-        raise InputError(f"the .prnn file's payload must be whole words of {WORD_BYTES} bytes; got {len(body) - end} bytes.")
-    return header, body[end:]
+    return header

@@ -1,4 +1,4 @@
-"""What a model's numbers depend on, to the last bit: the model itself, and the platform that computes them."""
+"""Identity of a model and of the platform: a model's numbers depend on both, to the last bit."""
 
 import dataclasses
 import functools
@@ -16,9 +16,9 @@ from pixel_rnn_jax.parallel.distributed import num_cores
 
 
 def fingerprint(model: nn.Module, params: Any) -> bytes:
-    """A hash, of 16 bytes, of all that a model's numbers depend on: its configuration and its parameters."""
+    """A 16-byte hash of a model's configuration and its parameters."""
     config = dataclasses.asdict(model.config)
-    for name in ("dropout", "remat"):  # of the training only
+    for name in ("dropout", "remat"):  # training only
         del config[name]
     parts = [repr(sorted(config.items()))]
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -28,15 +28,14 @@ def fingerprint(model: nn.Module, params: Any) -> bytes:
 
 
 def this_platform() -> str:
-    """What the last bits of the numbers may depend on, in words."""
+    """Names library, device and processor, on which the last bits of the numbers may depend."""
     device = jax.devices()[0]
-    words = f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {num_cores()} cores"
-    return words.encode("ascii", "replace").decode()[:255]
+    return f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {num_cores()} cores"
 
 
 @functools.cache
 def _processor() -> str:
-    """The processor's name: what XLA compiles for depends on it. Where the system does not tell it, the architecture."""
+    """The processor's name, since XLA compiles for it; its architecture where the system does not tell the name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -1,9 +1,10 @@
-"""What images take in PNG and lossless WebP: what a model's compression is compared with."""
+"""Sizes in PNG and lossless WebP, for comparison with a model's compression."""
 
 import io
 import math
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -12,14 +13,14 @@ MAX_SIDE = 16_383  # WebP's
 
 
 def encoded_sizes(images: UInt8[np.ndarray, "N H W C"], levels: int) -> dict[str, int]:
-    """The bytes that images take in each format, as one file for each or as one sheet of all, whichever is smaller.
+    """Bytes of images in each format, as one file for each image or as one sheet, whichever is smaller.
 
     Args:
-      images: in [0, levels). Those of two levels are stored in 1 bit, where the format has that.
+      images: in [0, levels). PNG stores those of two levels in 1 bit.
       levels: number of values.
 
     Returns:
-      Bytes by name of the format; nothing for images that are too large, or neither grey nor of three colours.
+      Bytes by name of the format; empty for images that are too large, or that have neither 1 nor 3 channels.
     """
     if images.shape[-1] not in (1, 3) or not len(images):
         return {}
@@ -32,13 +33,9 @@ def encoded_sizes(images: UInt8[np.ndarray, "N H W C"], levels: int) -> dict[str
 
 
 def _sheet(images: UInt8[np.ndarray, "N H W C"]) -> UInt8[np.ndarray, "height width C"]:
-    num, height, width, channels = images.shape
-    columns = math.ceil(math.sqrt(num))
-    rows = -(-num // columns)
-    filled = np.concatenate([images, np.zeros((rows * columns - num, height, width, channels), np.uint8)])
-    return (
-        filled.reshape(rows, columns, height, width, channels).swapaxes(1, 2).reshape(rows * height, columns * width, channels)
-    )
+    columns = math.ceil(math.sqrt(len(images)))
+    filled = np.pad(images, ((0, -len(images) % columns), (0, 0), (0, 0), (0, 0)))
+    return rearrange(filled, "(rows columns) h w c -> (rows h) (columns w) c", columns=columns)
 
 
 def _encoded_size(image: UInt8[np.ndarray, "H W C"], levels: int, name: str) -> int:

@@ -1,5 +1,5 @@
-"""Sampling and completion, one visit to each sub-pixel.
+"""Sampling and completion, one decode step for each sub-pixel.
 
-`decoding` has the decode state and one step of it; all that draws, completes or codes images goes through it. Imports `models`
-and `parallel`.
+`decoding` has the decode state and the loop over sub-pixels that drawing, completing and coding share; `sampling` draws one
+batch, `batched` many over all devices. Imports `models` and `parallel`.
 """

@@ -1,7 +1,6 @@
-"""Many images: drawn in batches, each over all devices, with progress."""
+"""Many images, drawn in batches over all devices, with a progress bar."""
 
 import functools
-import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,8 +10,8 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Float32, Shaped, UInt8
 
-from pixel_rnn_jax.generation.decoding import DecodeState
-from pixel_rnn_jax.generation.sampling import Rows, begin_stage, check_completion, draw_row
+from pixel_rnn_jax.generation.decoding import STATE_BATCH_AXES
+from pixel_rnn_jax.generation.sampling import ROWS_BATCH_AXES, begin_stage, check_completion, draw_row, draw_uniform
 from pixel_rnn_jax.images import Images
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import Stage, stages
@@ -21,7 +20,7 @@ from pixel_rnn_jax.progress import progress_bar
 
 
 class Generated(NamedTuple):
-    """Images, and how probable each of their sub-pixels was.
+    """Images, and the log-probability of each sub-pixel.
 
     Attributes:
       images: in [0, levels).
@@ -44,7 +43,7 @@ def generate(
     batch_size: int,
     mesh: Mesh,
 ) -> Generated:
-    """Does what `complete` does, with the same result (see `sample`), batch by batch.
+    """Completes images like `complete`, batch by batch, with the same result up to rounding (see `sample`).
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
@@ -52,14 +51,13 @@ def generate(
       key: random key.
       images: integers [N, H, W, C] in [0, levels); values under unknown pixels have no influence.
       known: bool, [H, W] or [N, H, W].
-      conditions: what each image is given.
+      conditions: of the images.
       temperature: divides the logits.
-      batch_size: images at a time; rounded up to a multiple of the devices.
+      batch_size: images at a time; rounded up to a multiple of the number of devices.
       mesh: devices over which a batch is sharded.
 
     Raises:
-      InputError: (a ValueError) if the parameters are of another model, the key is none, shapes or types do not fit, values
-        are out of range, or the temperature is not positive.
+      InputError: (a ValueError) as `complete`.
     """
     known = np.asarray(check_completion(model, params, key, images, known, temperature, conditions))
     images = np.where(known[..., None], images, 0).astype(np.uint8)
@@ -69,55 +67,57 @@ def generate(
         return Generated(images, log_probs)
     size = -(-min(batch_size, count) // mesh.size) * mesh.size
     params, key = replicate((params, key), mesh)
+    uniform_fn, sharding = _uniform_fn(images.shape[1:], mesh), batch_sharding(mesh)
     firsts = range(0, count, size)
     num_rows = len(firsts) * sum(height // stage.stride for stage in stages(model.config))
     with progress_bar(num_rows, unit="row", description="drawing", delay=2.0, leave=False) as bar:
-        for first, stage in itertools.product(firsts, stages(model.config)):
+        for first in firsts:
             numbers = np.arange(first, first + size)
-            batch_fn = np.minimum(numbers, count - 1)  # the last batch is filled up
-            given = jax.tree.map(lambda array, batch_fn=batch_fn: np.asarray(array)[batch_fn], conditions)
-            begin, draw = _compiled(stage, mesh)
-            batch = jax.device_put((numbers, images[batch_fn], known[batch_fn], given), batch_sharding(mesh))
-            state, rows = begin(params, key, *batch)
-            drawn = []
-            for row in range(height // stage.stride):
-                state, of_row = draw(stage.params(params), state, rows, np.int32(row), np.float32(temperature))
-                drawn.append(of_row)
-                jax.block_until_ready(drawn[-2:][0])  # the device has the next row at hand, but not all of them
-                bar.update()
-            values, values_log_probs = (
-                np.moveaxis(np.stack(of_rows), -1, 0)[: count - first] for of_rows in zip(*fetch(drawn), strict=True)
-            )
-            place = slice(first, first + size), slice(None, None, stage.stride), slice(None, None, stage.stride)
-            images[place] = values
-            new = stage.drawn(*values.shape[1:3])[:, :, None]  # what a smaller size has drawn is certain now
-            log_probs[place] = np.where(new, values_log_probs, log_probs[place])
+            padded = np.minimum(numbers, count - 1)  # the last batch repeats the last image
+            uniform = uniform_fn(key, jax.device_put(numbers, sharding))
+            batch_conditions = jax.tree.map(lambda array, padded=padded: np.asarray(array)[padded], conditions)
+            for stage in stages(model.config):
+                begin, draw = _stage_fns(stage, mesh)
+                batch = jax.device_put((images[padded], known[padded]), sharding)
+                state, rows = begin(params, *batch, uniform, jax.device_put(batch_conditions, sharding))
+                drawn = []
+                for row in range(height // stage.stride):
+                    state, values = draw(stage.params(params), state, rows, np.int32(row), np.float32(temperature))
+                    drawn.append(values)
+                    jax.block_until_ready(drawn[-2:][0])  # queue one row ahead, not all of them
+                    bar.update()
+                values, values_log_probs = (
+                    np.moveaxis(np.stack(arrays), -1, 0)[: count - first] for arrays in zip(*fetch(drawn), strict=True)
+                )
+                place = slice(first, first + size), slice(None, None, stage.stride), slice(None, None, stage.stride)
+                images[place] = values
+                new = stage.drawn(*values.shape[1:3])[:, :, None]  # pixels of earlier stages keep their log-probability
+                log_probs[place] = np.where(new, values_log_probs, log_probs[place])
     return Generated(images, log_probs)
 
 
 @functools.cache
-def _compiled(stage: Stage, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The start of a stage's batch, and one row of it. Each device works on its share, and need not know of the others."""
-    whole, first, second, third, fourth = PartitionSpec(), *map(batch_spec, range(4))
-    state = DecodeState(canvas=third, context=third, above=third, row=third, left=second, here=second)
-    rows = Rows(images=fourth, known=third, uniform=fourth)
+def _uniform_fn(shape: tuple[int, int, int], mesh: Mesh) -> Callable[..., Any]:
+    draw = functools.partial(draw_uniform, shape=shape)
+    return jax.jit(on_shares(draw, mesh, in_specs=(PartitionSpec(), batch_spec()), out_specs=batch_spec()))
 
-    return (
-        jax.jit(
-            on_shares(
-                functools.partial(begin_stage, stage),
-                mesh,
-                in_specs=(whole, whole, first, first, first, first),
-                out_specs=(state, rows),
-            )
-        ),
-        jax.jit(
-            on_shares(
-                functools.partial(draw_row, stage.network),
-                mesh,
-                in_specs=(whole, state, rows, whole, whole),
-                out_specs=(state, third),
-            ),
-            donate_argnums=1,
-        ),
+
+@functools.cache
+def _stage_fns(stage: Stage, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Compiled `begin_stage` and `draw_row`. Each device works on its share of the batch, without communication."""
+    whole, images = PartitionSpec(), batch_spec()
+    state, rows = jax.tree.map(batch_spec, (STATE_BATCH_AXES, ROWS_BATCH_AXES))
+    values = batch_spec(2)
+    begin = on_shares(
+        functools.partial(begin_stage, stage),
+        mesh,
+        in_specs=(whole, images, images, images, images),
+        out_specs=(state, rows),
     )
+    draw = on_shares(
+        functools.partial(draw_row, stage.network),
+        mesh,
+        in_specs=(whole, state, rows, whole, whole),
+        out_specs=(state, values),
+    )
+    return jax.jit(begin), jax.jit(draw, donate_argnums=1)

@@ -1,25 +1,24 @@
-"""One visit for each sub-pixel: the conditionals of images whose values become known one by one, in raster order.
+"""Decoding: the conditionals of images whose values become known one by one, in raster order.
 
-A visit runs the network at one pixel, from what the layers have left at that pixel's neighbours, so it costs the same whatever
-the size of the image. The numbers are those of `PixelRNN.__call__`, to rounding.
+A decode step runs the network at one pixel, from what the layers left at that pixel's neighbours. Its cost does not depend on
+the size of the image. The logits are those of `PixelRNN.__call__`, up to rounding.
 
     state = start(model, params, shape, conditions)
     for each row:
-        for each column, and each colour:
-            state, logits = decode_step(model, params, state, row, column, channel)
-            state = write(model, state, row, column, channel, values)  # drawn from the logits, or known
-        state = finish_row(model, params, state, row)
+        state, outputs = decode_row(model, params, state, row, choose)
 
-A Multi-Scale PixelRNN consists of several such models, see `multi_scale.stages`.
-
-In the arrays of the state the batch is the third axis; in those of single pixels, the second.
+`decode_row` is the one loop behind drawing, completing and coding. A Multi-Scale PixelRNN consists of several models that are
+decoded one after the other, see `multi_scale.stages`.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Float32, Integer
 
@@ -33,16 +32,16 @@ ABOVE, SIDES = margin(STEM_SIZE)
 
 
 class DecodeState(NamedTuple):
-    """What later visits need of the pixels visited so far.
+    """What later decode steps need of the pixels so far.
 
     Attributes:
       canvas: the images so far, centred, with the stem's margin; zero where nothing has been written.
-      context: the map that all layers are given, of as many rows and columns as the images or, where it is the same
-        everywhere, of one; None if there is none.
-      above: the cells that the layers left at the pixels of the row above, and of one pixel more on either side.
-      row: likewise, of the row that is being visited.
-      left: the cells of the pixel to the left, and
-      here: of the pixel that is being visited. Not read from `row`: an array that one visit reads and writes, XLA would copy.
+      context: the context map, or None. Its H and W may be 1: then it is the same for all rows or columns.
+      above: the layers' caches at the pixels of the row above and, on either side, one pixel outside the image.
+      row: the caches of the current row.
+      left: the caches of the pixel to the left.
+      here: the caches of the current pixel. Kept apart from `row`: XLA would copy an array that is read and written in one
+        step.
     """
 
     canvas: Float32[Array, "rows columns B C"]
@@ -53,102 +52,133 @@ class DecodeState(NamedTuple):
     here: Any
 
 
+STATE_BATCH_AXES = DecodeState(canvas=2, context=2, above=2, row=2, left=1, here=1)  # for sharding by images
+
+
+# Called from Python, each function below is one compiled program; inside a traced function, it becomes part of that one.
+_compiled = functools.partial(jax.jit, static_argnames="model", donate_argnames="state", inline=True)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "shape"), inline=True)
 def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions: Conditions = UNCONDITIONAL) -> DecodeState:
-    """The state before the first visit.
+    """Returns the state before the first decode step of a `PixelRNN`.
 
     Args:
-      model: a `PixelRNN`.
-      params: its parameters.
+      model: a `PixelRNN`; for a `MultiScalePixelRNN`, the network of one stage.
+      params: of that network.
       shape: number, height and width of the images.
-      conditions: what the images are given.
+      conditions: labels and context of the images.
     """
     batch, height, width = shape
     canvas = jnp.zeros((ABOVE + height, SIDES + width + SIDES, batch, model.config.channels), jnp.float32)
     layer = make_layer(model.config)
     outside = jax.vmap(lambda params: layer.apply(params, batch, method="outside"))(_layer_params(model, params))
-    row = jax.tree.map(lambda cell: jnp.broadcast_to(cell, (width + 2, *cell.shape)), outside)
+    row = jax.tree.map(lambda cache: jnp.broadcast_to(cache, (width + 2, *cache.shape)), outside)
     context = model.apply({"params": params}, shape, conditions, method="context_map")
     context = None if context is None else jnp.moveaxis(context, 0, 2)
     return DecodeState(canvas, context, above=row, row=row, left=outside, here=outside)
 
 
+@_compiled
 def decode_step(
     model: nn.Module, params: Any, state: DecodeState, row: ArrayLike, column: ArrayLike, channel: ArrayLike
 ) -> tuple[DecodeState, Float32[Array, "B levels"]]:
-    """Computes the logits of one sub-pixel of each image.
-
-    Args:
-      model: a `PixelRNN`.
-      params: its parameters.
-      state: in which all sub-pixels before this one have been visited and written.
-      row: of the sub-pixel.
-      column: of the sub-pixel.
-      channel: of the sub-pixel.
-
-    Returns:
-      The state, for `write`; and the logits, unnormalised log-probabilities of each value in nats.
-    """
+    """Computes the logits of one sub-pixel of each image; all sub-pixels before it must have been decoded and written."""
     _, _, batch, channels = state.canvas.shape
     window = jax.lax.dynamic_slice(state.canvas, (row, column, 0, 0), (ABOVE + 1, SIDES + 1 + SIDES, batch, channels))
     left = jax.tree.map(lambda before, same: jnp.where(channel == 0, before, same), state.here, state.left)
-    neighbours = Neighbours(left, *(_at(state.above, column + place) for place in range(3)))  # pixel j is cell j + 1
+    neighbours = Neighbours(left, *(_at(state.above, column + place) for place in range(3)))  # pixel j is at index j + 1
     context = _context_row(state, row)
     if context is not None:
         context = jax.lax.dynamic_slice_in_dim(context, column, 1, 2)
     logits, here = model.apply({"params": params}, jnp.moveaxis(window, 2, 0), neighbours, context, method="decode_step")
     logits = jax.lax.dynamic_index_in_dim(logits[:, 0, 0], channel, 1, keepdims=False)
-    row = jax.tree.map(lambda cells, new: jax.lax.dynamic_update_index_in_dim(cells, new, column + 1, 0), state.row, here)
+    row = jax.tree.map(lambda caches, new: jax.lax.dynamic_update_index_in_dim(caches, new, column + 1, 0), state.row, here)
     return state._replace(row=row, left=left, here=here), logits
 
 
+@_compiled
 def write(
-    model: nn.Module, state: DecodeState, row: ArrayLike, column: ArrayLike, channel: ArrayLike, values: Integer[Array, " B"]
+    model: nn.Module,
+    state: DecodeState,
+    row: ArrayLike,
+    column: ArrayLike,
+    channel: ArrayLike,
+    values: Integer[Array | np.ndarray, " B"],
 ) -> DecodeState:
-    """Writes the values of the sub-pixel that was visited last; after each visit.
-
-    Args:
-      model: a `PixelRNN`.
-      state: as `decode_step` returned it.
-      row: of the sub-pixel.
-      column: of the sub-pixel.
-      channel: of the sub-pixel.
-      values: in [0, levels), one for each image.
-    """
+    """Writes the values, in [0, levels), of the sub-pixel of the last decode step."""
     values = centre(values, model.config.levels)[None, None, :, None]
     place = (row + ABOVE, column + SIDES, 0, channel)
     return state._replace(canvas=jax.lax.dynamic_update_slice(state.canvas, values, place))
 
 
+@_compiled
 def finish_row(model: nn.Module, params: Any, state: DecodeState, row: ArrayLike) -> DecodeState:
-    """Makes the row that has been visited the row above, after its last pixel; all layers do so at the same time.
-
-    Args:
-      model: a `PixelRNN`.
-      params: its parameters.
-      state: in which the whole row has been visited and written.
-      row: its number.
-    """
+    """Makes the current row the row above, after its last pixel. All layers do so in parallel."""
     context = _context_row(state, row)
 
-    def finish(params, cells, above):
+    def finish(params, caches, above):
         with jax.default_matmul_precision(model.config.precision):
-            return make_layer(model.config).apply(params, cells, above, context, method="finish_row")
+            return make_layer(model.config).apply(params, caches, above, context, method="finish_row")
 
-    cells, above = jax.tree.map(lambda cells: cells[1:-1], (state.row, state.above))
-    cells = jax.vmap(finish, in_axes=(0, 1, 1), out_axes=1)(_layer_params(model, params), cells, above)
-    above = jax.tree.map(lambda cells, new: cells.at[1:-1].set(new), state.row, cells)
+    caches, above = jax.tree.map(lambda caches: caches[1:-1], (state.row, state.above))
+    caches = jax.vmap(finish, in_axes=(0, 1, 1), out_axes=1)(_layer_params(model, params), caches, above)
+    above = jax.tree.map(lambda caches, new: caches.at[1:-1].set(new), state.row, caches)
     return state._replace(above=above, here=_at(above, 0))  # left of the next row's first pixel lies the outside
+
+
+def decode_row(
+    model: nn.Module,
+    params: Any,
+    state: DecodeState,
+    row: ArrayLike,
+    choose: Callable[[Float32[Array, "B levels"], ArrayLike, ArrayLike], tuple[ArrayLike, Any]],
+    *,
+    scan: Callable[..., tuple[DecodeState, Any]] = jax.lax.scan,
+) -> tuple[DecodeState, Any]:
+    """Decodes the sub-pixels of one row, in order.
+
+    Args:
+      model: as for `start`.
+      params: as for `start`.
+      state: after the rows before.
+      row: index of the row.
+      choose: takes the logits of a sub-pixel, its column and its channel; returns its values [B] and any output.
+      scan: `jax.lax.scan`, or `scan_on_host` if `choose` is not traceable.
+
+    Returns:
+      The state after this row, and the outputs of `choose` as `scan` returns them.
+    """
+    _, columns, _, channels = state.canvas.shape
+
+    def step(state, place):
+        state, logits = decode_step(model, params, state, row, *place)
+        values, output = choose(logits, *place)
+        return write(model, state, row, *place, values), output
+
+    places = np.divmod(np.arange((columns - 2 * SIDES) * channels, dtype=np.int32), np.int32(channels))
+    state, outputs = scan(step, state, places)
+    return finish_row(model, params, state, row), outputs
+
+
+def scan_on_host(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, places: tuple[Any, ...]) -> tuple[Any, list[Any]]:
+    """A Python loop in place of `jax.lax.scan`; the outputs come in a list."""
+    outputs = []
+    for place in zip(*places, strict=True):
+        state, output = step(state, place)
+        outputs.append(output)
+    return state, outputs
 
 
 def _context_row(state: DecodeState, row: ArrayLike) -> Float[Array, "B 1 W F"] | None:
     if state.context is None:
         return None
-    # Where the context has one row or column only, every index becomes that one: a slice never leaves its array.
+    # `dynamic_slice` clamps its indices: where the context has one row or column only, every index becomes 0.
     return jnp.moveaxis(jax.lax.dynamic_slice_in_dim(state.context, row, 1, 0), 2, 0)
 
 
-def _at(cells: Any, index: ArrayLike) -> Any:
-    return jax.tree.map(lambda cell: jax.lax.dynamic_index_in_dim(cell, index, 0, keepdims=False), cells)
+def _at(caches: Any, index: ArrayLike) -> Any:
+    return jax.tree.map(lambda cache: jax.lax.dynamic_index_in_dim(cache, index, 0, keepdims=False), caches)
 
 
 def _layer_params(model: nn.Module, params: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Drawing images from a model, and completing images of which some pixels are known: one loop over all sub-pixels."""
+"""Sampling images, and completing images of which some pixels are known."""
 
 import functools
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Float32, Integer, Shaped, UInt8
 
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
-from pixel_rnn_jax.generation.decoding import DecodeState, decode_step, finish_row, start, write
+from pixel_rnn_jax.generation.decoding import DecodeState, decode_row, start
 from pixel_rnn_jax.images import Images, check_shape, check_values, is_concrete
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
 from pixel_rnn_jax.models.multi_scale import Stage, stages
@@ -29,27 +29,27 @@ def sample(
     context: Any = None,
     labels: Any = None,
 ) -> UInt8[Array, "num H W C"]:
-    """Draws images from the model, sub-pixel by sub-pixel, each in one visit.
+    """Draws images from the model, sub-pixel by sub-pixel, each in one decode step.
 
-    Image n depends on the key and on n, not on the number of images; up to rounding: among other images, a random number that
-    falls next to the border of two values may draw the other one.
+    Image n depends on the key and on n, not on the number of images, up to rounding: a random number on the border between two
+    values may select either.
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
       params: its parameters.
       key: random key.
       num: number of images.
-      size: height and width; need not be the training size.
-      temperature: divides the logits: below 1 the images get more likely and less various.
-      context: images that the images are given, for a model that takes them; see `PixelRNN`.
+      size: height and width; any, not only the training size.
+      temperature: divides the logits; below 1, images get more likely and less diverse.
+      context: context images, for a model that takes them; see `PixelRNN`.
       labels: integers [num] in [0, num_classes), for a class-conditional model.
 
     Returns:
       uint8 [num, H, W, C] in [0, levels).
 
     Raises:
-      InputError: (a ValueError) if num, size or temperature are not positive, the parameters are of another model, or key,
-        context or labels do not fit.
+      InputError: (a ValueError) if num, size or temperature are not positive, the parameters do not fit the model, or key,
+        context or labels are invalid.
     """
     shape = (check_integer("num", num, 1), *check_size("size", size), model.config.channels)
     images = jnp.zeros(shape, jnp.uint8)
@@ -66,10 +66,10 @@ def complete(
     context: Any = None,
     labels: Any = None,
 ) -> UInt8[Array, "B H W C"]:
-    """Keeps the known pixels of images and draws the others in the model's order, each given all pixels before it.
+    """Keeps the known pixels of images and draws the others in the model's order, each from all pixels before it.
 
     The order is raster order; a Multi-Scale PixelRNN first completes the small image. A known pixel that comes after an
-    unknown one is kept, but cannot influence it.
+    unknown one is kept, but has no influence on it.
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
@@ -78,15 +78,15 @@ def complete(
       images: integers [B, H, W, C] in [0, levels); values under unknown pixels have no influence.
       known: bool, [H, W] or [B, H, W].
       temperature: divides the logits, see `sample`.
-      context: images that the images are given, for a model that takes them; see `PixelRNN`.
+      context: context images, for a model that takes them; see `PixelRNN`.
       labels: integers [B] in [0, num_classes), for a class-conditional model.
 
     Returns:
       uint8 [B, H, W, C].
 
     Raises:
-      InputError: (a ValueError) if the parameters are of another model, the key is none, shapes or types do not fit, values
-        are out of range, or the temperature is not positive. Values of traced images are not checked.
+      InputError: (a ValueError) if the parameters do not fit the model, the key is not a PRNG key, shapes, types or values are
+        invalid, or the temperature is not positive. Values of traced images are not checked.
     """
     conditions = Conditions(context, labels)
     known = check_completion(model, params, key, images, known, temperature, conditions)
@@ -103,14 +103,14 @@ def check_completion(
     temperature: ArrayLike,
     conditions: Conditions,
 ) -> Bool[Array | np.ndarray, "B H W"]:
-    """Which pixels of each image are known; `InputError`, unless `complete` can take these arguments."""
+    """Checks the arguments of `complete`; returns `known` for each image."""
     _check_key(key)
     check_params(model, params)
     check_shape(images, channels=model.config.channels)
     check_conditions(model.config, conditions, images.shape[:3])
     if str(getattr(known, "dtype", None)) != "bool" or known.shape not in (images.shape[1:3], images.shape[:3]):
         raise InputError(
-            f"known must be bool of shape {images.shape[1:3]} or {images.shape[:3]}, as the images' pixels;"
+            f"known must be bool of shape {images.shape[1:3]} or {images.shape[:3]}, one value for each pixel;"
             f" got {getattr(known, 'dtype', type(known))} of shape {getattr(known, 'shape', None)}."
         )
     xp = np if is_concrete(known) else jnp
@@ -122,7 +122,6 @@ def check_completion(
 
 
 def _check_key(key: Any) -> None:
-    """Raises `InputError` unless this is one random key, as jax.random.key or jax.random.PRNGKey makes it."""
     try:
         typed = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
     except (AttributeError, TypeError, ValueError):
@@ -132,12 +131,12 @@ def _check_key(key: Any) -> None:
 
 
 class Rows(NamedTuple):
-    """What one stage of a completion starts from, in the order of the visits.
+    """The inputs of one stage, with the rows on the leading axis, since they are read row by row.
 
     Attributes:
-      images: with any values, in [0, levels), under unknown pixels.
-      known: whether a pixel is kept, or was drawn by the stage before.
-      uniform: in [0, 1), decides which value is drawn.
+      images: any values in [0, levels) where unknown.
+      known: pixels that are kept or that an earlier stage has drawn.
+      uniform: in [0, 1); each decides which value is drawn.
     """
 
     images: UInt8[Array, "H W C B"]
@@ -145,99 +144,77 @@ class Rows(NamedTuple):
     uniform: Float32[Array, "H W C B"]
 
 
-def make_rows(
-    stage: Stage,
-    key: jax.Array,
-    numbers: Integer[Array, " B"],
-    images: UInt8[Array, "B H W C"],
-    known: Bool[Array, "B H W"],
-) -> Rows:
-    """Takes from whole images what belongs to a stage, and draws the uniform number of each sub-pixel.
+ROWS_BATCH_AXES = Rows(images=3, known=2, uniform=3)
 
-    Each sub-pixel has one, which depends on the key and on the image's number; only one stage makes use of it.
 
-    Args:
-      stage: of the model.
-      key: random key.
-      numbers: of the images.
-      images: whole images, of which the pixels of earlier stages are known.
-      known: the pixels that are kept.
-    """
-    shape = images.shape[1:]
-    uniform = jax.vmap(lambda number: jax.random.uniform(jax.random.fold_in(key, number), shape, jnp.float32))(numbers)
-    images, known, uniform = (array[:, :: stage.stride, :: stage.stride] for array in (images, known, uniform))
-    known = known | ~stage.drawn(*known.shape[1:])
-    return Rows(*(jnp.moveaxis(array, 0, -1) for array in (images, known, uniform)))
+def draw_uniform(key: jax.Array, numbers: Integer[Array, " B"], shape: tuple[int, int, int]) -> Float32[Array, "B H W C"]:
+    """One uniform number in [0, 1) for each sub-pixel of the images with these numbers, of shape (H, W, C)."""
+    return jax.vmap(lambda number: jax.random.uniform(jax.random.fold_in(key, number), shape, jnp.float32))(numbers)
 
 
 def begin_stage(
     stage: Stage,
     params: Any,
-    key: jax.Array,
-    numbers: Integer[Array, " B"],
     images: UInt8[Array, "B H W C"],
     known: Bool[Array, "B H W"],
+    uniform: Float32[Array, "B H W C"],
     conditions: Conditions,
 ) -> tuple[DecodeState, Rows]:
-    """What a stage starts from: the state, and `make_rows`.
+    """Returns the decode state before the first row of a stage, and the stage's inputs.
 
     Args:
-      stage: of the model.
+      stage: one of `stages(model.config)`.
       params: of the whole model.
-      key: see `make_rows`, as for the rest.
-      numbers: of the images.
-      images: whole images, of which the pixels of earlier stages are known.
+      images: whole images, complete at the pixels of earlier stages.
       known: the pixels that are kept.
-      conditions: what the images are given.
+      uniform: see `draw_uniform`.
+      conditions: of the images.
     """
-    rows = make_rows(stage, key, numbers, images, known)
-    height, width, _, batch = rows.images.shape
-    state = start(stage.network, stage.params(params), (batch, height, width), stage.conditions(images, conditions))
-    return state, rows
+    conditions = stage.conditions(images, conditions)
+    images, known, uniform = (array[:, :: stage.stride, :: stage.stride] for array in (images, known, uniform))
+    state = start(stage.network, stage.params(params), images.shape[:3], conditions)
+    known = known | ~stage.drawn(*known.shape[1:])
+    return state, Rows(*(jnp.moveaxis(array, 0, -1) for array in (images, known, uniform)))
 
 
 def draw_row(
     model: nn.Module, params: Any, state: DecodeState, rows: Rows, row: ArrayLike, temperature: ArrayLike
 ) -> tuple[DecodeState, tuple[UInt8[Array, "W C B"], Float32[Array, "W C B"]]]:
-    """Visits the pixels of one row, and draws those that are unknown.
+    """Draws the unknown pixels of one row.
 
     Args:
-      model: the `PixelRNN` of a stage.
-      params: its parameters.
-      state: of the rows before.
-      rows: the images and what else is given.
-      row: which one is visited.
+      model: the network of a stage.
+      params: of that network.
+      state: after the rows before.
+      rows: the inputs of the stage.
+      row: index of the row.
       temperature: divides the logits.
 
     Returns:
-      The state with this row, the row's values, and log p(x_i | x_<i) of each sub-pixel, in nats, at temperature 1.
+      The state after this row, the row's values, and log p(x_i | x_<i) of each sub-pixel, in nats, at temperature 1.
     """
     images, known, uniform = jax.tree.map(lambda array: array[row], rows)
-    width, channels, _ = images.shape
 
-    def draw(state, place):
-        column, channel = place
-        state, logits = decode_step(model, params, state, row, column, channel)
+    def choose(logits, column, channel):
+        place = column, channel
         value = jnp.where(known[column], images[place], pick(cooled(logits, temperature), uniform[place]))
         log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), value[:, None].astype(jnp.int32), -1)[:, 0]
-        return write(model, state, row, column, channel, value), (value, log_prob)
+        return value, (value, log_prob)
 
-    places = jnp.divmod(jnp.arange(width * channels), channels)
-    state, drawn = jax.lax.scan(draw, state, places)
-    drawn = jax.tree.map(lambda array: array.reshape(width, channels, -1), drawn)
-    return finish_row(model, params, state, row), drawn
+    state, drawn = decode_row(model, params, state, row, choose)
+    return state, jax.tree.map(lambda array: array.reshape(images.shape), drawn)
 
 
 def cooled(logits: Float[Array, "B levels"], temperature: ArrayLike) -> Float[Array, "B levels"]:
-    """The logits divided by the temperature, the largest 0: so that it may be as low as you like."""
-    above_zero = jnp.maximum(temperature, jnp.finfo(jnp.float32).tiny)  # what is smaller, processors take for 0
+    """Divides the logits by the temperature, after shifting their maximum to 0, so that low temperatures do not overflow."""
+    above_zero = jnp.maximum(temperature, jnp.finfo(jnp.float32).tiny)  # processors flush smaller numbers to 0
     return (logits - jnp.max(logits, -1, keepdims=True)) / above_zero
 
 
 def pick(logits: Float[Array, "B levels"], uniform: Float32[Array, " B"]) -> UInt8[Array, " B"]:
-    """The value at which the cumulative distribution exceeds a uniform number in [0, 1); one of probability 0 never is."""
+    """Picks the value at which the cumulative distribution exceeds a uniform number in [0, 1); never one of probability 0."""
     cumulative = jnp.cumsum(jax.nn.softmax(logits), -1)
-    threshold = uniform * cumulative[:, -1]  # below the last one, which rounding may leave below 1
+    threshold = uniform * cumulative[:, -1]  # the sum, which rounding may leave below 1
     return jnp.sum(cumulative <= threshold[:, None], -1).astype(jnp.uint8)
 
 
@@ -255,8 +232,9 @@ def _complete(
     temperature: ArrayLike,
     conditions: Conditions,
 ) -> UInt8[Array, "B H W C"]:
+    uniform = draw_uniform(key, jnp.arange(len(images)), images.shape[1:])
     for stage in stages(model.config):
-        state, rows = begin_stage(stage, params, key, jnp.arange(len(images)), images, known, conditions)
+        state, rows = begin_stage(stage, params, images, known, uniform, conditions)
 
         def step(state, row, stage=stage, rows=rows):
             state, (values, _) = draw_row(stage.network, stage.params(params), state, rows, row, temperature)

@@ -1,4 +1,4 @@
-"""One visit for each sub-pixel, against the whole network at once."""
+"""Decode steps against the whole network at once."""
 
 import functools
 
@@ -8,24 +8,19 @@ import numpy as np
 import pytest
 from conftest import LAYERS, make_model
 
-from pixel_rnn_jax.generation.decoding import decode_step, finish_row, start, write
+from pixel_rnn_jax.generation.decoding import decode_row, decode_step, finish_row, scan_on_host, start
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def visit_all(model, params, images, conditions=UNCONDITIONAL):
+def all_logits(model, params, images, conditions=UNCONDITIONAL):
     """The logits of all sub-pixels, each computed before its value is written."""
-    batch, height, width, channels = images.shape
 
-    def visit_row(state, row):
-        def visit_sub_pixel(state, place):
-            state, logits = decode_step(model, params, state, row, *place)
-            return write(model, state, row, *place, images[:, row, *place]), logits
+    def step(state, row):
+        return decode_row(model, params, state, row, lambda logits, *place: (images[:, row, *place], logits))
 
-        state, logits = jax.lax.scan(visit_sub_pixel, state, jnp.divmod(jnp.arange(width * channels), channels))
-        return finish_row(model, params, state, row), logits
-
-    _, logits = jax.lax.scan(visit_row, start(model, params, (batch, height, width), conditions), jnp.arange(height))
+    state = start(model, params, images.shape[:3], conditions)
+    _, logits = jax.lax.scan(step, state, jnp.arange(images.shape[1]))
     return jnp.moveaxis(logits, 2, 0).reshape(*images.shape, -1)
 
 
@@ -43,23 +38,23 @@ def test_logits_equal_those_of_the_whole_network(layer, channels, levels, size, 
     model, params = make_model(layer, channels=channels, levels=levels, depth=3, features=7, **fields)
     images = np.random.default_rng(1).integers(0, levels, (3, *size, channels))
     expected = jax.jit(model.apply)({"params": params}, images)
-    np.testing.assert_allclose(visit_all(model, params, images), expected, atol=1e-5)
+    np.testing.assert_allclose(all_logits(model, params, images), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("fields", [{"num_classes": 4}, {"num_classes": 4, "context_channels": 2, "context_scale": 2}])
-def test_logits_given_something_equal_those_of_the_whole_network(layer, fields):
+def test_conditional_logits_equal_those_of_the_whole_network(layer, fields):
     model, params = make_model(layer, channels=3, levels=4, **fields)
     rng = np.random.default_rng(1)
     images = rng.integers(0, 4, (3, 4, 6, 3))
     context = rng.integers(0, 256, (3, 2, 3, 2)) if "context_channels" in fields else None
     conditions = Conditions(context, labels=np.array([3, 0, 1]))
     expected = jax.jit(model.apply)({"params": params}, images, **conditions._asdict())
-    np.testing.assert_allclose(visit_all(model, params, images, conditions), expected, atol=1e-5)
+    np.testing.assert_allclose(all_logits(model, params, images, conditions), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_a_visit_keeps_float32_on_accelerators(layer):
+def test_a_decode_step_keeps_float32_on_accelerators(layer):
     model, params = make_model(layer, channels=3)
 
     def first_row(params):
@@ -74,8 +69,8 @@ def test_a_visit_keeps_float32_on_accelerators(layer):
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_the_work_of_a_visit_does_not_grow_with_the_image(layer):
-    """Counted by XLA: products and bytes of one visit, of images of 16 and of 1,024 pixels."""
+def test_the_work_of_a_decode_step_does_not_grow_with_the_image(layer):
+    """Counted by XLA: products and bytes of one step, for images of 16 and of 1,024 pixels."""
     model, params = make_model(layer)
 
     def costs(size):
@@ -87,3 +82,17 @@ def test_the_work_of_a_visit_does_not_grow_with_the_image(layer):
     small, large = costs(4), costs(32)
     assert large.cost_analysis()["flops"] == small.cost_analysis()["flops"]
     assert large.memory_analysis().temp_size_in_bytes <= small.memory_analysis().temp_size_in_bytes
+
+
+def test_a_loop_on_the_host_gives_the_same_as_one_on_the_device():
+    model, params = make_model("row_lstm", channels=2, levels=4)
+    images = np.random.default_rng(1).integers(0, 4, (3, 1, 5, 2)).astype(np.uint8)
+    seen = []
+
+    def choose(logits, column, channel):
+        seen.append((int(column), int(channel)))
+        return images[:, 0, column, channel], np.asarray(logits)
+
+    _, logits = decode_row(model, params, start(model, params, (3, 1, 5)), np.int32(0), choose, scan=scan_on_host)
+    assert seen == [divmod(number, 2) for number in range(10)]
+    np.testing.assert_allclose(np.stack(logits, 1).reshape(3, 1, 5, 2, 4), all_logits(model, params, images), atol=1e-6)

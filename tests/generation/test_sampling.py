@@ -8,27 +8,25 @@ import pytest
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.generation import batched as generate_module
-from pixel_rnn_jax.generation.batched import generate
+from pixel_rnn_jax.generation.batched import _stage_fns, generate
 from pixel_rnn_jax.generation.decoding import start
-from pixel_rnn_jax.generation.sampling import make_rows, pick
+from pixel_rnn_jax.generation.sampling import draw_uniform, pick
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import pixel_order, stages
 from pixel_rnn_jax.parallel.mesh import make_mesh
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def slowly_completed(model, params, key, images, known, **given):
+def slowly_completed(model, params, key, images, known, **conditions):
     """The slow twin: the whole network, anew for each sub-pixel."""
     batch, height, width, channels = images.shape
-    last_size = stages(model.config)[-1]  # whose pixels are those of the whole image
-    uniform = jnp.moveaxis(make_rows(last_size, key, jnp.arange(batch), images, known).uniform, -1, 0)
+    uniform = draw_uniform(key, jnp.arange(batch), images.shape[1:])
     in_order = np.argsort(pixel_order(model.config, height, width), axis=None)
 
     def draw(index, images):
         pixel, channel = jnp.divmod(index, channels)
         place = (*jnp.unravel_index(jnp.asarray(in_order)[pixel], (height, width)), channel)
-        logits = model.apply({"params": params}, images, **given)[:, *place]
+        logits = model.apply({"params": params}, images, **conditions)[:, *place]
         value = jnp.where(known[:, *place[:2]], images[:, *place], pick(logits, uniform[:, *place]))
         return images.at[:, *place].set(value)
 
@@ -52,7 +50,7 @@ def test_samples_and_completions_equal_the_slow_twins(layer, channels, size):
 
 
 @pytest.mark.parametrize(
-    "fields,given",
+    "fields,conditions",
     [
         ({"num_classes": 3}, {"labels": np.array([2, 0, 1, 1, 0])}),
         (
@@ -62,18 +60,18 @@ def test_samples_and_completions_equal_the_slow_twins(layer, channels, size):
         ({"sizes": (2, 4), "num_classes": 3}, {"labels": np.array([2, 0, 1, 1, 0])}),
     ],
 )
-def test_samples_given_something_equal_the_slow_twins(fields, given):
+def test_conditional_samples_equal_the_slow_twins(fields, conditions):
     model, params = make_model("diagonal_bilstm", channels=2, levels=4, **fields)
-    params = jax.tree.map(lambda leaf: 3 * leaf, params)  # so that it matters what is given
+    params = jax.tree.map(lambda leaf: 3 * leaf, params)  # so that the conditions matter
     rng = np.random.default_rng(0)
     images = rng.integers(0, 4, (5, 4, 8, 2)).astype(np.uint8)
     known = rng.random((5, 4, 8)) < 0.4
     key = jax.random.key(3)
-    completed = prnn.complete(model, params, key, images, known, **given)
-    np.testing.assert_array_equal(completed, slowly_completed(model, params, key, images, known, **given))
-    drawn = prnn.sample(model, params, key, num=5, size=(4, 8), **given)
-    np.testing.assert_array_equal(drawn, prnn.complete(model, params, key, images, np.zeros((4, 8), bool), **given))
-    other = jax.tree.map(lambda array: array[::-1], given)
+    completed = prnn.complete(model, params, key, images, known, **conditions)
+    np.testing.assert_array_equal(completed, slowly_completed(model, params, key, images, known, **conditions))
+    drawn = prnn.sample(model, params, key, num=5, size=(4, 8), **conditions)
+    np.testing.assert_array_equal(drawn, prnn.complete(model, params, key, images, np.zeros((4, 8), bool), **conditions))
+    other = jax.tree.map(lambda array: array[::-1], conditions)
     assert np.any(completed != prnn.complete(model, params, key, images, known, **other))
 
 
@@ -89,27 +87,26 @@ def test_batches_over_devices_give_the_same_images(layer, fields):
     model, params = make_model(layer, channels=3, levels=4, **fields)
     rng = np.random.default_rng(0)
     images, known = rng.integers(0, 4, (11, 2, 4, 3)), rng.random((11, 2, 4)) < 0.4
-    given = {"labels": np.arange(11) % 3} if fields else {}
+    conditions = {"labels": np.arange(11) % 3} if fields else {}
     mesh = make_mesh()
     assert mesh.size == 8
-    options = {"conditions": Conditions(**given), "temperature": 0.5, "batch_size": 5, "mesh": mesh}
+    options = {"conditions": Conditions(**conditions), "temperature": 0.5, "batch_size": 5, "mesh": mesh}
     drawn = generate(model, params, jax.random.key(3), images, known, **options)
-    alone = prnn.complete(model, params, jax.random.key(3), images, known, temperature=0.5, **given)
+    alone = prnn.complete(model, params, jax.random.key(3), images, known, temperature=0.5, **conditions)
     np.testing.assert_array_equal(drawn.images, alone)
-    assert np.any(alone != prnn.complete(model, params, jax.random.key(3), images, known, **given))
-    log_prob = prnn.log_prob(model, params, drawn.images, **given)
+    assert np.any(alone != prnn.complete(model, params, jax.random.key(3), images, known, **conditions))
+    log_prob = prnn.log_prob(model, params, drawn.images, **conditions)
     np.testing.assert_allclose(drawn.log_probs.sum((1, 2, 3)), log_prob, rtol=1e-5)
 
 
 def test_each_device_holds_its_share():
     """Of the memory too: what comes from all devices has the shapes that one device alone would hold."""
     model, params = make_model("diagonal_bilstm")
-    begin, _ = generate_module._compiled(*stages(model.config), make_mesh())
+    begin, _ = _stage_fns(*stages(model.config), make_mesh())
     images = np.zeros((8, 3, 4, 1), np.uint8)
-    memory, _ = jax.eval_shape(
-        begin, params, jax.random.key(0), np.arange(8), images, np.zeros((8, 3, 4), bool), UNCONDITIONAL
-    )
-    chex.assert_trees_all_equal_shapes(memory, jax.eval_shape(lambda params: start(model, params, (8, 3, 4)), params))
+    uniform = np.zeros(images.shape, np.float32)
+    state, _ = jax.eval_shape(begin, params, images, np.zeros((8, 3, 4), bool), uniform, UNCONDITIONAL)
+    chex.assert_trees_all_equal_shapes(state, jax.eval_shape(lambda params: start(model, params, (8, 3, 4)), params))
 
 
 def test_no_images_are_completed_to_none():
@@ -121,11 +118,9 @@ def test_no_images_are_completed_to_none():
 
 
 def test_an_image_does_not_depend_on_how_many_are_drawn():
-    images, known = jnp.zeros((6, 4, 4, 1), jnp.uint8), jnp.zeros((6, 4, 4), bool)
-    (stage,) = stages(make_model("row_lstm")[0].config)
-    few, many = (make_rows(stage, jax.random.key(0), jnp.arange(num), images[:num], known[:num]).uniform for num in (3, 6))
-    np.testing.assert_array_equal(few, many[..., :3])
-    assert np.all(many[..., :3] != many[..., 3:])
+    few, many = (draw_uniform(jax.random.key(0), jnp.arange(num), (4, 4, 1)) for num in (3, 6))
+    np.testing.assert_array_equal(few, many[:3])
+    assert np.all(many[:3] != many[3:])
 
 
 def test_a_value_of_probability_zero_is_never_picked():
@@ -169,7 +164,7 @@ def test_completion_keeps_the_known_pixels_and_ignores_the_others():
 
 
 def test_pixels_before_the_first_unknown_one_decide_the_rest():
-    """Drawn pixels follow p(x_i | x_<i): given the first pixel, the second one's frequencies are its conditional."""
+    """Drawn pixels follow p(x_i | x_<i): after a known first pixel, the frequencies of the second are its conditional."""
     model, params = make_model("diagonal_bilstm", levels=3)
     first = np.full((20_000, 1, 2, 1), 2, np.uint8)
     drawn = np.asarray(prnn.complete(model, params, jax.random.key(0), first, np.array([[True, False]])))[:, 0, 1, 0]
