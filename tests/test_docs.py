@@ -60,7 +60,7 @@ def printed_commands(page):
     start = r"(?:pixel-rnn |python -m experiments\.)"
     commands = re.findall(rf"^{start}(.*)$|`{start}([^`]*)`", text, re.MULTILINE)
     lines = [block or inline for block, inline in commands]
-    return [line for line in lines if "…" not in line and line != "NAME"]
+    return [line for line in lines if not re.search(r"…|\.\.\.|^NAME$", line)]
 
 
 class Parsed(Exception):
