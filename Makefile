@@ -10,12 +10,13 @@ RUN := runs/digits
 # processes, since XLA compiles on one core. `make test-all` tests what is compiled as it is for use.
 QUICK := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 
-.PHONY: help train test test-all lint format
+.PHONY: help train test test-all lint format docs
 .DELETE_ON_ERROR:
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make test-all runs the slow tests too; make lint checks style; make format applies it"
+	@echo "make test-all runs the slow tests too; make lint checks style; make format applies it;"
+	@echo "make docs builds the documentation into site/, and fails on broken links"
 
 .venv/.installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -64,3 +65,11 @@ lint: .venv/.installed
 format: .venv/.installed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+.venv/.installed-docs: .venv/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
+docs: .venv/.installed-docs
+	@echo "== Documentation: site/index.html"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # with --quiet it would let warnings pass

@@ -94,7 +94,7 @@ def test_parameter_counts_of_small_models_and_of_several_sizes(name):
 @pytest.mark.parametrize("name", [*MODELS, *MULTI_SCALE])
 def test_sizes_in_the_documentation(name):
     count = MODELS[name][1] if name in MODELS else MULTI_SCALE[name]
-    (row,) = re.findall(rf"^\| `{name}\.py` \|.*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    (row,) = re.findall(rf"^\| `{name}\.py` \|.*", (ROOT / "docs" / "experiments.md").read_text(), re.MULTILINE)
     assert f"| {count:,} |" in row
     (row,) = re.findall(rf"^\| `{name}` \|.*", (ROOT / "docs" / "scaling.md").read_text(), re.MULTILINE)
     _, _, parameters, state, *_ = row.replace(",", "").split("|")

@@ -15,7 +15,7 @@ from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.storage.load import load_run, shipped_models
 
-# The mean over the test split, in nats; README prints that of the digits with one digit less.
+# The mean over the test split, in nats; docs/results.md prints that of the digits with one digit less.
 DIGITS = {
     "digits_diagonal_bilstm": 77.23,
     "digits_rowlstm": 77.31,
