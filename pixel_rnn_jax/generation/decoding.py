@@ -118,8 +118,7 @@ def finish_row(model: nn.Module, params: Any, state: DecodeState, row: ArrayLike
     context = _context_row(state, row)
 
     def finish(params, caches, above):
-        with jax.default_matmul_precision(model.config.precision):
-            return make_layer(model.config).apply(params, caches, above, context, method="finish_row")
+        return make_layer(model.config).apply(params, caches, above, context, method="finish_row")
 
     caches, above = jax.tree.map(lambda caches: caches[1:-1], (state.row, state.above))
     caches = jax.vmap(finish, in_axes=(0, 1, 1), out_axes=1)(_layer_params(model, params), caches, above)
