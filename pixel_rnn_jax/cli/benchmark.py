@@ -1,7 +1,7 @@
 """Measures the speed on this machine:  pixel-rnn benchmark train --sweeps --out=speed
 
-`benchmark train` measures training steps, the likelihood and the sampler; `benchmark generate` drawing and compression, beside
-the time that full passes of the network would take.
+`benchmark train` measures training steps, the likelihood and the sampler; `benchmark generate` drawing, beside the time that
+full passes of the network would take.
 """
 
 from collections.abc import Sequence
