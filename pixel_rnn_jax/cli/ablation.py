@@ -69,10 +69,9 @@ TABLES = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains the models that are not trained yet, and writes the table after each run."""
-    parser = flags.make_parser("ablation", __doc__, workdir=flags.TO_TRAIN)
+    parser = flags.make_parser("ablation", __doc__, "--config", "--allow_config_change")
+    parser.add_argument("--workdir", required=True, help="folder for checkpoints and metrics; a run in it is continued")
     parser.add_argument("--table", required=True, choices=TABLES, help="Table 2 or Table 3")
-    flags.add_config_flag(parser)
-    flags.add_allow_config_change_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     if is_remote(args.workdir):
         raise InputError(f"--workdir must be a folder on this machine, for tables and pictures; got {args.workdir!r}.")

@@ -13,7 +13,7 @@ MEASUREMENTS = {"train": benchmark_train, "generate": benchmark_generate}
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the measurement that the first argument names."""
-    parser = flags.make_parser("benchmark", __doc__, workdir=None)
+    parser = flags.make_parser("benchmark", __doc__)
     subparsers = parser.add_subparsers(dest="what", required=True)
     parsers = {}
     for name, module in MEASUREMENTS.items():

@@ -29,7 +29,7 @@ REPEATS = 3
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of this measurement."""
     parser.add_argument("--num", type=flags.positive, default=100, help="images drawn at a time")
-    flags.add_json_flag(parser)
+    parser.add_argument("--json", **flags.SHARED["--json"])
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:

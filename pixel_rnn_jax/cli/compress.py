@@ -34,13 +34,11 @@ PIXELS_AT_A_TIME = 2**16  # on each device, for the likelihood that the size is 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Compresses images and prints their size, in this and other formats."""
-    parser = flags.make_parser("compress", __doc__)
-    flags.add_input_flags(parser, seed_of="the choice of images", pictures="kept as they are")
+    parser = flags.make_parser("compress", __doc__, "--workdir", *flags.INPUT, "--json")
     parser.add_argument("--out", type=outputs.output_file(".prnn"), required=True, help="file to write")
     parser.add_argument("--batch_size", type=flags.positive, default=BATCH_SIZE, help="images at a time")
     parser.add_argument("--tile", type=flags.image_size, metavar="H,W", help="cut images into tiles of this size")
     parser.add_argument("--verify", action="store_true", help="decode the file and compare, before writing it")
-    flags.add_json_flag(parser)
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
     _, _, images, conditions = inputs.open_input(args.input, args, run, lossless=True)

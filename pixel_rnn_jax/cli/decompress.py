@@ -28,7 +28,7 @@ from pixel_rnn_jax.storage.load import load_run
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Decodes images and writes them as arrays or pictures."""
-    parser = flags.make_parser("decompress", __doc__)
+    parser = flags.make_parser("decompress", __doc__, "--workdir")
     parser.add_argument("--input", type=Path, required=True, help="file that `compress` wrote")
     parser.add_argument(
         "--out",

@@ -50,19 +50,15 @@ class Plan(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draws images and writes them as a sheet."""
-    parser = flags.make_parser("sample", __doc__)
+    shared = ("--workdir", "--label", "--split", "--data_dir", "--seed", *flags.DRAWING, *flags.PROCESSES)
+    parser = flags.make_parser("sample", __doc__, *shared)
     parser.add_argument(
         "--num",
         type=flags.positive,
         help=f"number of images (default: about {NUM}); of context images, if the model takes them (default: {NUM_CONTEXTS})",
     )
-    flags.add_label_flag(parser)
     parser.add_argument("--input", metavar="PATH|SOURCE", help="context images, for a model that takes them")
     parser.add_argument("--outputs", type=flags.positive, help=f"images drawn from each context image (default: {OUTPUTS})")
-    flags.add_split_flag(parser)
-    flags.add_data_dir_flag(parser)
-    flags.add_seed_flag(parser, "the random key and the choice of context images")
-    flags.add_drawing_flags(parser)
     parser.add_argument(
         "--size", type=flags.image_size, metavar="H,W", help="height and width (default: those of the training)"
     )
@@ -74,7 +70,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=outputs.output_file(".npz"),
         help="also write the images to this file, as the array `images`, and their `labels` and `context`, if any",
     )
-    flags.add_process_flags(parser)
     parser.set_defaults(binarization=None)  # as in training
     args = parser.parse_args(argv)
     flags.join_processes(args)

@@ -59,9 +59,8 @@ def test_what_a_link_leads_to_is_written(tmp_path):
 
 def test_where_a_link_leads_is_looked_at(tmp_path):
     (tmp_path / "nowhere.csv").symlink_to(tmp_path / "missing" / "file.csv")
-    (tmp_path / "circle.csv").symlink_to(tmp_path / "circle.csv")
     (tmp_path / "folder.csv").symlink_to(tmp_path)
-    for name in ("nowhere.csv", "circle.csv", "folder.csv"):
+    for name in ("nowhere.csv", "folder.csv"):
         with pytest.raises(argparse.ArgumentTypeError, match="must be a file"):
             outputs.output_file(".csv")(str(tmp_path / name))
 
