@@ -55,7 +55,7 @@ def cells(entry: Record) -> list[str]:
     return [entry["name"], entry["layer"], layers, batch, *figures]
 
 
-def exponent(points: Sequence[tuple[float, float]]) -> float | None:
+def exponent(points: Sequence[tuple[float | int, float]]) -> float | None:
     """The slope on logarithmic axes over the upper half of points (value, seconds), which includes the middle one.
 
     That is p, where times grow as value^p; None for fewer than two points.

@@ -57,11 +57,11 @@ def open_input(
     lossless: bool = False,
     in_memory: bool = True,
 ) -> Input:
-    """Opens the images that --input names.
+    """Opens the images that --input names; by default those of the training's data source.
 
     Args:
-      path: the flag's value; None for the training's data source.
-      args: with `split`, `binarization`, `num`, `seed`, `data_dir` and `label`.
+      path: the flag's value.
+      args: with the other flags of `flags.INPUT`.
       run: of the trained model.
       default_num: size of the random subset to take without --num; all if there are no more, or if None.
       lossless: refuse pictures with values that the model cannot represent; otherwise pictures are cut, reduced and quantized
@@ -90,13 +90,7 @@ def open_input(
 def open_contexts(
     args: argparse.Namespace, run: RunRecord, *, default_num: int
 ) -> tuple[Conditions, UInt8[np.ndarray, "N H W C"] | None]:
-    """Opens the context images that --input names, with their labels; and the true images, if they are known.
-
-    Args:
-      args: with `input`, and the flags that `open_input` takes.
-      run: of the trained model, which takes context images.
-      default_num: size of the random subset to take without --num; all if there are no more.
-    """
+    """The context images that --input names, with their labels; and the true images, if they are known."""
     _check_flags(args)
     path, model = args.input, run.model
     if names_data(path) or holds_images(path):

@@ -72,14 +72,9 @@ def report(score: Score, data: DataConfig, path: Path | None, **more: Any) -> No
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes an npz file of exactly this name."""
-    write_whole(path, npz_bytes(**arrays))
-
-
-def npz_bytes(**arrays: np.ndarray) -> bytes:
-    """The bytes of an npz file."""
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
-    return file.getvalue()
+    write_whole(path, file.getvalue())
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:

@@ -22,12 +22,8 @@ UPLOAD_SECONDS = 30.0  # between two uploads to gs://
 class MetricsLog:
     """Writes measurements to `metrics.jsonl` and `tensorboard/` in a work directory; a context manager.
 
-    A resumed run repeats some steps, so the rows after the step that it starts from are dropped first.
-
-    Args:
-      workdir: the work directory.
-      last_step: the step that the run starts from.
-      history: work directory with the rows until then, if it is another one.
+    A resumed run repeats some steps, so the rows after `last_step`, from which it starts, are dropped first. The rows until
+    then are in the work directory `history`, if it is another one.
     """
 
     def __init__(self, workdir: str | AnyPath, last_step: int, *, history: str | AnyPath | None = None):
@@ -65,14 +61,8 @@ class MetricsLog:
         self._folder.upload()
 
 
-class NoLog:
+class NoLog(contextlib.nullcontext):
     """Has the methods of `MetricsLog` and does nothing, for all processes but the main one."""
-
-    def __enter__(self) -> "NoLog":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        pass
 
     def write(self, step: int, **values: float) -> None:
         pass
@@ -84,13 +74,8 @@ class NoLog:
 class StepReport:
     """Reports the metrics of training steps, one step late: the device computes the next step meanwhile.
 
-    Args:
-      log: gets the metrics of every `log_every`-th step, and of the last.
-      bar: shows the progress.
-      clock: measures the steps.
-      log_every: in steps.
-      last_step: of the training.
-      learning_rate: the schedule, a function of the number of finished steps.
+    The log gets those of every `log_every`-th step, and of the training's last. `learning_rate` is the schedule, a function of
+    the number of finished steps.
     """
 
     def __init__(
@@ -142,8 +127,6 @@ def read_metrics(workdir: str | AnyPath) -> list[dict[str, Any]]:
             content = path.read_bytes()
     except FileNotFoundError:  # `exists` would not do: at gs:// it returns False on any error
         return []
-    except NotADirectoryError:
-        raise InputError(f"{workdir} must be the work directory of a training run; it is a file.") from None
     try:
         rows = [json.loads(line) for line in content.decode().split("\n")[:-1]]
         if not all(isinstance(row["step"], int) for row in rows):

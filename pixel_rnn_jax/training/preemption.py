@@ -13,9 +13,6 @@ class Interrupted(BaseException):
     """Work was stopped by a signal, and its results are saved.
 
     Like `KeyboardInterrupt`, it is not an `Exception`: it may be raised anywhere, and must not be caught as an error.
-
-    Attributes:
-      signal: the signal's number.
     """
 
     def __init__(self, message: str, number: int):
