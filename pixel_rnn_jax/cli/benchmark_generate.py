@@ -4,7 +4,6 @@ Draws images with each layer of the paper at MNIST's sizes, and one image with t
 time stands beside the time of a full network pass for each sub-pixel. (`compress --json` writes how long compression takes.)
 """
 
-import argparse
 import itertools
 import math
 import sys
@@ -26,14 +25,11 @@ SIZES, CIFAR_SIZE = [(28, 28), (56, 56)], (32, 32)
 REPEATS = 3
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of this measurement."""
+def main(argv: Sequence[str]) -> None:
+    """Measures and prints; with --json, also writes the figures."""
+    parser = flags.make_parser("benchmark generate", __doc__, "--json")
     parser.add_argument("--num", type=flags.positive, default=100, help="images drawn at a time")
-    parser.add_argument("--json", **flags.SHARED["--json"])
-
-
-def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Measures and prints; with --json, also writes the figures. There are no overrides."""
+    args = parser.parse_args(argv)
     device = jax.devices()[0]
     print(f"jax {jax.__version__} on {device.platform} ({device.device_kind}), {args.num} images at a time", file=sys.stderr)
     mnist = [(ModelConfig(layer=layer, **MNIST), args.num, size) for layer, size in itertools.product(LAYERS, SIZES)]

@@ -21,10 +21,6 @@ NOTES = """
 GFLOP: operations of the step, counted from the model's shapes (matrix products and convolutions). Share: GFLOP / step s,
 divided by the rate of matrix products. MiB: the memory that XLA plans for each device, which takes its share of the batch in
 microbatches. Times are medians. Steps and likelihood use all devices, the sampler one."""
-SWEEP_NOTES = """
-Seconds; each table varies one of MNIST's sizes. The exponent p, where the time grows as the p-th power, is the slope on
-logarithmic axes over the upper half of the values."""
-DOES_NOT_FIT = "does not fit in memory"
 FIGURES = {
     "step s": "step_seconds",
     "images/s": "images_per_second",
@@ -75,19 +71,12 @@ def write(folder: Path, record: Record) -> None:
     outputs.write_json(folder / "train.json", record)
     title = describe(record["machine"])
     lines = [f"# Speed of training: {title}", "", *table([HEADINGS, *map(cells, record["entries"])]), NOTES]
-    if record["sweeps"]:
-        lines += ["", "## How the time of a step grows", SWEEP_NOTES, "", "![seconds of a step](sweeps.png)"]
     curves = {}
     for axis, heading in AXES.items():
         sweeps = [sweep for sweep in record["sweeps"] if sweep["axis"] == axis]
         if sweeps:
-            rows = [(heading, *(sweep["layer"] for sweep in sweeps))]
-            for value, *times in zip(sweeps[0]["values"], *(sweep["seconds"] for sweep in sweeps), strict=True):
-                rows.append((str(value), *(number(seconds) or DOES_NOT_FIT for seconds in times)))
-            slopes = [sweep["exponent"] for sweep in sweeps]
-            rows.append(("**exponent**", *("" if slope is None else f"{slope:.2f}" for slope in slopes)))
-            lines += ["", f"### By {heading}", "", *table(rows)]
             curves[heading] = {sweep["layer"]: points(sweep) for sweep in sweeps}
+            lines += ["", f"## Seconds by {heading}", "", *map(sweep_line, sweeps)]
     outputs.write_lines(folder / "train.md", lines)
     if curves:
         save_scaling(folder / "sweeps.png", curves, title=f"Seconds of a training step, {title}")
@@ -99,6 +88,12 @@ def describe(machine: Record) -> str:
         f"{machine['devices']} x {machine['device_kind']} ({machine['platform']}), {machine['cores']} cores,"
         f" JAX {machine['jax']}, {machine['dtype']}, {number(machine['product_gflop_per_second'])} GFLOP/s in matrix products"
     )
+
+
+def sweep_line(sweep: Record) -> str:
+    """A sweep as an item of a list. Time grows as the p-th power; p is missing if fewer than two steps fit in memory."""
+    times = ", ".join(f"{value:g}: {number(seconds)}" for value, seconds in points(sweep))
+    return f"- {sweep['layer']}: {times}" + (f"; p = {sweep['exponent']:.2f}" if sweep["exponent"] is not None else "")
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -64,30 +64,33 @@ SWEEPS = {
 ACCELERATOR_SWEEPS = SWEEPS | {"batch_size": (16, 64, 256, 1024), "features": (16, 32, 64, 128, 256)}
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of this measurement."""
-    parser.add_argument(
-        "--config", help="measure this configuration, a file or a shipped one; --config.FIELD=VALUE changes a field"
-    )
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags, and the overrides of the configuration that --config names."""
+    parser = flags.make_parser("benchmark train", __doc__)
+    config_help = "measure this configuration, a file or a shipped one; --config.FIELD=VALUE changes a field"
+    parser.add_argument("--config", help=config_help)
     parser.add_argument("--size", type=flags.image_size, metavar="H,W", help="height and width of the images, with --config")
     parser.add_argument("--sweeps", action="store_true", help="without --config, also vary each of MNIST's sizes")
     parser.add_argument("--repeats", type=flags.positive, default=5, help="steps measured; their median counts")
-    parser.add_argument(
-        "--profile", action="store_true", help="also write traces of a few steps to DIR/profile, for xprof or Perfetto"
-    )
-    parser.add_argument(
-        "--out", type=outputs.output_folder, metavar="DIR", help="also write train.json, train.md and sweeps.png"
-    )
-
-
-def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Measures, prints and writes; overrides: of the configuration that --config names."""
+    profile_help = "also write traces of a few steps to DIR/profile, for xprof or Perfetto"
+    parser.add_argument("--profile", action="store_true", help=profile_help)
+    out_help = "also write train.json, train.md and sweeps.png"
+    parser.add_argument("--out", type=outputs.output_folder, metavar="DIR", help=out_help)
+    args, overrides = parser.parse_known_args(argv)
+    if overrides and args.config is None:
+        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
     if (args.config is None) != (args.size is None):
         raise InputError("--config and --size, the height and width of its images, go together.")
     if args.config is not None and args.sweeps:
         raise InputError("--sweeps goes without --config.")
     if args.profile and args.out is None:
         raise InputError("--profile needs --out, the folder of the traces.")
+    return args, overrides
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measures, prints and writes."""
+    args, overrides = parse(argv)
     if args.config is None:
         share_among_cores(None)
         cases = list(_cases())
@@ -104,7 +107,8 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
     record = {"machine": machine, "entries": [], "sweeps": []}
     print(benchmark_tables.describe(machine), "", *benchmark_tables.table([benchmark_tables.HEADINGS]), sep="\n", flush=True)
     for name, recipe in cases:
-        profile = args.out / "profile" / _folder_name(name, recipe) if args.profile else None
+        folder = re.sub(r"\W+", "_", f"{name} {recipe.model.config.layer} {recipe.config.batch_size}")
+        profile = args.out / "profile" / folder if args.profile else None
         entry = _measure(name, recipe, args.repeats, sampler=name == MNIST.name, profile=profile)
         if "error" not in entry:
             entry["share"] = entry["gflop"] / entry["step_seconds"] / rate
@@ -114,14 +118,9 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
             benchmark_tables.write(args.out, record)
     for sweep in _sweeps(args.repeats) if args.sweeps else ():
         record["sweeps"].append(sweep)
-        times = ", ".join(f"{value:g}: {seconds:.3g}" for value, seconds in benchmark_tables.points(sweep))
-        print(f"{sweep['layer']}, seconds by {benchmark_tables.AXES[sweep['axis']]}: {times}", flush=True)
+        print(f"{benchmark_tables.AXES[sweep['axis']]}: {benchmark_tables.sweep_line(sweep)}", flush=True)
         if args.out is not None:
             benchmark_tables.write(args.out, record)
-
-
-def _folder_name(name: str, recipe: StepRecipe) -> str:
-    return re.sub(r"\W+", "_", f"{name} {recipe.model.config.layer} {recipe.config.batch_size}")
 
 
 def _cases() -> Iterator[tuple[str, StepRecipe]]:

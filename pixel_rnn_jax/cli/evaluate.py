@@ -61,13 +61,7 @@ def score_sizes(scorer: Scorer, examples: Examples) -> dict[int, float]:
 
 
 def classify_examples(scorer: Scorer, dataset: Dataset, examples: Examples) -> dict[str, float]:
-    """Classifies images, prints the accuracy, and returns the figures.
-
-    Args:
-      scorer: of a class-conditional model.
-      dataset: its training images give the prior of the classes.
-      examples: images, with their true classes.
-    """
+    """Classifies images, prints the accuracy, and returns the figures. The dataset's training images give the prior."""
     images, conditions = examples
     prior = log_prior(dataset.examples("train").conditions.labels, scorer.model.config.num_classes)
     joint = classify(scorer, images, prior, conditions)

@@ -56,7 +56,7 @@ SHARED: dict[str, dict[str, Any]] = {
     },
     "--config": {
         "required": True,
-        "help": "configuration file, or the name of a shipped one; --config.FIELD=VALUE changes a field",
+        "help": "configuration file or name of a shipped one; --config.FIELD=VALUE changes a field",
     },
     "--allow_config_change": {"action": "store_true", "help": "continue a run although its configuration has changed"},
     "--input": {
@@ -66,29 +66,20 @@ SHARED: dict[str, dict[str, Any]] = {
         " the training",
     },
     "--split": {"help": "train, validation or test; by default test, or validation for data without a test split"},
-    "--binarization": {
-        "choices": BINARIZATIONS,
-        "help": "of a data source in --input; by default that of the training",
-    },
+    "--binarization": {"choices": BINARIZATIONS, "help": "of a data source in --input; by default that of the training"},
     "--label": {"help": "class of all images, its number or name; by default that of each image in the data"},
     "--num": {"type": positive, "help": "number of images, picked at random; by default all, `complete`: 8"},
     "--seed": {"type": seed, "default": 0, "help": "of the random key and the choice of images"},
     "--data_dir": {"help": "where the data is, if not where it was in training"},
     "--temperature": {"type": float, "default": 1.0, "help": "divisor of the logits"},
     "--batch_size": {"type": positive, "default": 100, "help": "images drawn at a time"},
-    "--animation": {
-        "type": output_file(".gif", ".webp"),
-        "help": "also write a GIF or WebP file of the images being drawn",
-    },
+    "--animation": {"type": output_file(".gif", ".webp"), "help": "also write a GIF or WebP file of the images being drawn"},
     "--json": {"type": writable_file, "metavar": "FILE", "help": "also write the figures to this file, as JSON"},
     "--distributed": {
         "action": "store_true",
         "help": "work with other processes, which JAX finds on Cloud TPU, SLURM and Open MPI",
     },
-    "--coordinator": {
-        "metavar": "HOST:PORT",
-        "help": "address of process 0, where JAX does not find the processes",
-    },
+    "--coordinator": {"metavar": "HOST:PORT", "help": "address of process 0, where JAX does not find the processes"},
     "--num_processes": {"type": positive, "help": "number of processes, with --coordinator"},
     "--process": {"type": int, "help": "number of this process, from 0, with --coordinator"},
 }
@@ -109,13 +100,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def make_parser(name: str, description: str, *shared: str) -> argparse.ArgumentParser:
-    """The parser of a command, with some of the `SHARED` flags.
-
-    Args:
-      name: of the command.
-      description: the docstring of its module.
-      shared: names of flags.
-    """
+    """The parser of a command, with some of the `SHARED` flags; the description is the docstring of its module."""
     parser = argparse.ArgumentParser(
         prog=f"pixel-rnn {name}", description=description, formatter_class=HelpFormatter, allow_abbrev=False
     )

@@ -1,7 +1,7 @@
 """The configuration of a run, the base on which all configuration files build, and the shipped ones by name."""
 
 import dataclasses
-import importlib.util
+import runpy
 import types
 import typing
 from pathlib import Path
@@ -137,10 +137,7 @@ def shipped_configs() -> dict[str, Path]:
 
 def shipped_config(name: str) -> ConfigDict:
     """A shipped configuration by its name, such as "cifar_rowlstm"; a new one that may be changed."""
-    spec = importlib.util.spec_from_file_location(name, shipped_configs()[name])
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config()
+    return runpy.run_path(str(shipped_configs()[name]))["get_config"]()
 
 
 def _fields(config: Any) -> dict[str, Any]:

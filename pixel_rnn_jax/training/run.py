@@ -35,10 +35,7 @@ class StepRecipe:
     """What the training step of a configuration needs, for images of one shape.
 
     Attributes:
-      config: of the run.
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      optimizer: includes the learning-rate schedule.
-      mesh: of all devices.
+      config, model, optimizer, mesh: of the run.
       image_shape: [H, W, C].
       init_key: random key of the parameters.
       step_key: random key of all steps; each folds in its number.

@@ -23,7 +23,6 @@ from pixel_rnn_jax.storage.load import load
 from pixel_rnn_jax.storage.run_record import Validations
 from pixel_rnn_jax.training.lock import lock_workdir
 from pixel_rnn_jax.training.metrics import MetricsLog, NoLog, StepReport, read_metrics
-from pixel_rnn_jax.training.optimizer import learning_rate_schedule
 from pixel_rnn_jax.training.preemption import Interrupted, StopSignals
 from pixel_rnn_jax.training.resume import start_or_resume, without_ema
 from pixel_rnn_jax.training.run import TrainingRun, compile_step, prepare
@@ -104,7 +103,7 @@ def fit(
       validations: those until `state.step`.
       checkpoints: where states are saved.
       log: gets the metrics.
-      trace: folder for a profiler trace of a few steps; None for no trace.
+      trace: folder for a trace of a few steps, if any.
     """
     config = run.config
     first, last = int(state.step) + 1, config.num_steps
@@ -118,8 +117,7 @@ def fit(
     clock = StepClock(config.batch_size, compile_seconds=time.perf_counter() - begin)
     bar = progress_bar(last, done=first - 1, unit="step")
     validator = Validator(run, log, bar)
-    learning_rate = learning_rate_schedule(config.optimizer, last)
-    report = StepReport(log, bar, clock, log_every=config.log_every, last_step=last, learning_rate=learning_rate)
+    report = StepReport(log, bar, clock, config)
     with contextlib.closing(batches), StopSignals() as signals, StepProfile(trace, first, last) as profile, bar:
         for step in range(first, last + 1):
             with clock.stopped():
