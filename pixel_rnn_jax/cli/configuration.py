@@ -31,8 +31,9 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
         _, *unknown = values(argv)
-    except (AttributeError, KeyError) as error:
-        raise InputError(f"--config has no field {error.args[0]}") from None
+    except (AttributeError, KeyError):
+        fields = ", ".join(flatten_dict(config.to_dict(), sep="."))
+        raise InputError(f"unknown field in {' '.join(overrides)}; the fields are {fields}.") from None
     except (flags.Error, TypeError, ValueError) as error:
         raise InputError(f"{error}.") from None
     if unknown:

@@ -45,11 +45,11 @@ def test_any_file_with_get_config_is_a_configuration(tmp_path):
 @pytest.mark.parametrize(
     "overrides,message",
     [
-        (["--config.batchsize=3"], 'Did you mean "batch_size"'),
-        (["--config.depth=3"], "no field 'depth'"),
-        (["--config.model.zzz=1"], "no field 'zzz'"),
-        (["--config.no.such=1"], "no field 'no'"),
-        (["-config.model.dept", "3"], 'Did you mean "depth"'),
+        (["--config.batchsize=3"], "unknown field in --config.batchsize=3; the fields are batch_size, "),
+        (["--config.depth=3"], "unknown field in --config.depth=3; "),
+        (["--config.model.zzz=1"], "unknown field in --config.model.zzz=1; "),
+        (["--config.no.such=1"], "unknown field in --config.no.such=1; "),
+        (["-config.model.dept", "3"], "unknown field in -config.model.dept 3; "),
         (["--batch_size=3"], "'batch_size'"),
         (["--data_dir", "x"], "'data_dir'"),
         (["--config.mesh.data", "-1", "word"], "arguments word"),
