@@ -9,13 +9,7 @@ from pixel_rnn_jax.storage.run_record import RunRecord
 
 
 def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
-    """The data that a run was trained on.
-
-    Args:
-      config: of the run.
-      data_dir: where the data is now, if it has moved.
-      classes: names of the model's classes, if they have names.
-    """
+    """The data of a run's configuration; data_dir: where it is now, if it has moved; classes: their names, if any."""
     run = RunRecord(config, image_shape=())
     data = run.data
     if not data.source:

@@ -31,7 +31,10 @@ def start_or_resume(
     """
     while (step := checkpoints.latest_step) is not None:
         try:
-            return _resume(run, checkpoints, step, allow_config_change=allow_config_change)
+            record = checkpoints.restore_record(step)
+            if not allow_config_change:
+                _check_config(run, record, checkpoints)
+            return _restore(run, checkpoints, step, record), record.validations
         except DamagedCheckpoint as error:
             earlier = checkpoints.steps_before(step)
             if not earlier:
@@ -56,15 +59,6 @@ def _last_state(run: TrainingRun, workdir: str | AnyPath) -> TrainState:
                 f" {run.config.num_steps}."
             )
         return _restore(run, checkpoints, step, checkpoints.restore_record(step))
-
-
-def _resume(
-    run: TrainingRun, checkpoints: Checkpoints, step: int, *, allow_config_change: bool
-) -> tuple[TrainState, Validations]:
-    record = checkpoints.restore_record(step)
-    if not allow_config_change:
-        _check_config(run, record, checkpoints)
-    return _restore(run, checkpoints, step, record), record.validations
 
 
 def _restore(run: TrainingRun, checkpoints: Checkpoints, step: int, record: RunRecord) -> TrainState:

@@ -97,13 +97,7 @@ def fit(
 ) -> None:
     """The loop: step, report, validate, save. It raises what `train` documents.
 
-    Args:
-      run: the model, its training step and the data.
-      state: to start from.
-      validations: those until `state.step`.
-      checkpoints: where states are saved.
-      log: gets the metrics.
-      trace: folder for a trace of a few steps, if any.
+    It starts from a state and the validations until then, and writes a trace of a few steps to the folder `trace`, if any.
     """
     config = run.config
     first, last = int(state.step) + 1, config.num_steps
