@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/cifar_colorize.py --workdir=run
 Nobody published a score. docs/conditional.md has a small model for a CPU, with its result.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The Row LSTM's configuration, conditioned on grey images through a network that looks at 9x9 pixels of them."""
     config = shipped_config("cifar_rowlstm")
     config.data.context = "grey"

@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/cifar_diagonal_bilstm_small.py 
 The trained `cifar_diagonal_bilstm_small` that comes with the package has 3.569 bits/dim on test (docs/results.md).
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The small Row LSTM's configuration with another layer."""
     config = shipped_config("cifar_rowlstm_small")
     config.model.update(layer="diagonal_bilstm")

@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/cifar_multiscale.py --workdir=r
 The paper gives no score.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The Row LSTM's configuration with two sizes and a wider context network."""
     config = shipped_config("cifar_rowlstm")
     config.model.update(sizes=(8, 32), context_features=64)

@@ -6,12 +6,10 @@ The paper's Table 5: 3.07 bits/dim on test, 3.00 on train. Validation is on the 
 cifar_rowlstm_small.py has a model for a CPU.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import base_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The base with the paper's sizes (Table 1, §5.2), 71 epochs in its batches of 16, and Adam instead of RMSProp."""
     config = base_config()
     config.data.update(source="tfds:cifar10")

@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/cifar_rowlstm_small.py --workdi
 The trained `cifar_rowlstm_small` that comes with the package has 3.563 bits/dim on test (docs/results.md).
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The paper's model with 4 layers and h = 32; 2.8 epochs in batches of 8, with a larger learning rate."""
     config = shipped_config("cifar_rowlstm")
     config.model.update(depth=4, features=32, head_features=128)

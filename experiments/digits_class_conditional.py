@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/digits_class_conditional.py --w
 About 1.65 bits/dim on test, given the true class.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The unconditional model's configuration with ten classes."""
     config = shipped_config("digits_diagonal_bilstm")
     config.model.num_classes = 10

@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/digits_diagonal_bilstm.py --wor
 About 1.74 bits/dim on test, after 90 seconds on two cores.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import base_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The base with sizes, regularization and a schedule for 1,437 small images."""
     config = base_config()
     config.model.update(layer="diagonal_bilstm", depth=3, features=32, head_features=64, levels=17, channels=1, dropout=0.25)

@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/digits_multiscale.py --workdir=
 About 1.77 bits/dim on test.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The Diagonal BiLSTM's configuration with two sizes."""
     config = shipped_config("digits_diagonal_bilstm")
     config.model.sizes = (4, 8)

@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/digits_pixelcnn.py --workdir=ru
 About 1.79 bits/dim on test.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The Diagonal BiLSTM's configuration with another layer, deeper."""
     config = shipped_config("digits_diagonal_bilstm")
     config.model.update(layer="pixel_cnn", depth=6)

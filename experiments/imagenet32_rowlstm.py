@@ -7,12 +7,10 @@ A step needs 27 GiB of memory, 7 GiB with --config.model.remat=True (XLA's estim
 docs/data.md says where the images come from. There is no test split; scores are on the validation split.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """CIFAR-10's configuration, wider, in the paper's batches of 64 (§5.2): 10 epochs of 1,281,149 images."""
     config = shipped_config("cifar_rowlstm")
     config.data.update(source="tfds:downsampled_imagenet/32x32", size=(32, 32))

@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/imagenet64_multiscale.py --work
 The paper's Figure 9 shows samples of such a model; it gives no score.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The Row LSTM's configuration with two sizes and a wider context network."""
     config = shipped_config("imagenet64_rowlstm")
     config.model.update(sizes=(32, 64), context_features=128)

@@ -7,12 +7,10 @@ A step needs 26 GiB of memory, 11 GiB with --config.model.remat=True (XLA's esti
 docs/data.md says where the images come from. There is no test split; scores are on the validation split.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The 32x32 images' configuration with fewer and wider layers, in the paper's batches of 32 (§5.2): 5 epochs."""
     config = shipped_config("imagenet32_rowlstm")
     config.data.update(source="tfds:downsampled_imagenet/64x64", size=(64, 64))

@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/mnist_diagonal_bilstm.py --work
 The paper's Table 4: 79.20 nats on test. docs/results.md has the score of the trained model that comes with the package.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import base_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The base with the paper's sizes (Table 1, §5.2), 12.8 epochs in its batches of 16, and Muon instead of RMSProp."""
     config = base_config()
     config.data.update(source="tfds:binarized_mnist")

@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/mnist_diagonal_bilstm_1layer.py
 The paper's Table 4: 80.75 nats on test.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The 7-layer model's configuration with one wider layer."""
     config = shipped_config("mnist_diagonal_bilstm")
     config.model.update(depth=1, features=32)

@@ -5,12 +5,10 @@ python -m experiments.train --config=experiments/mnist_multiscale.py --workdir=r
 The paper gives no score.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The Diagonal BiLSTM's configuration with two sizes."""
     config = shipped_config("mnist_diagonal_bilstm")
     config.model.sizes = (7, 28)

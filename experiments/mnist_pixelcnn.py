@@ -6,12 +6,10 @@ The paper's Table 4: 81.30 nats on test. docs/results.md has the score of the tr
 The paper does not give this model's size; these are its 15 layers for CIFAR-10 and the Diagonal BiLSTM's h.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The Row LSTM's configuration with another layer, deeper."""
     config = shipped_config("mnist_rowlstm")
     config.model.update(layer="pixel_cnn", depth=15)

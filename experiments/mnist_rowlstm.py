@@ -6,12 +6,10 @@ The paper's Table 4: 80.54 nats on test. docs/results.md has the score of the tr
 The paper does not give this model's size; these are the Diagonal BiLSTM's layers and h.
 """
 
-from ml_collections import ConfigDict
-
 from pixel_rnn_jax.training.config import shipped_config
 
 
-def get_config() -> ConfigDict:
+def get_config():
     """The Diagonal BiLSTM's configuration with another layer."""
     config = shipped_config("mnist_diagonal_bilstm")
     config.model.update(layer="row_lstm")

@@ -5,7 +5,6 @@ directory. Writes the table, beside the paper's figures, to TABLE.md, TABLE.csv 
 where it was interrupted. Any base configuration can be used; the paper's figures belong to cifar_rowlstm.
 """
 
-import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -18,22 +17,13 @@ from ml_collections import ConfigDict
 from pixel_rnn_jax.cli import command, configuration, flags, outputs
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.likelihood import bits_per_dim
-from pixel_rnn_jax.paths import is_remote
 from pixel_rnn_jax.plots import save_comparison
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.training.trainer import train
 
-RESULT = "result.json"
-
 
 class Row(NamedTuple):
-    """One run of a table.
-
-    Attributes:
-      name: of the run and its folder.
-      fields: of the model configuration, with their values in this run.
-      published: the paper's validation score on CIFAR-10, in bits/dim.
-    """
+    """A run, what it changes in the model, and the paper's validation score on CIFAR-10 in bits/dim."""
 
     name: str
     fields: dict[str, bool | int]
@@ -69,28 +59,25 @@ TABLES = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains the models that are not trained yet, and writes the table after each run."""
-    parser = flags.make_parser("ablation", __doc__, workdir=flags.TO_TRAIN)
+    parser = flags.make_parser("ablation", __doc__, "--config", "--allow_config_change")
+    parser.add_argument("--workdir", type=outputs.output_folder, required=True, help="folder for all runs and the table")
     parser.add_argument("--table", required=True, choices=TABLES, help="Table 2 or Table 3")
-    flags.add_config_flag(parser)
-    flags.add_allow_config_change_flag(parser)
     args, overrides = parser.parse_known_args(argv)
-    if is_remote(args.workdir):
-        raise InputError(f"--workdir must be a folder on this machine, for tables and pictures; got {args.workdir!r}.")
-    table, workdir = TABLES[args.table], Path(args.workdir)
+    table = TABLES[args.table]
     for field in table.rows[0].fields:
         if any(override.partition("=")[0].endswith(f"config.model.{field}") for override in overrides):
             raise InputError(f"--config.model.{field} must not be given: it is what the table compares.")
     base = configuration.read_config(args.config, overrides)
     configuration.share_training_among_cores(base)
-    results = []
+    results, path = [], args.workdir / args.table
     for number, row in enumerate(table.rows, start=1):
         print(f"[{number}/{len(table.rows)}] {args.table}: {row.name}", file=sys.stderr)
         config = base.copy_and_resolve_references()
         config.model.update(row.fields)
-        results.append(_result(config, workdir / args.table / row.name, allow_config_change=args.allow_config_change))
-        write_table(workdir / args.table, table, results, arguments=" ".join([args.config, *overrides]))
-    print((workdir / f"{args.table}.md").read_text(), end="")
-    print(*(workdir / f"{args.table}.{suffix}" for suffix in ("md", "csv", "png")))
+        results.append(_result(config, path / row.name, allow_config_change=args.allow_config_change))
+        write_table(path, table, results, arguments=" ".join([args.config, *overrides]))
+    print(path.with_suffix(".md").read_text(), end="")
+    print(*map(path.with_suffix, (".md", ".csv", ".png")))
     diverged = [row.name for row, result in zip(table.rows, results, strict=True) if "best_step" not in result]
     if diverged:
         raise FloatingPointError(f"these runs diverged: {', '.join(diverged)}.")
@@ -98,12 +85,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _result(config: ConfigDict, workdir: Path, *, allow_config_change: bool) -> dict:
     """The scores of a run, which is trained first if it is not finished; no scores, if it diverged."""
-    file, fields = workdir / RESULT, json.loads(config.to_json_best_effort())
-    with contextlib.suppress(OSError, ValueError):  # the file is missing, or a kill cut it short
-        result = json.loads(file.read_text())
-        if isinstance(result, dict) and result.get("config") == fields:
-            return result
-    result = {"config": fields}
+    file, result = workdir / "result.json", {"config": json.loads(config.to_json_best_effort())}
+    if file.exists():
+        before = json.loads(file.read_text())
+        if before["config"] == result["config"]:
+            return before
     try:
         score = train(config, workdir, allow_config_change=allow_config_change)
     except FloatingPointError as error:
@@ -134,12 +120,8 @@ def write_table(path: Path, table: Table, results: Sequence[dict], *, arguments:
     outputs.write_csv(path.with_suffix(".csv"), [columns, *rows])
     config = results[0]["config"]
     validation = f"{config['eval_images'] or 'all'} validation images"
-    lines = [
-        f"## {table.title}",
-        "",
-        f"`{arguments}`: {config['num_steps']} steps each, the best checkpoint on {validation}.",
-        "",
-    ]
+    settings = f"`{arguments}`: {config['num_steps']} steps each, the best checkpoint on {validation}."
+    lines = [f"## {table.title}", "", settings, ""]
     lines += [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
     outputs.write_lines(path.with_suffix(".md"), lines)
     save_comparison(

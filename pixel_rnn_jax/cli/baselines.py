@@ -21,10 +21,7 @@ CHUNK = 1000
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the scores of the baselines on a split."""
-    parser = flags.make_parser("baselines", __doc__, workdir=None)
-    flags.add_config_flag(parser)
-    flags.add_split_flag(parser)
-    flags.add_json_flag(parser)
+    parser = flags.make_parser("baselines", __doc__, "--config", "--split", "--json")
     args, overrides = parser.parse_known_args(argv)
     config = configuration.read_config(args.config, overrides).to_dict()
     dataset = datasets.open_dataset(config)

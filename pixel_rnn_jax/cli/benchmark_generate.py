@@ -1,30 +1,23 @@
-"""Measures drawing and compression:  pixel-rnn benchmark generate --workdir=runs/digits --json=speed.json
+"""Measures drawing:  pixel-rnn benchmark generate --json=speed.json
 
-Draws images with each layer of the paper at MNIST's sizes, one image with the paper's Diagonal BiLSTM for CIFAR-10 and, for
-each --workdir, compresses images of its data. Each time stands beside the time of a full network pass for each sub-pixel.
+Draws images with each layer of the paper at MNIST's sizes, and one image with the paper's Diagonal BiLSTM for CIFAR-10. Each
+time stands beside the time of a full network pass for each sub-pixel. (`compress --json` writes how long compression takes.)
 """
 
-import argparse
 import itertools
 import math
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from pixel_rnn_jax.cli import datasets, flags, outputs
-from pixel_rnn_jax.cli.compress import compare, print_sizes
-from pixel_rnn_jax.compression.codec import compress, decompress
-from pixel_rnn_jax.data import at_most
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.cli import flags, outputs
 from pixel_rnn_jax.generation.sampling import sample
 from pixel_rnn_jax.models.config import LAYERS, ModelConfig
 from pixel_rnn_jax.models.pixel_rnn import PixelRNN
 from pixel_rnn_jax.parallel.machine import timed
-from pixel_rnn_jax.storage.load import load_run
 
 MNIST = {"depth": 7, "features": 16, "head_features": 32, "levels": 2, "channels": 1}
 CIFAR = {"depth": 12, "features": 128, "head_features": 1024, "levels": 256, "channels": 3}
@@ -32,28 +25,18 @@ SIZES, CIFAR_SIZE = [(28, 28), (56, 56)], (32, 32)
 REPEATS = 3
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of this measurement."""
-    parser.add_argument("--num", type=flags.positive, default=100, help="images drawn or compressed at a time")
-    parser.add_argument(
-        "--workdir", action="append", default=[], help=f"model that compresses: {flags.TRAINED}; may be repeated"
-    )
-    flags.add_data_dir_flag(parser)
-    flags.add_json_flag(parser)
-
-
-def run(args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Measures and prints; with --json, also writes the figures. There are no overrides."""
+def main(argv: Sequence[str]) -> None:
+    """Measures and prints; with --json, also writes the figures."""
+    parser = flags.make_parser("benchmark generate", __doc__, "--json")
+    parser.add_argument("--num", type=flags.positive, default=100, help="images drawn at a time")
+    args = parser.parse_args(argv)
     device = jax.devices()[0]
     print(f"jax {jax.__version__} on {device.platform} ({device.device_kind}), {args.num} images at a time", file=sys.stderr)
-    record: dict[str, Any] = {"drawing": [], "compression": []}
-    for layer, size in itertools.product(LAYERS, SIZES):
-        record["drawing"].append(measure_drawing(ModelConfig(layer=layer, **MNIST), args.num, size))
-    record["drawing"].append(measure_drawing(ModelConfig(layer="diagonal_bilstm", **CIFAR), 1, CIFAR_SIZE))
-    for workdir in args.workdir:
-        record["compression"].append(measure_compression(workdir, args.num, args.data_dir))
+    mnist = [(ModelConfig(layer=layer, **MNIST), args.num, size) for layer, size in itertools.product(LAYERS, SIZES)]
+    cifar = (ModelConfig(layer="diagonal_bilstm", **CIFAR), 1, CIFAR_SIZE)
+    record = [measure_drawing(*case) for case in (*mnist, cifar)]
     if args.json:
-        outputs.write_json(args.json, record)
+        outputs.write_json(args.json, {"drawing": record})
 
 
 def measure_drawing(config: ModelConfig, num: int, size: tuple[int, int]) -> dict[str, Any]:
@@ -75,26 +58,3 @@ def measure_drawing(config: ModelConfig, num: int, size: tuple[int, int]) -> dic
         "layer": config.layer, "depth": config.depth, "features": config.features, "num": num, "shape": images.shape[1:],
         "seconds": seconds, "first_call_seconds": first, "forward_pass_seconds": pass_seconds, "naive_seconds": naive,
     }  # fmt: skip
-
-
-def measure_compression(workdir: str, num: int, data_dir: str | None) -> dict[str, Any]:
-    """Times the compression and decoding of random images of the run's final split."""
-    model, params, run = load_run(workdir)
-    dataset = datasets.open_dataset(run.config, data_dir, run.classes)
-    images, conditions = at_most(dataset.examples(dataset.final_split), num)
-    seconds = {}
-    begin = time.perf_counter()
-    blob = compress(model, params, images, *conditions)
-    seconds["compress"] = time.perf_counter() - begin
-    begin = time.perf_counter()
-    decoded = decompress(model, params, blob, *conditions)
-    seconds["decompress"] = time.perf_counter() - begin
-    if not np.array_equal(decoded, images):
-        raise InputError(f"{workdir}: the decoded images are not those that were compressed.")
-    sizes = compare(model, params, images, conditions, blob)
-    print(
-        f"{model.config.layer} of {dataset.config.source}: {len(images)} images of {'x'.join(map(str, images.shape[1:]))},"
-        f" compressed in {seconds['compress']:.1f} s with compilation, decoded in {seconds['decompress']:.1f} s, equal"
-    )
-    print_sizes(sizes, images)
-    return {"source": dataset.config.source, "num": len(images), "seconds": seconds, "bytes": sizes}

@@ -21,12 +21,7 @@ PREEMPTED = 75  # exit status after SIGTERM: the same command continues the work
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> None:
-    """Runs a command. A user's mistake ends it with one line on standard error and an exit status other than 0.
-
-    Args:
-      main: the command.
-      argv: its arguments; those of the process by default.
-    """
+    """Runs a command. A user's mistake ends it with one line on standard error and an exit status other than 0."""
     # absl logs each of Orbax's saves; the others log errors that we report ourselves, with a traceback.
     for library in ("absl", "asyncio", "gcsfs"):
         logging.getLogger(library).setLevel(logging.CRITICAL)

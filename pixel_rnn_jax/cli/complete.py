@@ -27,25 +27,17 @@ NUM = 8
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Completes images, prints the log-probability of each completion, and writes them as a sheet."""
-    parser = flags.make_parser("complete", __doc__)
-    flags.add_input_flags(parser, seed_of="the choice of images and the random key", num="8, if there are as many")
+    parser = flags.make_parser("complete", __doc__, "--workdir", *flags.INPUT, *flags.DRAWING)
     unknown = parser.add_mutually_exclusive_group()
     unknown.add_argument("--keep", type=float, default=0.5, help="fraction of the rows that is known, from the top")
-    unknown.add_argument(
-        "--box",
-        type=flags.integers("TOP,LEFT,BOTTOM,RIGHT"),
-        metavar="TOP,LEFT,BOTTOM,RIGHT",
-        help="rectangle to fill; BOTTOM and RIGHT are exclusive",
-    )
+    box = "TOP,LEFT,BOTTOM,RIGHT"
+    box_help = "rectangle to fill; BOTTOM and RIGHT are exclusive"
+    unknown.add_argument("--box", type=flags.integers(box), metavar=box, help=box_help)
     unknown.add_argument("--mask", metavar="FILE", help="picture, not black where known; or an npy file, bool [H, W]")
     parser.add_argument("--completions", type=flags.positive, default=6, help="completions of each image")
-    flags.add_drawing_flags(parser)
     parser.add_argument("--out", type=outputs.output_file(".png"), default="completions.png", help="PNG file for the sheet")
-    parser.add_argument(
-        "--npz",
-        type=outputs.output_file(".npz"),
-        help="also write the arrays originals, known, completions, log_prob_drawn, log_prob and, if any, labels and context",
-    )
+    npz = "also write the arrays originals, known, completions, log_prob_drawn, log_prob and, if any, labels and context"
+    parser.add_argument("--npz", type=outputs.output_file(".npz"), help=npz)
     args = parser.parse_args(argv)
     if not 0 <= args.keep <= 1:
         raise InputError(f"--keep must be in [0, 1]; got {args.keep}.")

@@ -34,50 +34,38 @@ PIXELS_AT_A_TIME = 2**16  # on each device, for the likelihood that the size is 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Compresses images and prints their size, in this and other formats."""
-    parser = flags.make_parser("compress", __doc__)
-    flags.add_input_flags(parser, seed_of="the choice of images", pictures="kept as they are")
+    parser = flags.make_parser("compress", __doc__, "--workdir", *flags.INPUT, "--json")
     parser.add_argument("--out", type=outputs.output_file(".prnn"), required=True, help="file to write")
     parser.add_argument("--batch_size", type=flags.positive, default=BATCH_SIZE, help="images at a time")
     parser.add_argument("--tile", type=flags.image_size, metavar="H,W", help="cut images into tiles of this size")
     parser.add_argument("--verify", action="store_true", help="decode the file and compare, before writing it")
-    flags.add_json_flag(parser)
     args = parser.parse_args(argv)
     model, params, run = load_run(args.workdir)
     _, _, images, conditions = inputs.open_input(args.input, args, run, lossless=True)
     options = {"batch_size": args.batch_size, "tile": args.tile}
     estimate = seconds_to_code(model, params, images.shape[:3], conditions, **options)
     shape = "x".join(map(str, images.shape[1:]))
-    print(
-        f"compressing {len(images)} images of {shape}: about {readable(estimate)}{', twice,' * args.verify} once compiled",
-        file=sys.stderr,
-    )
+    twice = ", twice," * args.verify
+    print(f"compressing {len(images)} images of {shape}: about {estimate:,.0f} s{twice} once compiled", file=sys.stderr)
     begin = time.perf_counter()
     blob = compress(model, params, images, *conditions, **options)
     seconds = time.perf_counter() - begin
 
     if args.verify:
         verify(model, params, blob, images, conditions)
-    conditions_file = conditions_npz(conditions)
-    if conditions_file:
-        write_whole(conditions_path(args.out), conditions_file)
+    arrays, path = inputs.present(conditions), conditions_path(args.out)
+    if arrays:
+        outputs.write_arrays(path, **arrays)
     write_whole(args.out, blob)
     sizes = compare(model, params, images, conditions, blob)
-    if conditions_file:
-        sizes["what the images were given"] = len(conditions_file)
-    print_sizes(sizes, images)
+    if arrays:
+        sizes["what the images were given"] = path.stat().st_size
+    for name, size in sizes.items():
+        print(f"{name:32} {size:12,.0f} bytes {8 * size / images.size:8.4f} bits/dim")
     if args.json:
-        outputs.write_json(
-            args.json, {"num_images": len(images), "shape": images.shape[1:], "seconds": seconds, "bytes": sizes}
-        )
-    print(
-        f"{args.out}{' (decoded and compared)' * args.verify}{f' and {conditions_path(args.out)}' if conditions_file else ''}"
-    )
-
-
-def conditions_npz(conditions: Conditions) -> bytes:
-    """The bytes of an npz file of labels and context; empty if there are none."""
-    arrays = inputs.present(conditions)
-    return outputs.npz_bytes(**arrays) if arrays else b""
+        figures = {"num_images": len(images), "shape": images.shape[1:], "seconds": seconds, "bytes": sizes}
+        outputs.write_json(args.json, figures)
+    print(f"{args.out}{' (decoded and compared)' * args.verify}{f' and {path}' if arrays else ''}")
 
 
 def conditions_path(path: Path) -> Path:
@@ -111,20 +99,6 @@ def compare(
         **{f"lossless {name}": size for name, size in encoded_sizes(images, model.config.levels).items()},
         "8 bits each": images.size,
     }
-
-
-def print_sizes(sizes: dict[str, int | float], images: UInt8[np.ndarray, "N H W C"]) -> None:
-    """Prints a table of bytes and bits per sub-pixel."""
-    for name, size in sizes.items():
-        print(f"{name:32} {size:12,.0f} bytes {8 * size / images.size:8.4f} bits/dim")
-
-
-def readable(seconds: float) -> str:
-    """A duration in hours, minutes or seconds."""
-    for unit, length in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} seconds" if seconds >= 1.5 else "a second"
 
 
 if __name__ == "__main__":

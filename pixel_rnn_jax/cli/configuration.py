@@ -1,9 +1,7 @@
 """Configurations: Python files with a function `get_config()`, and overrides of their fields."""
 
-import difflib
-import re
 import runpy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -29,13 +27,14 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
     file = Path(path) if Path(path).is_file() else shipped.get(path)
     if file is None:
         raise InputError(f"--config must be a file or one of {', '.join(shipped)}; got {path!r}.")
-    config = _load(file)
-    _check_arguments(overrides, _field_names(config))
-    argv, values = ["", *overrides], flags.FlagValues()
+    config, argv, values = _load(file), ["", *overrides], flags.FlagValues()
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
         _, *unknown = values(argv)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError):
+        fields = ", ".join(flatten_dict(config.to_dict(), sep="."))
+        raise InputError(f"unknown field in {' '.join(overrides)}; the fields are {fields}.") from None
+    except (flags.Error, TypeError, ValueError) as error:
         raise InputError(f"{error}.") from None
     if unknown:
         raise InputError(f"unknown arguments {' '.join(unknown)}.")
@@ -51,36 +50,13 @@ def share_training_among_cores(config: ConfigDict) -> None:
 def _load(file: Path) -> ConfigDict:
     """The configuration in a file, which must have the fields of the base."""
     try:
-        module = runpy.run_path(str(file))
-        config = module["get_config"]() if "get_config" in module else None
+        config = runpy.run_path(str(file))["get_config"]()
+        names = set(flatten_dict(config.to_dict(), sep="."))
     except Exception as error:  # whatever the file raises
         raise InputError(f"{file.name}: {type(error).__name__}: {error}") from None
-    fields = _field_names(config) if isinstance(config, ConfigDict) else []
-    base = _field_names(base_config())
-    for verb, names in (("lacks", set(base) - set(fields)), ("adds", set(fields) - set(base))):
-        if names:
-            names = ", ".join(sorted(names)) if fields else "all fields"
-            raise InputError(f"{file.name}: get_config() must return base_config() with changes; it {verb} {names}.")
+    wrong = names ^ set(flatten_dict(base_config().to_dict(), sep="."))
+    if wrong:
+        raise InputError(
+            f"{file.name}: get_config() must return base_config() with changes; it lacks or adds {sorted(wrong)}."
+        )
     return config
-
-
-def _field_names(config: ConfigDict) -> list[str]:
-    """The names of all fields, such as "num_steps" and "model.depth"."""
-    return list(flatten_dict(config.to_dict(), sep="."))
-
-
-def _check_arguments(arguments: Iterable[str], fields: Sequence[str]) -> None:
-    """Raises `InputError` for a flag that overrides no field; its message names the field that may be meant."""
-    known = {field.rpartition(".")[2]: field for field in reversed(fields)} | {field: field for field in fields}
-    for argument in arguments:
-        flag = re.match(r"--?((?:no)?config\.)?([a-z][^=]*)", argument)
-        if not flag or (flag[1] and flag[2] in fields):
-            continue
-        near = difflib.get_close_matches(flag[2], known, n=1, cutoff=0.75 if flag[1] else 1.0)
-        if near:
-            raise InputError(f"unknown argument {argument}; did you mean --config.{known[near[0]]}?")
-        if not flag[1]:
-            raise InputError(f"unknown argument {argument}.")
-        section = flag[2].rpartition(".")[0]
-        siblings = [field for field in fields if field.rpartition(".")[0] == section] or fields
-        raise InputError(f"unknown argument {argument}; the fields are {', '.join(siblings)}.")

@@ -13,10 +13,8 @@ from pixel_rnn_jax.training.costs import measure_costs
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the figures."""
-    parser = flags.make_parser("costs", __doc__, workdir=None)
-    flags.add_config_flag(parser)
+    parser = flags.make_parser("costs", __doc__, "--config", "--json")
     parser.add_argument("--size", type=flags.image_size, required=True, metavar="H,W", help="height and width of the images")
-    flags.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     costs = measure_costs(configuration.read_config(args.config, overrides), args.size)
     print(f"{costs['parameters']:,} parameters; {costs['state_mib']:.1f} MiB with average and optimizer state")

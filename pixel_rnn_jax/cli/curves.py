@@ -14,7 +14,7 @@ from pixel_rnn_jax.training.metrics import read_metrics
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draws the training and validation scores of runs against the step."""
-    parser = flags.make_parser("curves", __doc__, workdir=None)
+    parser = flags.make_parser("curves", __doc__)
     parser.add_argument("--workdir", action="append", required=True, help="work directory of a run; may be repeated")
     parser.add_argument("--unit", choices=UNITS, default="bits_per_dim", help="of the scores")
     parser.add_argument("--title", default="", help="title of the picture")

@@ -3,36 +3,19 @@
 import dataclasses
 from collections.abc import Sequence
 
-from pixel_rnn_jax.data import DataConfig, Dataset
+from pixel_rnn_jax.data import Dataset
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.models.config import ModelConfig
-
-
-def data_config(config: dict) -> DataConfig:
-    """The data configuration of a run.
-
-    Raises:
-      InputError: if it was written by a version with other fields.
-    """
-    try:
-        return DataConfig(**config["data"])
-    except TypeError as error:
-        raise InputError(f"the run has a data configuration of another version ({error}).") from None
+from pixel_rnn_jax.storage.run_record import RunRecord
 
 
 def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
-    """The data that a run was trained on.
-
-    Args:
-      config: of the run.
-      data_dir: where the data is now, if it has moved.
-      classes: names of the model's classes, if they have names.
-    """
-    data = data_config(config)
+    """The data of a run's configuration; data_dir: where it is now, if it has moved; classes: their names, if any."""
+    run = RunRecord(config, image_shape=())
+    data = run.data
     if not data.source:
         raise InputError(
             "the model was saved without a data source: name images with --input, to `score`, `complete` or `compress`."
         )
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
-    return Dataset(data, ModelConfig(**config["model"]), classes)
+    return Dataset(data, run.model, classes)

@@ -23,14 +23,10 @@ from pixel_rnn_jax.storage.load import load_run
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Prints the mean negative log-likelihood of the best checkpoint."""
-    parser = flags.make_parser("evaluate", __doc__)
-    flags.add_split_flag(parser)
+    parser = flags.make_parser("evaluate", __doc__, "--workdir", "--split", "--data_dir", *flags.PROCESSES, "--json")
     parser.add_argument("--num", type=flags.positive, help="number of images, the same ones every time; all by default")
     parser.add_argument("--batch_size", type=flags.positive, help="images at a time; by default as in training")
     parser.add_argument("--classify", action="store_true", help="also classify the images, with a class-conditional model")
-    flags.add_data_dir_flag(parser)
-    flags.add_process_flags(parser)
-    flags.add_json_flag(parser)
     args = parser.parse_args(argv)
     if not flags.has_processes(args):
         share_among_cores(args.batch_size)
@@ -65,13 +61,7 @@ def score_sizes(scorer: Scorer, examples: Examples) -> dict[int, float]:
 
 
 def classify_examples(scorer: Scorer, dataset: Dataset, examples: Examples) -> dict[str, float]:
-    """Classifies images, prints the accuracy, and returns the figures.
-
-    Args:
-      scorer: of a class-conditional model.
-      dataset: its training images give the prior of the classes.
-      examples: images, with their true classes.
-    """
+    """Classifies images, prints the accuracy, and returns the figures. The dataset's training images give the prior."""
     images, conditions = examples
     prior = log_prior(dataset.examples("train").conditions.labels, scorer.model.config.num_classes)
     joint = classify(scorer, images, prior, conditions)

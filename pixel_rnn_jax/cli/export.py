@@ -13,7 +13,7 @@ from pixel_rnn_jax.storage.load import load_run
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Exports the best checkpoint, and prints the file's size."""
-    parser = flags.make_parser("export", __doc__)
+    parser = flags.make_parser("export", __doc__, "--workdir")
     parser.add_argument("--out", required=True, type=outputs.output_file(ENDING), help="the file to write")
     args = parser.parse_args(argv)
     _, params, run = load_run(args.workdir)

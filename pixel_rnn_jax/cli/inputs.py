@@ -39,7 +39,7 @@ class Input(NamedTuple):
       name: of the whole set.
       names: of each image: its file or its number.
       images: in [0, levels).
-      conditions: labels and context images, as far as the model takes them.
+      conditions: those that the model takes.
     """
 
     name: str
@@ -57,11 +57,11 @@ def open_input(
     lossless: bool = False,
     in_memory: bool = True,
 ) -> Input:
-    """Opens the images that --input names.
+    """Opens the images that --input names; by default those of the training's data source.
 
     Args:
-      path: the flag's value; None for the training's data source.
-      args: with `split`, `binarization`, `num`, `seed`, `data_dir` and `label`.
+      path: the flag's value.
+      args: with the other flags of `flags.INPUT`.
       run: of the trained model.
       default_num: size of the random subset to take without --num; all if there are no more, or if None.
       lossless: refuse pictures with values that the model cannot represent; otherwise pictures are cut, reduced and quantized
@@ -70,12 +70,13 @@ def open_input(
     """
     _check_flags(args)
     model = run.model
-    label = label_number(args.label, model, run)
+    label = label_number(args.label, run)
     found = _input_of_source(path, args, run) if names_data(path) else _input_of_file(path, run, lossless=lossless)
     conditions = labelled(found.conditions, label, len(found.images))
     _check_present(found.name, model, conditions)
     if not names_data(path):  # a source has checked its own
-        conditions = _checked(model, conditions, found.images.shape[:3])
+        check_conditions(model, conditions, found.images.shape[:3])
+        conditions = plain(conditions)  # files may hold any type of integers
     num = _checked_num(found.name, args.num, default_num, len(found.images))
     if num < len(found.images):
         numbers = random_numbers(len(found.images), num, args.seed)
@@ -90,13 +91,7 @@ def open_input(
 def open_contexts(
     args: argparse.Namespace, run: RunRecord, *, default_num: int
 ) -> tuple[Conditions, UInt8[np.ndarray, "N H W C"] | None]:
-    """Opens the context images that --input names, with their labels; and the true images, if they are known.
-
-    Args:
-      args: with `input`, and the flags that `open_input` takes.
-      run: of the trained model, which takes context images.
-      default_num: size of the random subset to take without --num; all if there are no more.
-    """
+    """The context images that --input names, with their labels; and the true images, if they are known."""
     _check_flags(args)
     path, model = args.input, run.model
     if names_data(path) or holds_images(path):
@@ -107,12 +102,12 @@ def open_contexts(
     else:
         conditions = Conditions(read_images(path, ImageForm(model.context_levels, model.context_channels)))
     if conditions.context is not None:
-        conditions = labelled(conditions, label_number(args.label, model, run), len(conditions.context))
+        conditions = labelled(conditions, label_number(args.label, run), len(conditions.context))
     _check_present(path, model, conditions)
     check_shape(conditions.context, channels=model.context_channels)
     num, height, width, _ = conditions.context.shape
-    conditions = _checked(model, conditions, (num, height * model.context_scale, width * model.context_scale))
-    return random_subset(conditions, _checked_num(path, args.num, default_num, num), args.seed), None
+    check_conditions(model, conditions, (num, height * model.context_scale, width * model.context_scale))
+    return random_subset(plain(conditions), _checked_num(path, args.num, default_num, num), args.seed), None
 
 
 def names_data(path: str | None) -> bool:
@@ -120,18 +115,18 @@ def names_data(path: str | None) -> bool:
     return path is None or (path.partition(":")[0] in SOURCES and not Path(path).exists())
 
 
-def label_number(text: str | None, model: ModelConfig, run: RunRecord) -> int | None:
+def label_number(text: str | None, run: RunRecord) -> int | None:
     """The number of the class that --label gives by name or number."""
     if text is None:
         return None
-    if not model.num_classes:
+    num, names = run.model.num_classes, run.classes or ()
+    if not num:
         raise InputError(f"--label is for class-conditional models; this one has no classes. Got {text!r}.")
-    names = run.classes or ()
     if text in names:
         return names.index(text)
-    if not text.isdecimal() or int(text) >= model.num_classes:
+    if not text.isdecimal() or int(text) >= num:
         known = f" or one of {', '.join(names)}" if names else ""
-        raise InputError(f"--label must be a number in [0, {model.num_classes}){known}; got {text!r}.")
+        raise InputError(f"--label must be a number in [0, {num}){known}; got {text!r}.")
     return int(text)
 
 
@@ -168,8 +163,7 @@ def _checked_num(name: str, asked: int | None, default: int | None, count: int) 
 
 
 def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord) -> Input:
-    config = run.config
-    data, model = dict(config["data"]), dict(config["model"])
+    data, model = dict(run.config["data"]), dict(run.config["model"])
     if path is not None:
         if not path.startswith("tfds:"):
             data.update(data_dir=None)  # relative to the user's folder, not to the training's data
@@ -192,12 +186,6 @@ def _input_of_file(path: str, run: RunRecord, *, lossless: bool) -> Input:
     context = grey(images) if data.context == "grey" else stored.context
     conditions = Conditions(context if model.context_channels else None, stored.labels if model.num_classes else None)
     return Input(path, names, images, conditions)
-
-
-def _checked(model: ModelConfig, conditions: Conditions, shape: tuple[int, int, int]) -> Conditions:
-    """The conditions, checked, with the types that the model takes: files may hold any type of integers."""
-    check_conditions(model, conditions, shape)
-    return plain(conditions)
 
 
 def _check_present(name: str, model: ModelConfig, conditions: Conditions) -> None:

@@ -37,14 +37,8 @@ def output_file(*endings: str) -> Callable[[str], Path]:
 def writable_file(path: str) -> Path:
     """An argparse type: a file that can be written, in a folder that exists or can be created."""
     file = _local(path)
-    try:
-        real = file.resolve()  # links are followed
-        replaced = real.is_file() or not real.exists()  # not a pipe or a device, which is written to
-        writable = not real.is_dir() and (not real.exists() or os.access(real, os.W_OK))
-        writable = writable and (not replaced or _is_writable(real.parent))
-    except (OSError, RuntimeError):  # a circle of links
-        writable = False
-    if not writable:
+    target = Path(os.path.realpath(file))  # a link stays, and its target is written
+    if target.is_dir() or not (os.access(target, os.W_OK) if target.exists() else _is_writable(target.parent)):
         raise argparse.ArgumentTypeError(f"{path!r} must be a file that can be written")
     return file
 
@@ -78,14 +72,9 @@ def report(score: Score, data: DataConfig, path: Path | None, **more: Any) -> No
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes an npz file of exactly this name."""
-    write_whole(path, npz_bytes(**arrays))
-
-
-def npz_bytes(**arrays: np.ndarray) -> bytes:
-    """The bytes of an npz file."""
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
-    return file.getvalue()
+    write_whole(path, file.getvalue())
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:

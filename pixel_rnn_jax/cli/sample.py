@@ -31,14 +31,9 @@ NUM, NUM_CONTEXTS, OUTPUTS = 100, 8, 6
 
 
 class Plan(NamedTuple):
-    """What to draw.
+    """What to draw: `num` images of a height and width, `columns` in each row of the sheet.
 
-    Attributes:
-      size: height and width.
-      conditions: of each image.
-      num: number of images.
-      columns: drawn images in a row of the sheet.
-      truth: for a model with context images, the true image of each row, if known.
+    For a model with context images, `truth` is the true image of each row, if known.
     """
 
     size: tuple[int, int]
@@ -50,31 +45,21 @@ class Plan(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draws images and writes them as a sheet."""
-    parser = flags.make_parser("sample", __doc__)
+    shared = ("--workdir", "--label", "--split", "--data_dir", "--seed", *flags.DRAWING, *flags.PROCESSES)
+    parser = flags.make_parser("sample", __doc__, *shared)
     parser.add_argument(
         "--num",
         type=flags.positive,
         help=f"number of images (default: about {NUM}); of context images, if the model takes them (default: {NUM_CONTEXTS})",
     )
-    flags.add_label_flag(parser)
     parser.add_argument("--input", metavar="PATH|SOURCE", help="context images, for a model that takes them")
     parser.add_argument("--outputs", type=flags.positive, help=f"images drawn from each context image (default: {OUTPUTS})")
-    flags.add_split_flag(parser)
-    flags.add_data_dir_flag(parser)
-    flags.add_seed_flag(parser, "the random key and the choice of context images")
-    flags.add_drawing_flags(parser)
     parser.add_argument(
-        "--size", type=flags.image_size, metavar="H,W", help="height and width (default: those of the training)"
+        "--size", type=flags.image_size, metavar="H,W", help="height and width; those of the training by default"
     )
-    parser.add_argument(
-        "--out", type=outputs.output_file(".png"), default="samples.png", help="PNG file for a sheet of the images"
-    )
-    parser.add_argument(
-        "--npz",
-        type=outputs.output_file(".npz"),
-        help="also write the images to this file, as the array `images`, and their `labels` and `context`, if any",
-    )
-    flags.add_process_flags(parser)
+    parser.add_argument("--out", type=outputs.output_file(".png"), default="samples.png", help="PNG file for a sheet")
+    npz = "also write the images to this file, as the array `images`, and their `labels` and `context`, if any"
+    parser.add_argument("--npz", type=outputs.output_file(".npz"), help=npz)
     parser.set_defaults(binarization=None)  # as in training
     args = parser.parse_args(argv)
     flags.join_processes(args)
@@ -113,7 +98,7 @@ def plan_without_contexts(args: argparse.Namespace, config: ModelConfig, run: Ru
         if getattr(args, name) is not None:
             raise InputError(f"--{name} is for models that draw images given others; this one is not.")
     size = args.size or tuple(run.image_shape[:2])
-    label = inputs.label_number(args.label, config, run)
+    label = inputs.label_number(args.label, run)
     rows = config.num_classes if label is None else 0
     default = max(NUM // rows, 1) * rows if rows else NUM
     num = default if args.num is None else args.num

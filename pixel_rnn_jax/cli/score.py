@@ -20,8 +20,7 @@ from pixel_rnn_jax.storage.load import load_run
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Writes a CSV file of scores, and draws a histogram."""
-    parser = flags.make_parser("score", __doc__)
-    flags.add_input_flags(parser, seed_of="the choice of images")
+    parser = flags.make_parser("score", __doc__, "--workdir", *flags.INPUT)
     parser.add_argument("--against", metavar="PATH|SOURCE", help="a second set of images, named like --input")
     parser.add_argument("--batch_size", type=flags.positive, help="images at a time; by default as in training")
     parser.add_argument(

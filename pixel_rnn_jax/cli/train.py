@@ -13,9 +13,9 @@ from pixel_rnn_jax.training.trainer import train
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains, and prints the score of the best checkpoint."""
-    parser = flags.make_parser("train", __doc__, workdir=flags.TO_TRAIN)
-    flags.add_config_flag(parser)
-    flags.add_allow_config_change_flag(parser)
+    shared = ("--config", "--allow_config_change", *flags.PROCESSES, "--json")
+    parser = flags.make_parser("train", __doc__, *shared)
+    parser.add_argument("--workdir", required=True, help="folder for checkpoints and metrics; a run in it is continued")
     parser.add_argument(
         "--init_from",
         metavar="DIR",
@@ -26,8 +26,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--fall_back", action="store_true", help="continue from the checkpoint before, if the latest one is damaged"
     )
     parser.add_argument("--profile", action="store_true", help="write a trace of a few steps to WORKDIR/profile")
-    flags.add_process_flags(parser)
-    flags.add_json_flag(parser)
     args, overrides = parser.parse_known_args(argv)
     config = configuration.read_config(args.config, overrides)
     if not flags.has_processes(args):

@@ -1,7 +1,7 @@
 """The configuration of a run, the base on which all configuration files build, and the shipped ones by name."""
 
 import dataclasses
-import importlib.util
+import runpy
 import types
 import typing
 from pathlib import Path
@@ -116,11 +116,7 @@ class TrainConfig:
 
     @classmethod
     def from_config_dict(cls, config: ConfigDict) -> "TrainConfig":
-        """Checks the fields of data and model, and makes the configuration immutable.
-
-        Raises:
-          InputError: if a field cannot be used.
-        """
+        """Makes the configuration immutable. The classes of data and model check their fields (`InputError`)."""
         optimizer = OptimizerConfig(**{**config.optimizer, "muon": MuonConfig(**config.optimizer.muon)})
         sections = {"mesh": MeshConfig(**config.mesh), "data": DataConfig(**config.data), "model": ModelConfig(**config.model)}
         return cls(**{**config, **sections, "optimizer": optimizer})
@@ -129,7 +125,7 @@ class TrainConfig:
 def base_config() -> ConfigDict:
     """The fields of a `TrainConfig` and their defaults; locked, so that a mistyped field is an error.
 
-    Every configuration file changes some of them. It must name the layer, the levels and the channels, which have no default.
+    Every configuration file changes some of them. It must name the layer, the levels and the channels.
     """
     return ConfigDict(_fields(TrainConfig)).lock()
 
@@ -141,26 +137,18 @@ def shipped_configs() -> dict[str, Path]:
 
 def shipped_config(name: str) -> ConfigDict:
     """A shipped configuration by its name, such as "cifar_rowlstm"; a new one that may be changed."""
-    spec = importlib.util.spec_from_file_location(name, shipped_configs()[name])
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config()
+    return runpy.run_path(str(shipped_configs()[name]))["get_config"]()
 
 
-def _fields(config: type, default: Any = None) -> dict[str, Any]:
-    """The fields of a dataclass, nested, with their values in `default`, or else their defaults.
-
-    A field without a value gets a placeholder of its type.
-    """
+def _fields(config: Any) -> dict[str, Any]:
+    """The fields of a dataclass or an instance of one, nested; a field without a value gets a placeholder of its type."""
     fields = {}
     for field in dataclasses.fields(config):
-        value = field.default if default is None else getattr(default, field.name)
+        value = getattr(config, field.name, None)
         if dataclasses.is_dataclass(field.type):
-            fields[field.name] = _fields(field.type, None if value is dataclasses.MISSING else value)
-        elif value is None or value is dataclasses.MISSING:
-            fields[field.name] = config_dict.placeholder(_plain_type(field.type))
+            fields[field.name] = _fields(value or field.type)
         else:
-            fields[field.name] = value
+            fields[field.name] = config_dict.placeholder(_plain_type(field.type)) if value is None else value
     return fields
 
 

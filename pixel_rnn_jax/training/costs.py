@@ -9,7 +9,6 @@ import jax
 from ml_collections import ConfigDict
 
 from pixel_rnn_jax.evaluation.flops import forward_flops, training_flops
-from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import make_model
 from pixel_rnn_jax.training.config import TrainConfig
 from pixel_rnn_jax.training.optimizer import make_optimizer
@@ -21,13 +20,13 @@ BATCH_SIZES = (8, 16)  # their difference in memory tells what an image takes
 
 def measure_costs(config: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
     """The figures of a configuration, for images of a height and width, on one device and without gradient accumulation."""
-    model = make_model(ModelConfig(**config.model))
+    fields = TrainConfig.from_config_dict(config)
+    model, optimizer = make_model(fields.model), make_optimizer(fields.optimizer, fields.num_steps)
     image_shape = (*size, model.config.channels)
     check_image_shape(model.config, image_shape)
-    optimizer = make_optimizer(TrainConfig.from_config_dict(config).optimizer, config.num_steps)
     init = functools.partial(init_state, model=model, optimizer=optimizer, image_shape=image_shape)
     state = jax.eval_shape(init, jax.random.key(0))
-    step = functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=config.optimizer.ema_decay)
+    step = functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=fields.optimizer.ema_decay)
     step = jax.jit(step, donate_argnums=0)
     temporary = []
     for batch_size in BATCH_SIZES:

@@ -13,16 +13,11 @@ from tensorboardX.summary import scalar
 
 
 class EventLog:
-    """Writes scalars to a new file of TensorBoard events.
+    """Writes scalars to a new file of events; TensorBoard ignores what earlier starts recorded from `first_step` on."""
 
-    Args:
-      folder: of the files, this one and those of earlier starts.
-      first_step: TensorBoard ignores what earlier starts recorded at this step and later.
-    """
-
-    def __init__(self, folder: str | Path, first_step: int):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        self._writer = EventsWriter(str(Path(folder) / "events"))
+    def __init__(self, folder: Path, first_step: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._writer = EventsWriter(str(folder / "events"))
         # As `SummaryWriter(purge_step=first_step)` does.
         self._writer.write_event(Event(step=first_step, file_version="brain.Event:2"))
         self._writer.write_event(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
@@ -35,5 +30,4 @@ class EventLog:
         self._writer.flush()
 
     def close(self) -> None:
-        """Closes the file."""
         self._writer.close()

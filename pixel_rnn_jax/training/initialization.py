@@ -13,12 +13,12 @@ def calm(params: Any, frequencies: Float[np.ndarray, "C levels"], *, residual: b
 
     The logits' kernels are zero, and their biases the log frequencies. The head's ReLUs then hardly change before the logits
     have learned what to read from them, which keeps them alive. Each residual block of a PixelCNN starts as the identity.
+    Without residual connections, blocks keep their own initialization, since one that gives zero would pass nothing on.
 
     Args:
       params: from `init` of a `PixelRNN` or a `MultiScalePixelRNN`.
       frequencies: of each channel's values, greater than 0; see `value_frequencies`.
-      residual: whether layers add to their input. If not, blocks keep their own initialization: one that gives zero would pass
-        nothing on.
+      residual: whether layers add to their input.
     """
     logits = jnp.log(frequencies)
     bias = (logits[:, 1] - logits[:, 0] if logits.shape[-1] == 2 else logits).reshape(-1)

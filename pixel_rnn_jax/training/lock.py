@@ -13,10 +13,9 @@ FILE = "lock"
 
 
 def lock_workdir(workdir: str | Path) -> AbstractContextManager:
-    """Locks a work directory, which is created if need be.
+    """Locks a work directory, which is created if need be, for a context.
 
-    Returns:
-      A context manager that releases the lock. The operating system releases it too, however the process dies.
+    The operating system also releases the lock, however the process dies.
 
     Raises:
       InputError: if another process holds it, or the directory cannot be written to.

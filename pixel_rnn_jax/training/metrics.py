@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from jax.typing import ArrayLike
@@ -12,7 +12,9 @@ from tqdm import tqdm
 
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.paths import AnyPath, WritableFolder, as_path, reaching
+from pixel_rnn_jax.training.config import TrainConfig
 from pixel_rnn_jax.training.event_log import EventLog
+from pixel_rnn_jax.training.optimizer import learning_rate_schedule
 from pixel_rnn_jax.training.step_clock import StepClock
 
 FILE = "metrics.jsonl"
@@ -22,12 +24,8 @@ UPLOAD_SECONDS = 30.0  # between two uploads to gs://
 class MetricsLog:
     """Writes measurements to `metrics.jsonl` and `tensorboard/` in a work directory; a context manager.
 
-    A resumed run repeats some steps, so the rows after the step that it starts from are dropped first.
-
-    Args:
-      workdir: the work directory.
-      last_step: the step that the run starts from.
-      history: work directory with the rows until then, if it is another one.
+    A resumed run repeats some steps, so the rows after `last_step`, from which it starts, are dropped first. The rows until
+    then are in the work directory `history`, if it is another one.
     """
 
     def __init__(self, workdir: str | AnyPath, last_step: int, *, history: str | AnyPath | None = None):
@@ -65,14 +63,8 @@ class MetricsLog:
         self._folder.upload()
 
 
-class NoLog:
+class NoLog(contextlib.nullcontext):
     """Has the methods of `MetricsLog` and does nothing, for all processes but the main one."""
-
-    def __enter__(self) -> "NoLog":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        pass
 
     def write(self, step: int, **values: float) -> None:
         pass
@@ -84,27 +76,12 @@ class NoLog:
 class StepReport:
     """Reports the metrics of training steps, one step late: the device computes the next step meanwhile.
 
-    Args:
-      log: gets the metrics of every `log_every`-th step, and of the last.
-      bar: shows the progress.
-      clock: measures the steps.
-      log_every: in steps.
-      last_step: of the training.
-      learning_rate: the schedule, a function of the number of finished steps.
+    The log gets those of every `log_every`-th step, and of the training's last.
     """
 
-    def __init__(
-        self,
-        log: MetricsLog | NoLog,
-        bar: tqdm,
-        clock: StepClock,
-        *,
-        log_every: int,
-        last_step: int,
-        learning_rate: Callable[[int], ArrayLike],
-    ):
-        self._log, self._bar, self._clock = log, bar, clock
-        self._log_every, self._last_step, self._learning_rate = log_every, last_step, learning_rate
+    def __init__(self, log: MetricsLog | NoLog, bar: tqdm, clock: StepClock, config: TrainConfig):
+        self._log, self._bar, self._clock, self._config = log, bar, clock, config
+        self._learning_rate = learning_rate_schedule(config.optimizer, config.num_steps)
         self._pending: tuple[int, Mapping[str, ArrayLike]] | None = None
 
     def add(self, step: int, metrics: Mapping[str, ArrayLike]) -> None:
@@ -126,7 +103,7 @@ class StepReport:
         self._clock.count()
         if not all(map(math.isfinite, values.values())):
             raise FloatingPointError(f"step {step} gave {', '.join(f'{name} = {value}' for name, value in values.items())}")
-        if step % self._log_every == 0 or step == self._last_step:
+        if step % self._config.log_every == 0 or step == self._config.num_steps:
             values["learning_rate"] = float(self._learning_rate(step - 1))
             speed = {f"speed_{name}": value for name, value in self._clock.lap().items()}
             self._log.write(step, **{f"train_{name}": value for name, value in values.items()}, **speed)
@@ -142,8 +119,6 @@ def read_metrics(workdir: str | AnyPath) -> list[dict[str, Any]]:
             content = path.read_bytes()
     except FileNotFoundError:  # `exists` would not do: at gs:// it returns False on any error
         return []
-    except NotADirectoryError:
-        raise InputError(f"{workdir} must be the work directory of a training run; it is a file.") from None
     try:
         rows = [json.loads(line) for line in content.decode().split("\n")[:-1]]
         if not all(isinstance(row["step"], int) for row in rows):

@@ -14,17 +14,20 @@ STEPS = {"adam": optax.scale_by_adam, "rmsprop": optax.scale_by_rms}
 OPTIMIZERS = (*STEPS, "muon")
 
 
-def learning_rate_schedule(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
-    """A linear warm-up from 0 to `config.learning_rate`, then a cosine down to 0 at `num_steps`, or a constant.
-
-    Args:
-      config: `warmup` is the warm-up's share of the training, 0 to 1; `schedule` is "cosine" or "constant".
-      num_steps: length of the training.
-
-    Raises:
-      InputError: if the schedule's name is unknown or the warm-up is out of range.
-    """
-    return _schedule(config, num_steps, config.learning_rate)
+def learning_rate_schedule(config: OptimizerConfig, num_steps: int, peak: float | None = None) -> optax.Schedule:
+    """A linear warm-up from 0 to a peak, `config.learning_rate` by default, then a cosine down to 0 or a constant."""
+    peak = config.learning_rate if peak is None else peak
+    if not 0 <= config.warmup <= 1:
+        raise InputError(f"optimizer.warmup must be in [0, 1], a share of the training; got {config.warmup}.")
+    warmup_steps = round(config.warmup * num_steps)
+    schedules = {
+        "cosine": optax.cosine_decay_schedule(peak, max(num_steps - warmup_steps, 1)),
+        "constant": optax.constant_schedule(peak),
+    }
+    if config.schedule not in schedules:
+        raise InputError(f"optimizer.schedule must be one of {', '.join(schedules)}; got {config.schedule!r}.")
+    warmup = optax.linear_schedule(0.0, peak, warmup_steps)
+    return optax.join_schedules([warmup, schedules[config.schedule]], [warmup_steps])
 
 
 def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
@@ -53,9 +56,6 @@ def muon_dimensions(params: Any) -> Any:
     Muon updates the kernels and K_ss of the stem, the layers and the context network. Each layer of the stacked parameters is
     a matrix of its own: [kernel height * width * in, out], or [taps * h, 4h] for K_ss. Adam updates biases, initial states,
     and the head, whose ReLUs die in long trainings with Muon.
-
-    Args:
-      params: a tree of parameters, or of their shapes.
     """
     flat = traverse_util.flatten_dict(params)
     return traverse_util.unflatten_dict({path: _matrix_axes(path, leaf) for path, leaf in flat.items()})
@@ -82,24 +82,10 @@ def _muon(config: OptimizerConfig, schedule: optax.Schedule, num_steps: int) -> 
         schedule,
         beta=fields.momentum,
         weight_decay=fields.weight_decay,
-        adam_learning_rate=_schedule(config, num_steps, fields.adam_learning_rate),
+        adam_learning_rate=learning_rate_schedule(config, num_steps, fields.adam_learning_rate),
         consistent_rms=fields.consistent_rms,
         muon_weight_dimension_numbers=muon_dimensions,
     )
-
-
-def _schedule(config: OptimizerConfig, num_steps: int, peak: float) -> optax.Schedule:
-    if not 0 <= config.warmup <= 1:
-        raise InputError(f"optimizer.warmup must be in [0, 1], a share of the training; got {config.warmup}.")
-    warmup_steps = round(config.warmup * num_steps)
-    schedules = {
-        "cosine": optax.cosine_decay_schedule(peak, max(num_steps - warmup_steps, 1)),
-        "constant": optax.constant_schedule(peak),
-    }
-    if config.schedule not in schedules:
-        raise InputError(f"optimizer.schedule must be one of {', '.join(schedules)}; got {config.schedule!r}.")
-    warmup = optax.linear_schedule(0.0, peak, warmup_steps)
-    return optax.join_schedules([warmup, schedules[config.schedule]], [warmup_steps])
 
 
 def _check_positive(name: str, value: float) -> None:

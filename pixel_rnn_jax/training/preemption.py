@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import threading
 from collections.abc import Iterator
 
 import jax
@@ -13,9 +12,6 @@ class Interrupted(BaseException):
     """Work was stopped by a signal, and its results are saved.
 
     Like `KeyboardInterrupt`, it is not an `Exception`: it may be raised anywhere, and must not be caught as an error.
-
-    Attributes:
-      signal: the signal's number.
     """
 
     def __init__(self, message: str, number: int):
@@ -30,9 +26,6 @@ def ends_at_sigterm() -> Iterator[None]:
     def end(number: int, frame: object) -> None:
         raise Interrupted("stopped by SIGTERM", number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     previous = signal.signal(signal.SIGTERM, end)
     try:
         yield
@@ -43,8 +36,7 @@ def ends_at_sigterm() -> Iterator[None]:
 class StopSignals:
     """A context in which the first SIGINT or SIGTERM is only noted, for `at`. The second one acts as usual.
 
-    Several processes must stop at the same step: there JAX receives SIGTERM, and tells the others. Outside the main thread,
-    where Python cannot set handlers, signals act as usual.
+    Several processes must stop at the same step: there JAX receives SIGTERM, and tells the others.
     """
 
     def __init__(self) -> None:
@@ -52,10 +44,9 @@ class StopSignals:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():
-            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._note)
-            if jax.process_count() == 1:
-                self._previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._note)
+        self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._note)
+        if jax.process_count() == 1:
+            self._previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._note)
         return self
 
     def at(self, step: int) -> int | None:
@@ -66,7 +57,7 @@ class StopSignals:
 
     def __exit__(self, kind, error, traceback) -> None:
         self._restore()
-        if jax.process_count() > 1 and threading.current_thread() is threading.main_thread():
+        if jax.process_count() > 1:
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # restores Python's handler in place of JAX's
         if self._received is not None and error is None:
             signal.raise_signal(self._received)  # it came after the last call of `at`

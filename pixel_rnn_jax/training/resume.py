@@ -22,21 +22,19 @@ def start_or_resume(
     allow_config_change: bool = False,
     fall_back: bool = False,
 ) -> tuple[TrainState, Validations]:
-    """The last state of the run in a work directory, or the first state of a new run, and the validations so far.
+    """The last state in a work directory's checkpoints, or the first state of a new run, and the validations so far.
 
-    Args:
-      run: of this start.
-      checkpoints: of its work directory.
-      init_from: work directory of another run, from whose last state a new run starts. Its validations do not count here.
-      allow_config_change: resume although the configuration has changed.
-      fall_back: if the latest checkpoint is damaged, move it away, say so, and resume from the one before.
+    The options are those of `train`. The validations of the run `init_from` do not count here.
 
     Raises:
       InputError: if the configuration has changed, or the last checkpoint is damaged or cannot be used.
     """
     while (step := checkpoints.latest_step) is not None:
         try:
-            return _resume(run, checkpoints, step, allow_config_change=allow_config_change)
+            record = checkpoints.restore_record(step)
+            if not allow_config_change:
+                _check_config(run, record, checkpoints)
+            return _restore(run, checkpoints, step, record), record.validations
         except DamagedCheckpoint as error:
             earlier = checkpoints.steps_before(step)
             if not earlier:
@@ -60,21 +58,11 @@ def _last_state(run: TrainingRun, workdir: str | AnyPath) -> TrainState:
                 f"num_steps counts the steps of the run in {workdir} too: it must be more than {step}; got"
                 f" {run.config.num_steps}."
             )
-        _check_state(run, checkpoints.restore_record(step), checkpoints.path(step))
-        return _restore(run, checkpoints, step)
+        return _restore(run, checkpoints, step, checkpoints.restore_record(step))
 
 
-def _resume(
-    run: TrainingRun, checkpoints: Checkpoints, step: int, *, allow_config_change: bool
-) -> tuple[TrainState, Validations]:
-    record = checkpoints.restore_record(step)
-    if not allow_config_change:
-        _check_config(run, record, checkpoints)
+def _restore(run: TrainingRun, checkpoints: Checkpoints, step: int, record: RunRecord) -> TrainState:
     _check_state(run, record, checkpoints.path(step))
-    return _restore(run, checkpoints, step), record.validations
-
-
-def _restore(run: TrainingRun, checkpoints: Checkpoints, step: int) -> TrainState:
     like = run.abstract_state
     arrays = checkpoints.restore_arrays(step, ema=like.ema, state=without_ema(like))
     return TrainState(ema=arrays["ema"], **arrays["state"])

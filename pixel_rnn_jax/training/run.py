@@ -35,10 +35,7 @@ class StepRecipe:
     """What the training step of a configuration needs, for images of one shape.
 
     Attributes:
-      config: of the run.
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      optimizer: includes the learning-rate schedule.
-      mesh: of all devices.
+      config, model, optimizer, mesh: of the run.
       image_shape: [H, W, C].
       init_key: random key of the parameters.
       step_key: random key of all steps; each folds in its number.
@@ -63,8 +60,7 @@ class StepRecipe:
     def abstract_state(self) -> TrainState:
         """Shapes, types and shardings of a state."""
         shapes = jax.eval_shape(self._init, self.init_key)
-        shardings = state_sharding(shapes, self.mesh)
-        return jax.tree.map(_abstract, shapes, shardings)
+        return jax.tree.map(_abstract, shapes, state_sharding(shapes, self.mesh))
 
     @property
     def abstract_batch(self) -> Batch:
@@ -81,27 +77,17 @@ class StepRecipe:
 
     @property
     def _init(self) -> Callable[[jax.Array], TrainState]:
-        return functools.partial(
-            init_state,
-            model=self.model,
-            optimizer=self.optimizer,
-            image_shape=self.image_shape,
-            frequencies=self.frequencies,
-        )
+        parts = {"model": self.model, "optimizer": self.optimizer, "image_shape": self.image_shape}
+        return functools.partial(init_state, **parts, frequencies=self.frequencies)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingRun(StepRecipe):
-    """Everything that a training needs: the recipe of its steps, and the data.
-
-    Attributes:
-      data: all splits.
-    """
+    """Everything that a training needs: the recipe of its steps, and the data."""
 
     data: Dataset
 
     def evaluate(self, params: Any, split: str, examples: Examples) -> Score:
-        """Scores parameters on images of a split."""
         scorer = Scorer(self.model, params, self.mesh, self.config.batch_size, self.config.data.num_threads)
         return scorer.evaluate(split, *examples)
 
@@ -120,55 +106,37 @@ def prepare(config: ConfigDict) -> TrainingRun:
     Raises:
       InputError: if a field of the configuration cannot be used.
     """
-    config = TrainConfig.from_config_dict(config)
-    model, optimizer, mesh = _components(config)
-    data = Dataset(config.data, model.config)
-    check_image_shape(model.config, data.image_shape)
+    fields = TrainConfig.from_config_dict(config)
+    data = Dataset(fields.data, fields.model)
+    recipe = prepare_step(config, data.image_shape)
     data.decode()
     frequencies = None
-    if config.calm_start:
+    if fields.calm_start:
         images, _ = at_most(data.examples("train"), FREQUENCY_IMAGES)
-        frequencies = value_frequencies(images[np.arange(len(images))], model.config.levels)
-    keys = _keys(config, mesh)
-    return TrainingRun(config, model, optimizer, mesh, data.image_shape, *keys, frequencies=frequencies, data=data)
+        frequencies = value_frequencies(images[np.arange(len(images))], fields.model.levels)
+    return TrainingRun(**vars(recipe) | {"frequencies": frequencies}, data=data)
 
 
 def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepRecipe:
-    """Creates what the training step needs, without any data: `config.data` is ignored.
-
-    Args:
-      config: of the run.
-      image_shape: [H, W, C].
+    """Creates what the training step needs for images [H, W, C], without any data: `config.data` is ignored.
 
     Raises:
       InputError: if a field of the configuration cannot be used, or not for such images.
     """
-    config = TrainConfig.from_config_dict(config)
-    model, optimizer, mesh = _components(config)
-    check_image_shape(model.config, image_shape)
-    return StepRecipe(config, model, optimizer, mesh, image_shape, *_keys(config, mesh))
-
-
-def _components(config: TrainConfig) -> tuple[nn.Module, optax.GradientTransformation, Mesh]:
-    _check_fields(config)
-    optimizer = make_optimizer(config.optimizer, config.num_steps)
-    mesh = make_mesh(config.mesh.data, config.mesh.fsdp)
-    check_batch_size(config.batch_size, mesh, microbatches=max(config.gradient_accumulation, 1))
-    return make_model(config.model), optimizer, mesh
-
-
-def _check_fields(config: TrainConfig) -> None:
+    fields = TrainConfig.from_config_dict(config)
     for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every"):
-        check_integer(name, getattr(config, name), 1)
+        check_integer(name, getattr(fields, name), 1)
     for name in ("gradient_accumulation", "patience", "eval_images", "test_images"):
-        check_integer(name, getattr(config, name), 0)
-    check_integer("seed", config.seed, 0, MAX_SEED)
-    if not isinstance(config.optimizer.ema_decay, (int, float)) or not 0 <= config.optimizer.ema_decay < 1:
-        raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")
-
-
-def _keys(config: TrainConfig, mesh: Mesh) -> tuple[jax.Array, ...]:
-    return replicate(tuple(jax.random.split(jax.random.key(config.seed))), mesh)
+        check_integer(name, getattr(fields, name), 0)
+    check_integer("seed", fields.seed, 0, MAX_SEED)
+    if not 0 <= fields.optimizer.ema_decay < 1:
+        raise InputError(f"optimizer.ema_decay must be in [0, 1); got {fields.optimizer.ema_decay}.")
+    optimizer = make_optimizer(fields.optimizer, fields.num_steps)
+    mesh = make_mesh(fields.mesh.data, fields.mesh.fsdp)
+    check_batch_size(fields.batch_size, mesh, microbatches=max(fields.gradient_accumulation, 1))
+    check_image_shape(fields.model, image_shape)
+    keys = replicate(tuple(jax.random.split(jax.random.key(fields.seed))), mesh)
+    return StepRecipe(fields, make_model(fields.model), optimizer, mesh, image_shape, *keys)
 
 
 def check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:

@@ -44,14 +44,9 @@ def init_state(
     image_shape: tuple[int, ...],
     frequencies: Float[np.ndarray, "C levels"] | None = None,
 ) -> TrainState:
-    """The state before the first step.
+    """The state before the first step, for images [H, W, C].
 
-    Args:
-      key: random key of the parameters.
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      optimizer: whose state it holds.
-      image_shape: [H, W, C].
-      frequencies: of the values in training, for a calm start; None for the model's own initialization.
+    With the `frequencies` of the values in training, the start is calm, see `initialization.calm`.
     """
     images = jnp.zeros((1, *image_shape), jnp.uint8)
     params = model.init(key, images, **blank_conditions(model.config, images.shape[:3])._asdict())["params"]
@@ -61,12 +56,7 @@ def init_state(
 
 
 def blank_batch(config: ModelConfig, shape: tuple[int, int, int]) -> Batch:
-    """A batch of zeros, for code that depends on shapes only.
-
-    Args:
-      config: of the model.
-      shape: number, height and width of the images.
-    """
+    """A batch of zeros, for code that depends on shapes only; shape: number, height and width of the images."""
     images = np.zeros((*shape, config.channels), np.uint8)
     return {"image": images, "conditions": blank_conditions(config, shape), "mask": np.ones(shape[0], bool)}
 
@@ -89,7 +79,7 @@ def train_step(
       batch: images [B, H, W, C] and their conditions.
       key: random key of the whole run, for dropout. Each device and each microbatch drops different features.
       model: a `PixelRNN`, or a `MultiScalePixelRNN`, whose sizes are trained together.
-      optimizer: turns gradients into updates.
+      optimizer: includes the learning-rate schedule.
       ema_decay: of the moving average. At step t the decay is min(ema_decay, (1 + t) / (10 + t)), so that the average forgets
         the random start.
       microbatches: their number in a batch, or in each device's share of it. Their gradients are computed one after the

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 
 
 class StepClock:
-    """Measures steps in laps; a lap ends when a row of metrics is written.
-
-    Args:
-      images_per_step: of all processes together.
-      compile_seconds: how long the step's compilation took; part of the first lap's figures.
-    """
+    """Measures steps in laps; a lap ends when a row of metrics is written. The first one's figures have `compile_seconds`."""
 
     def __init__(self, images_per_step: int, compile_seconds: float):
         self._images_per_step = images_per_step

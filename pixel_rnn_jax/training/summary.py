@@ -8,14 +8,9 @@ from jax.sharding import NamedSharding
 
 
 def parameter_table(params: Any, state: Any) -> str:
-    """The parameters by name, and the memory of the training state.
+    """Lines of text: the parameters' names, shapes and numbers of values, and the memory of the training state.
 
-    Args:
-      params: a tree of arrays or `jax.ShapeDtypeStruct`, with shardings.
-      state: the same, of the whole training state.
-
-    Returns:
-      Lines of text with name, shape, number of values and, if any parameter is sharded, the shape on one device.
+    Both trees have leaves with shardings. If any parameter is sharded, its shape on one device is shown too.
     """
     rows = [("parameter", "shape", "values", "on a device")]
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):

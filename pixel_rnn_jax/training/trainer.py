@@ -23,7 +23,6 @@ from pixel_rnn_jax.storage.load import load
 from pixel_rnn_jax.storage.run_record import Validations
 from pixel_rnn_jax.training.lock import lock_workdir
 from pixel_rnn_jax.training.metrics import MetricsLog, NoLog, StepReport, read_metrics
-from pixel_rnn_jax.training.optimizer import learning_rate_schedule
 from pixel_rnn_jax.training.preemption import Interrupted, StopSignals
 from pixel_rnn_jax.training.resume import start_or_resume, without_ema
 from pixel_rnn_jax.training.run import TrainingRun, compile_step, prepare
@@ -66,7 +65,9 @@ def train(
     workdir = as_path(workdir)
     run = prepare(config)
     if is_main():
-        _print_size(run)
+        print(parameter_table(run.abstract_state.params, run.abstract_state), file=sys.stderr)
+        flops = training_flops(run.model.config, *run.image_shape[:2]).total
+        print(f"{flops / 1e9:.3g} GFLOP for each image of a training step", file=sys.stderr)
     lock = None if is_remote(workdir) else on_main(lambda: lock_workdir(workdir))
     with lock or contextlib.nullcontext():
         with Checkpoints(workdir) as checkpoints:
@@ -94,19 +95,9 @@ def fit(
     *,
     trace: AnyPath | None = None,
 ) -> None:
-    """The loop: step, report, validate, save.
+    """The loop: step, report, validate, save. It raises what `train` documents.
 
-    Args:
-      run: the model, its training step and the data.
-      state: to start from.
-      validations: those until `state.step`.
-      checkpoints: where states are saved.
-      log: gets the metrics.
-      trace: folder for a profiler trace of a few steps; None for no trace.
-
-    Raises:
-      FloatingPointError: if a loss, a gradient or a validation score is no longer finite.
-      Interrupted: after SIGINT or SIGTERM, when the state is saved.
+    It starts from a state and the validations until then, and writes a trace of a few steps to the folder `trace`, if any.
     """
     config = run.config
     first, last = int(state.step) + 1, config.num_steps
@@ -120,14 +111,7 @@ def fit(
     clock = StepClock(config.batch_size, compile_seconds=time.perf_counter() - begin)
     bar = progress_bar(last, done=first - 1, unit="step")
     validator = Validator(run, log, bar)
-    report = StepReport(
-        log,
-        bar,
-        clock,
-        log_every=config.log_every,
-        last_step=last,
-        learning_rate=learning_rate_schedule(config.optimizer, last),
-    )
+    report = StepReport(log, bar, clock, config)
     with contextlib.closing(batches), StopSignals() as signals, StepProfile(trace, first, last) as profile, bar:
         for step in range(first, last + 1):
             with clock.stopped():
@@ -153,21 +137,12 @@ def fit(
             if stopping:
                 checkpoints.wait()
             if interruption is not None:
-                raise _interrupted(interruption, checkpoints.path(step))
+                name = signal.Signals(interruption).name
+                raise Interrupted(
+                    f"stopped by {name}; saved as {checkpoints.path(step)}, the same command goes on.", interruption
+                )
             if stopping:
                 return
-
-
-def _interrupted(number: int, checkpoint: AnyPath) -> Interrupted:
-    name = signal.Signals(number).name
-    return Interrupted(f"stopped by {name}; saved as {checkpoint}, the same command goes on.", number)
-
-
-def _print_size(run: TrainingRun) -> None:
-    """Prints the parameters, their memory, and the operations of a step."""
-    print(parameter_table(run.abstract_state.params, run.abstract_state), file=sys.stderr)
-    flops = training_flops(run.model.config, *run.image_shape[:2]).total
-    print(f"{flops / 1e9:.3g} GFLOP for each image of a training step", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ from typing import Any
 from tqdm import tqdm
 
 from pixel_rnn_jax.data import at_most
-from pixel_rnn_jax.evaluation.score import Score
 from pixel_rnn_jax.progress import note
 from pixel_rnn_jax.storage.run_record import Validations
 from pixel_rnn_jax.training.metrics import MetricsLog, NoLog
@@ -16,13 +15,7 @@ DEAD_TOO_MANY = 0.1  # share of ReLU units that are zero on all validation image
 
 
 class Validator:
-    """Scores the validation images, logs the score, and warns once if many ReLU units are dead.
-
-    Args:
-      run: gives the images.
-      log: gets the scores.
-      bar: the progress bar above which they are shown.
-    """
+    """Scores the validation images, logs and shows the score, and warns once if many ReLU units are dead."""
 
     def __init__(self, run: TrainingRun, log: MetricsLog | NoLog, bar: tqdm):
         self._run, self._log, self._bar = run, log, bar
@@ -30,15 +23,7 @@ class Validator:
         self._warned = False
 
     def validate(self, step: int, params: Any, validations: Validations) -> Validations:
-        """Scores parameters.
-
-        Args:
-          step: the step that they are from.
-          params: the averaged parameters.
-          validations: those before.
-
-        Returns:
-          The validations including this one.
+        """Scores the averaged parameters of a step, and returns the validations including this one.
 
         Raises:
           FloatingPointError: if the score is not finite.
@@ -55,15 +40,11 @@ class Validator:
         )
         best = " (best)" if validations.best_step == step else ""
         note(self._bar, f"step {step}: {score}{best}; dead ReLU units: {score.dead_units}")
-        self._warn_of_dead_units(score)
+        if score.dead_share > DEAD_TOO_MANY and not self._warned:
+            self._warned = True
+            note(
+                self._bar,
+                f"warning: {score.dead_share:.0%} of the ReLU units are zero on all validation images, and learn no more; a"
+                " lower learning rate, or optimizer.name=muon with calm_start=True, keeps them alive.",
+            )
         return validations
-
-    def _warn_of_dead_units(self, score: Score) -> None:
-        if self._warned or score.dead_share <= DEAD_TOO_MANY:
-            return
-        self._warned = True
-        note(
-            self._bar,
-            f"warning: {score.dead_share:.0%} of the ReLU units are zero on all validation images, and learn no more; a lower"
-            " learning rate, or optimizer.name=muon with calm_start=True, keeps them alive.",
-        )

@@ -82,7 +82,7 @@ def test_a_run_that_diverges_does_not_hold_up_the_table(tmp_path, monkeypatch, c
     assert rows[1] == ["depth 1", "1.0000", "1.0000", "5"]
     assert rows[3] == ["depth 3", "diverged", "", ""]
     assert rows[6] == ["depth 12", "1.0000", "12.0000", "5"]
-    (tmp_path / "depth" / "depth_1" / "result.json").write_text("")  # as a kill may leave it
+    (tmp_path / "depth" / "depth_1" / "result.json").unlink()
     monkeypatch.setattr(ablation, "train", lambda *args, **options: Score("test", 1, 1.0, 9.0))
     run_in_process(ablation.main, *flags)
     assert (tmp_path / "depth.csv").read_text().splitlines()[1].startswith("depth 1,1.0000,9.0000")

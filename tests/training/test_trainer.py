@@ -154,12 +154,6 @@ def test_a_trace_of_some_steps_is_left_on_request(tmp_path):
     assert trace.stat().st_size > 1000
 
 
-def test_a_trace_that_cannot_be_written_is_a_warning(tmp_path):
-    (tmp_path / "profile").write_text("in the way")
-    with pytest.warns(UserWarning, match="the steps cannot be traced"):
-        train(tiny_config(), tmp_path, profile=True)
-
-
 def test_a_finished_run_is_only_scored_again(tiny_run, monkeypatch):
     workdir, score = tiny_run
     monkeypatch.setattr(run_module, "train_step", never)
