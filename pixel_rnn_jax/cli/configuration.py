@@ -1,5 +1,7 @@
 """Configurations: Python files with a function `get_config()`, and overrides of their fields."""
 
+import difflib
+import re
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,14 +33,28 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
         _, *unknown = values(argv)
-    except (AttributeError, KeyError):
-        fields = ", ".join(flatten_dict(config.to_dict(), sep="."))
-        raise InputError(f"unknown field in {' '.join(overrides)}; the fields are {fields}.") from None
+    except (AttributeError, KeyError, flags.UnrecognizedFlagError):
+        raise InputError(_unknown_field(overrides, list(flatten_dict(config.to_dict(), sep=".")))) from None
     except (flags.Error, TypeError, ValueError) as error:
         raise InputError(f"{error}.") from None
     if unknown:
         raise InputError(f"unknown arguments {' '.join(unknown)}.")
     return values.config
+
+
+def _unknown_field(overrides: Sequence[str], fields: Sequence[str]) -> str:
+    """Names the first override that is of no field, and the field that its user may have meant."""
+    names = {override: re.sub(r"=.*|^--?(no)?(config\.)?", "", override, flags=re.DOTALL) for override in overrides}
+    override = next(
+        override
+        for override, name in names.items()
+        if override.startswith("-") and not (re.match(r"--?(no)?config\.", override) and name in fields)
+    )
+    leaf = names[override].rpartition(".")[2]
+    near = difflib.get_close_matches(leaf, [field.rpartition(".")[2] for field in fields], n=1, cutoff=0.75)
+    meant = [field for field in fields if [field.rpartition(".")[2]] == near]
+    hint = f"did you mean --config.{meant[0]}?" if meant else f"the fields are {', '.join(fields)}."
+    return f"unknown argument {override}; {hint}"
 
 
 def share_training_among_cores(config: ConfigDict) -> None:
