@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.image_set import ImageSet, LazyImages
-from pixel_rnn_jax.data.sources.source import Labels, Source
+from pixel_rnn_jax.data.sources.source import Source
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images
 from pixel_rnn_jax.models.conditioning import context_shape
@@ -21,27 +20,12 @@ def grey(images: UInt8[np.ndarray, "B H W 3"]) -> UInt8[np.ndarray, "B H W 1"]:
     return np.round(images @ LUMA).astype(np.uint8)[..., None]
 
 
-def grey_set(images: ImageSet) -> UInt8[np.ndarray, "N H W 1"] | LazyImages:
-    """A set in grey."""
-    return images.map(grey, channels=1) if isinstance(images, LazyImages) else grey(images)
-
-
 def read_labels(
     source: Source, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None
 ) -> tuple[dict[str, Int32[np.ndarray, " _"]], tuple[str, ...] | None]:
-    """Reads the labels of a class-conditional model's images.
+    """The labels by split of a class-conditional model's images, and the names of the classes, if they have names.
 
-    Args:
-      source: with labels.
-      config: names the source in errors.
-      model: with `num_classes`; if 0, nothing is read.
-      classes: names of the model's classes by number; labels are renumbered by name. If None, the source's names are used.
-
-    Returns:
-      The labels by split, each [N]; and the names of the classes, or None.
-
-    Raises:
-      InputError: if there are no labels, or they do not fit the images or the model's classes.
+    If the model's `classes` have names, labels are renumbered by name. Otherwise the source's names are returned.
     """
     if not model.num_classes:
         return {}, None if classes is None else tuple(classes)
@@ -57,31 +41,20 @@ def read_labels(
             raise InputError(
                 f"{name}: labels must lie in [0, {model.num_classes}), by model.num_classes; got values from {low} to {high}."
             )
+    renumber = np.arange(model.num_classes, dtype=np.int32)
     if classes is not None and labels.names is not None:
-        labels = _renumbered(labels, classes, config.source)
-    numbers = {split: numbers.astype(np.int32) for split, numbers in labels.numbers.items()}
+        unknown = [name for name in labels.names if name not in classes]
+        if unknown:
+            raise InputError(
+                f"{config.source}: the classes must be among the model's, {', '.join(classes)}; got {', '.join(unknown)}."
+            )
+        renumber = np.array([classes.index(name) for name in labels.names], np.int32)
+    numbers = {split: renumber[numbers] for split, numbers in labels.numbers.items()}
     return numbers, labels.names if classes is None else tuple(classes)
 
 
-def _renumbered(labels: Labels, classes: Sequence[str], name: str) -> Labels:
-    unknown = [name for name in labels.names if name not in classes]
-    if unknown:
-        raise InputError(f"{name}: the classes must be among the model's, {', '.join(classes)}; got {', '.join(unknown)}.")
-    table = np.array([classes.index(name) for name in labels.names])
-    return Labels({split: table[numbers] for split, numbers in labels.numbers.items()}, tuple(classes))
-
-
 def read_contexts(source: Source, config: DataConfig, model: ModelConfig) -> dict[str, UInt8[np.ndarray, "_ h w c"]]:
-    """The context images by split that a source stores, if the model takes any.
-
-    Args:
-      source: with context images of all its splits.
-      config: with `context`, and the source's name for errors.
-      model: with `context_channels`, `context_levels` and `context_scale`.
-
-    Raises:
-      InputError: if there are none, or they do not fit the images or the model; or if the model does not take grey contexts.
-    """
+    """The context images by split that a source stores, if the model takes any; none if they are made in grey later."""
     if config.context == "grey":
         _check_grey(config, model)
         return {}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import grain
 
-from pixel_rnn_jax.data.conditioning import grey_set, read_contexts, read_labels
+from pixel_rnn_jax.data.conditioning import grey, read_contexts, read_labels
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.image_set import Examples, ImageSet, decoded
+from pixel_rnn_jax.data.image_set import Examples, ImageSet, LazyImages, decoded
 from pixel_rnn_jax.data.pipeline import train_batches
 from pixel_rnn_jax.data.preprocessing import Preprocessing, RandomPreprocessing, binarized_once, level_table
 from pixel_rnn_jax.data.sources import open_source
@@ -19,24 +19,20 @@ from pixel_rnn_jax.parallel.distributed import is_main
 
 
 class Dataset:
-    """The images that a configuration names, split and preprocessed.
+    """The images that a configuration names, split, preprocessed, and checked against the model that they must fit.
 
     If the source has no validation images, the last tenth of its training images becomes the validation split. Pictures are
     decoded when they are first asked for.
 
     Args:
       config: source and preprocessing.
-      model: the model that the images must fit: levels, channels, classes, context.
-      classes: names of the model's classes by number, if they have names; a source with other classes is refused. By default,
-        the source's names.
+      model: its levels, channels, classes and context.
+      classes: names of the model's classes by number, if they have names; a source with other classes is refused.
 
     Attributes:
       config: the configuration.
       image_shape: [H, W, C].
-      classes: names of the classes by number, for a class-conditional model; None if they have no names.
-
-    Raises:
-      InputError: if the source is unknown or cannot be read, does not fit the model, or lacks labels or context images.
+      classes: names of the classes by number, by default the source's; None if they have no names.
     """
 
     def __init__(self, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None = None):
@@ -74,14 +70,7 @@ class Dataset:
     def images(self, split: str) -> ImageSet:
         """The images of a split as an evaluation sees them, in [0, levels), the same at every call.
 
-        Args:
-          split: one of `splits`.
-
-        Returns:
-          An array [N, H, W, C] of uint8; or, if it would be larger than `memory_gib`, a set that decodes when indexed.
-
-        Raises:
-          InputError: if there is no such split, or images are damaged or out of range.
+        An array; or, if it would be larger than `memory_gib`, a set that decodes when indexed.
         """
         if split not in self._images:
             raise InputError(f"split must be one of {', '.join(self.splits)} for {self.config.source}; got {split!r}.")
@@ -121,7 +110,8 @@ class Dataset:
 
     def _conditions(self, split: str) -> Conditions:
         if self.config.context == "grey" and split not in self._contexts:
-            self._contexts[split] = grey_set(self._stored(split))
+            images = self._stored(split)
+            self._contexts[split] = images.map(grey, channels=1) if isinstance(images, LazyImages) else grey(images)
         return Conditions(context=self._contexts.get(split), labels=self._labels.get(split))
 
     def _stored(self, split: str) -> ImageSet:

@@ -23,9 +23,6 @@ class LazyImages:
       read: decodes the images of these numbers.
       numbers: of the images in this set, in order.
       shape: [H, W, C] of each.
-
-    Attributes:
-      shape: [N, H, W, C].
     """
 
     def __init__(self, read: Read, numbers: Integer[np.ndarray, " N"], shape: tuple[int, int, int]):
@@ -68,11 +65,9 @@ def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarra
     if isinstance(images, np.ndarray):
         return images
     array = np.empty(images.shape, np.uint8)
-    start = 0
     with progress_bar(len(images), unit="image", description=f"decoding {name}", delay=2.0) as bar:
-        for chunk in in_order(images, batch_size=CHUNK, num_threads=num_threads):
-            array[start : start + len(chunk)] = chunk
-            start += len(chunk)
+        for number, chunk in enumerate(in_order(images, batch_size=CHUNK, num_threads=num_threads)):
+            array[number * CHUNK : (number + 1) * CHUNK] = chunk
             bar.update(len(chunk))
     return array
 
@@ -98,13 +93,7 @@ def at_most(sets: Any, num: int) -> Any:
 
 
 def in_order(sets: Any, *, batch_size: int, num_threads: int) -> Iterable[Any]:
-    """All images once, in batches that threads read ahead; the last batch may be smaller.
-
-    Args:
-      sets: a set of images, or a tree of sets of one length.
-      batch_size: images in a batch.
-      num_threads: threads that read ahead.
-    """
+    """All images of a set, or of a tree of sets, once, in batches that threads read ahead; the last one may be smaller."""
     first = jax.tree.leaves(sets)[0]
     batches = grain.MapDataset.range(len(first)).batch(batch_size).map(functools.partial(take, sets))
     return batches.to_iter_dataset(read_ahead(first, num_threads))

@@ -11,11 +11,7 @@ from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
 
 
 def load_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, Shaped[np.ndarray, "..."]], list[str]]:
-    """The wanted arrays that an npz file holds, by name; and the names of all its arrays.
-
-    Raises:
-      InputError: if the file is damaged, or no npz file of plain arrays.
-    """
+    """The wanted arrays that an npz file holds, by name; and the names of all its arrays."""
     # `np.load` would take a file of another kind for a pickle.
     with (
         _naming_damage(path, "npz file of plain arrays"),
@@ -31,11 +27,7 @@ def load_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, Shaped[np.n
 
 
 def load_npy(path: Path, *, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
-    """The array of an npy file; with `mmap`, mapped into memory, so that only the parts in use are read.
-
-    Raises:
-      InputError: if the file is damaged, or no npy file of a plain array.
-    """
+    """The array of an npy file; with `mmap`, mapped into memory, so that only the parts in use are read."""
     with _naming_damage(path, "npy file of a plain array"):
         array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
     if not isinstance(array, np.ndarray):

@@ -19,7 +19,7 @@ class Preprocessing:
     """The fixed part, the same in training and evaluation.
 
     Attributes:
-      table: what each stored value becomes, [source_levels]; see `level_table`.
+      table: what each stored value becomes, see `level_table`.
       levels: of the model.
       channels: of the model.
       size: height and width to fit images to; None keeps their size.
@@ -31,26 +31,23 @@ class Preprocessing:
     size: tuple[int, int] | None = None
 
     def apply(self, images: StoredImages, name: str) -> ImageSet:
-        """Preprocesses and checks a split now if it is an array, else whenever images are decoded.
-
-        Args:
-          images: as stored.
-          name: of the split, for errors.
-
-        Raises:
-          InputError: if the images do not fit the model; of images to be decoded later, the first one is checked.
-        """
+        """Preprocesses and checks a split, called `name`: now if it is an array, else whenever images are decoded."""
         if not len(images):
             raise InputError(f"{name} must hold at least 1 image; got 0.")
         apply = functools.partial(self._apply_to_batch, name=name)
-        if not isinstance(images, LazyImages):
-            self._check_levels_are_used(images, name)
-            return apply(images)
-        preprocessed = images.map(apply, size=self.size)
-        preprocessed[np.array([0])]  # raises now what is wrong with all images
-        return preprocessed
+        if isinstance(images, LazyImages):
+            preprocessed = images.map(apply, size=self.size)
+            preprocessed[np.array([0])]  # raises now what is wrong with all images
+            return preprocessed
+        largest = int(images.max(initial=0))
+        if 0 < largest * self.levels < len(self.table):  # images that were reduced before
+            raise InputError(
+                f"{name}: data.source_levels must be the number of levels in the file; with {len(self.table)}, all values"
+                f" up to the largest one, {largest}, would become 0."
+            )
+        return apply(images)
 
-    def _apply_to_batch(self, batch: Integer[np.ndarray, "B H W C"], name: str) -> UInt8[np.ndarray, "B h w C"]:
+    def _apply_to_batch(self, batch: Integer[np.ndarray, "B H W C"], name: str) -> UInt8[np.ndarray, "B h w c"]:
         try:
             check_images(batch, levels=len(self.table), channels=self.channels)
         except InputError as error:
@@ -62,26 +59,11 @@ class Preprocessing:
                 raise InputError(f"{name}: an image {error}.") from None
         return self.table[batch]
 
-    def _check_levels_are_used(self, images: Integer[np.ndarray, "N H W C"], name: str) -> None:
-        # Images that were reduced before would all become 0.
-        largest = int(images.max(initial=0))
-        if 0 < largest * self.levels < len(self.table):
-            raise InputError(
-                f"{name}: data.source_levels must be the number of levels in the file; with {len(self.table)}, all values"
-                f" up to the largest one, {largest}, would become 0."
-            )
-
 
 def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -> UInt8[np.ndarray, " source_levels"]:
     """What each value of the source becomes by thresholding or quantization; without these, itself.
 
-    Args:
-      config: with `binarization` and `quantize`.
-      source_levels: number of values in the source; if None, 256 where values change, else the model's.
-      levels: of the model.
-
-    Raises:
-      InputError: if the results would not be the model's levels.
+    If `source_levels`, the number of values in the source, is None, it is 256 where values change, else the model's `levels`.
     """
     check_integer("model.levels", levels, 2, 256)
     changed = config.quantize or config.binarization != "none"

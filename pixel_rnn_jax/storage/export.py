@@ -28,7 +28,7 @@ from pixel_rnn_jax.compression.checksum import checksum
 from pixel_rnn_jax.data import SOURCES, DataConfig
 from pixel_rnn_jax.errors import InputError, check_size
 from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions
-from pixel_rnn_jax.models.params import abstract_params, check_params
+from pixel_rnn_jax.models.params import check_params
 from pixel_rnn_jax.paths import AnyPath, as_path, local_copy, write_whole
 from pixel_rnn_jax.storage.run_record import RunRecord
 
@@ -72,13 +72,7 @@ def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | 
 
 
 def save_weights(path: Path, params: Any, record: RunRecord) -> None:
-    """Writes a trained model as one file, which appears under its name when it is complete; an existing one is replaced.
-
-    Args:
-      path: of the file.
-      params: the averaged parameters.
-      record: of the run. Folders of this machine are left out of the file.
-    """
+    """Writes a trained model as one file, without folders of this machine."""
     run = record.portable().to_json()
     tensors = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
     metadata = {"version": VERSION, "run": run, "checksum": _checksum(run, tensors)}
@@ -86,11 +80,7 @@ def save_weights(path: Path, params: Any, record: RunRecord) -> None:
 
 
 def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, RunRecord]:
-    """Reads an exported model: the model, its parameters, and the record of its run.
-
-    Raises:
-      InputError: if there is no such file, or it is damaged, or not an exported model.
-    """
+    """Reads an exported model: the model, its parameters, and the record of its run."""
     file = local_copy(as_path(path))
     if not file.is_file():
         raise InputError(f"{path} must be an exported model; there is no such file.")
@@ -105,14 +95,13 @@ def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, RunRecord]:
     run = metadata.get("run")
     if metadata.get("checksum") != _checksum(run, tensors):
         raise InputError(f"the exported model {path} is damaged: its checksum is not that of its content.")
+    params = flax.traverse_util.unflatten_dict(tensors, sep="/")
     try:
         record = RunRecord.from_json(run)
         model = record.make_model()
+        check_params(model, params)
     except ValueError as error:
         raise InputError(f"the exported model {path} cannot be used: {error}") from None
-    params = flax.traverse_util.unflatten_dict(tensors, sep="/")
-    if _shapes(params) != _shapes(abstract_params(model)):
-        raise InputError(f"the exported model {path} has other parameters than {model.config}.")
     return model, jax.tree.map(jnp.asarray, params), record
 
 
@@ -126,9 +115,7 @@ def _read_metadata(path: str | AnyPath, fields: Mapping[str, str] | None) -> dic
     except (KeyError, TypeError, json.JSONDecodeError):
         raise InputError(f"the exported model {path} is damaged: its metadata cannot be read.") from None
     if version != VERSION:
-        raise InputError(
-            f"{path} must be an exported model of version {VERSION}, the one that this package reads; got {version!r}."
-        )
+        raise InputError(f"{path} must be an exported model of version {VERSION}; got {version!r}.")
     return metadata
 
 
@@ -137,7 +124,3 @@ def _checksum(run: Any, tensors: Mapping[str, np.ndarray]) -> str:
     for name, tensor in sorted(tensors.items()):
         parts.append(f"{name} {tensor.dtype} {tensor.shape} {checksum(tensor.tobytes(), 16).hex()}")
     return checksum("\n".join(parts).encode(), 16).hex()
-
-
-def _shapes(params: Any) -> Any:
-    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), params)

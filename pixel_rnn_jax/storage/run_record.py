@@ -57,11 +57,7 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, value: Any) -> "RunRecord":
-        """Reads what `to_json` returned.
-
-        Raises:
-          ValueError: if a part is missing, or is not what it must be.
-        """
+        """Reads what `to_json` returned; raises `ValueError` if a part is missing, or is not what it must be."""
         try:
             classes, validations = value.get("classes"), value.get("record")
             record = cls(
@@ -76,13 +72,11 @@ class RunRecord:
         return record
 
     def to_json(self) -> dict[str, Any]:
-        """The record as nested dicts."""
         fields = dataclasses.asdict(self)
         return {**fields, "record": fields.pop("validations")}
 
     @property
     def batch_size(self) -> int:
-        """The number of images in a batch of the training."""
         return self.config["batch_size"]
 
     @property
@@ -102,7 +96,6 @@ class RunRecord:
             raise InputError(f"the run has a model configuration that is damaged, or of another version ({error}).") from None
 
     def make_model(self) -> nn.Module:
-        """The model, a `PixelRNN` or a `MultiScalePixelRNN`; raises `InputError` as `model` does."""
         return make_model(self.model)
 
     def portable(self) -> "RunRecord":

@@ -113,9 +113,8 @@ def test_images_are_reduced_to_the_size_asked_for(stored):
 @pytest.mark.parametrize(
     "name,fields,message",
     [
-        ("mnits", {}, "must name a set that TFDS knows; got 'mnits': did you mean mnist"),
-        ("qqqqqq", {}, "must name a set that TFDS knows; got 'qqqqqq': see tensorflow.org"),
-        ("downsampled_imagenet/16x16", {}, "Its configurations are 32x32, 64x64"),
+        ("mnits", {}, "tfds:mnits cannot be opened .*mnits.* not found.* See tensorflow.org/datasets/catalog"),
+        ("downsampled_imagenet/16x16", {}, "cannot be opened .*BuilderConfig 16x16 not found.* 32x32:.* 64x64"),
         ("mnist:9.9.9", {}, "cannot be loaded at version 9.9.9, only"),
         ("cifar10", {"channels": 1}, "model.channels must be 3 for tfds:cifar10"),
         (
@@ -179,16 +178,7 @@ def test_damaged_files_cost_one_line(tmp_path):
     with pytest.raises(InputError, match="tfds:mnist cannot be opened"):
         open_tfds("mnist", tmp_path, channels=1)
     info.unlink()
-    with pytest.raises(InputError, match=f"{folder} is incomplete"):
-        open_tfds("mnist", tmp_path, channels=1)
-
-
-def test_another_version_that_is_there_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    store("mnist", tmp_path, {"train": random_images(4, 28, 28, 1)})
-    folder = next(tmp_path.glob("mnist/*"))
-    folder.rename(folder.with_name("1.0.0"))
-    with pytest.raises(InputError, match=r"there is 1.0.0: tfds:mnist:1.0.0"):
+    with pytest.raises(InputError, match=f"{folder} must have a split train; got none"):
         open_tfds("mnist", tmp_path, channels=1)
 
 

@@ -14,11 +14,7 @@ FORMS = "digits, npz:PATH, npy:PATH, folder:PATH, tfds:NAME"
 
 
 def open_source(config: DataConfig, channels: int) -> Source:
-    """Opens the source that a configuration names, for a model of so many channels.
-
-    Raises:
-      InputError: if the source is unknown or cannot be read.
-    """
+    """Opens the source that a configuration names, for a model of so many channels."""
     kind, _, argument = config.source.partition(":")
     if kind not in SOURCES:
         raise InputError(f"data.source must be one of {FORMS}; got {config.source!r}.")

@@ -1,8 +1,7 @@
 """Image-folder source."""
 
-import collections
 import functools
-import os
+import glob
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+SHOWN = 5  # of the files that `skip_bad` leaves out
+HINT = "data.skip_bad=True leaves such files out."
 
 
 def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
@@ -26,9 +27,6 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
     Its subfolders train, validation and test are the splits, if it has any of these. Otherwise all files are for training, in
     an order shuffled once and for all, so that a validation split carved from the end has images of every subfolder. A file's
     class is the subfolder that it is in (of the folder, or of the split's folder); classes are numbered by name.
-
-    Raises:
-      InputError: if the folder is missing or has no images, or a file cannot be used (unless `skip_bad`).
     """
     folder = local_copy(in_data_dir(config.data_dir, argument)) if argument else Path()
     if not argument or not folder.is_dir():
@@ -39,13 +37,16 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
         raise InputError(f"model.channels must be 1 (grey) or 3 (colour) for image files; got {channels}.")
     images, used, notes, size = {}, {}, [], config.size
     for split, files in _files_by_split(folder).items():
-        good, size, skipped = _check(files, size, config, channels)
-        if not good:
-            raise InputError(f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}. {skipped}".strip())
+        used[split], size, skipped = _usable(files, size, config, channels)
         if skipped:
-            notes.append(f"{folder}, {split}: {skipped}" if split in SPLITS[1:] else f"{folder}: {skipped}")
-        read = functools.partial(_read_files, files=good, size=size, channels=channels)
-        images[split], used[split] = LazyImages(read, np.arange(len(good)), (*size, channels)), good
+            shown = "; ".join(sorted(skipped)[:SHOWN]) + "; …" * (len(skipped) > SHOWN)
+            notes.append(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {shown}")
+        if not used[split]:
+            raise InputError(
+                f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}. {' '.join(notes)}".strip()
+            )
+        read = functools.partial(_read_files, files=used[split], size=size, channels=channels)
+        images[split] = LazyImages(read, np.arange(len(used[split])), (*size, channels))
     return Source(
         images,
         levels=256,
@@ -63,102 +64,78 @@ def _read_labels(folder: Path, files: dict[str, list[Path]]) -> Labels:
         unknown = sorted(set(of_files) - set(names))
         if unknown:
             raise InputError(f"{folder}: the classes of {split} must be among {', '.join(names)}; got {', '.join(unknown)}.")
-    numbers = {name: number for number, name in enumerate(names)}
-    labels = {split: np.array([numbers[name] for name in of_files], np.int32) for split, of_files in by_split.items()}
-    return Labels(labels, tuple(names))
+    return Labels({split: np.searchsorted(names, of_files) for split, of_files in by_split.items()}, tuple(names))
 
 
 def _class_names(folder: Path, split: str, files: list[Path]) -> list[str]:
     """The class of each file."""
     root = folder / split if (folder / split).is_dir() else folder
-    inside = [path.relative_to(root).parts for path in files]
-    loose = [parts[0] for parts in inside if len(parts) == 1]
-    if loose:
-        raise InputError(f"{root} must hold a folder for each class, for a class-conditional model; {loose[0]} is in none.")
-    return [parts[0] for parts in inside]
+    for path in files:
+        if path.parent == root:
+            raise InputError(
+                f"{root} must hold a folder for each class, for a class-conditional model; {path.name} is in none."
+            )
+    return [path.relative_to(root).parts[0] for path in files]
 
 
 def _files_by_split(folder: Path) -> dict[str, list[Path]]:
-    names = {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    names = {path.name for path in folder.glob("[!.]*") if path.is_dir()}
     if not names & set(SPLITS):
         files = _files(folder)
-        order = np.random.default_rng(0).permutation(len(files))
-        return {"train": [files[number] for number in order]}
-    if "train" not in names or not names <= set(SPLITS):
+        return {"train": [files[number] for number in np.random.default_rng(0).permutation(len(files))]}
+    pictures = {path.name for path in folder.glob("[!.]*") if path.suffix.lower() in ENDINGS}
+    if "train" not in names or not names | pictures <= set(SPLITS):
         raise InputError(
-            f"{folder} must hold the folders train, validation and test (the last two are optional) and no others, if its"
-            f" folders are splits; got {', '.join(sorted(names))}."
+            f"{folder} must hold the folders train, validation and test (the last two are optional) and no other folders or"
+            f" pictures, if its folders are splits; got {', '.join(sorted(names | pictures))}."
         )
-    loose = sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in ENDINGS and entry.is_file())
-    if loose:
-        raise InputError(f"{folder} must hold its pictures in {' and '.join(sorted(names))}; {loose[0]} is beside them.")
     return {split: _files(folder / split) for split in SPLITS if split in names}
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below a folder that are not hidden, sorted; links to folders are followed."""
-    paths = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(parent) / name for name in names if not name.startswith(".")]
-    return sorted(paths)
+    """All files below a folder that are not hidden, sorted; links to folders are followed, broken links are among them."""
+    paths = (folder / name for name in glob.iglob("**", root_dir=folder, recursive=True))
+    return sorted(path for path in paths if not path.is_dir())
 
 
-def _check(
+def _usable(
     files: list[Path], size: tuple[int, int] | None, config: DataConfig, channels: int
-) -> tuple[list[Path], tuple[int, int] | None, str]:
-    """The usable files, their common size, and a sentence about the others.
+) -> tuple[list[Path], tuple[int, int] | None, list[str]]:
+    """The usable files, their common size, and a line about each other file.
 
     Reads every file's header; with `skip_bad` decodes every file, since images must be counted before the first one is used.
     """
 
-    def fault(path: Path) -> str | None:
+    def look(path: Path) -> tuple[int, int] | InputError:
         try:
             stored = read_size(path)
-            if config.size is None:
-                check_same_size(stored, size)
-            else:
-                check_large_enough(stored, size)
+            if config.size is not None:
+                check_large_enough(stored, config.size)
             if config.skip_bad:
                 decode(path, channels=channels)
         except InputError as error:
-            return str(error)
-        return None
+            return error
+        return config.size or stored
 
-    good, bad = [], collections.defaultdict(list)
-    size = size or _first_size(files)
+    good, bad = [], []
     with (
         ThreadPoolExecutor(config.num_threads) as threads,
         progress_bar(len(files), unit="file", description="looking at the files", delay=2.0) as bar,
     ):
-        for path, reason in zip(files, threads.map(fault, files), strict=True):
-            if reason is None:
+        for path, found in zip(files, threads.map(look, files), strict=True):
+            try:
+                if isinstance(found, InputError):
+                    raise found
+                size = size or found  # that of the first usable file
+                check_same_size(found, size)
                 good.append(path)
-            elif config.skip_bad:
-                bad[reason].append(path.name)
-            else:
-                threads.shutdown(cancel_futures=True)
-                raise InputError(f"{path} {reason}. data.skip_bad=True leaves such files out.")
+            except InputError as error:
+                if not config.skip_bad:
+                    threads.shutdown(cancel_futures=True)
+                    raise InputError(f"{path} {error}. {HINT}") from None
+                bad.append(f"{path.name} {error}")
             bar.update()
-    return good, size, _summary(bad, len(files))
-
-
-def _summary(bad: dict[str, list[str]], count: int) -> str:
-    """A sentence about skipped files: for each reason, the first one's name and how many more there are."""
-    if not bad:
-        return ""
-    names = {reason: sorted(files) for reason, files in bad.items()}
-    reasons = [f"{first}{f' (and {len(more)} more)' * bool(more)} {reason}" for reason, (first, *more) in names.items()]
-    return f"skipped {sum(map(len, bad.values()))} of {count} files: {'; '.join(sorted(reasons))}."
-
-
-def _first_size(files: list[Path]) -> tuple[int, int] | None:
-    for path in files:
-        try:
-            return read_size(path)
-        except InputError:
-            continue
-    return None
+    return good, size, bad
 
 
 def _read_files(
@@ -169,5 +146,5 @@ def _read_files(
         try:
             images.append(decode(files[number], channels=channels, size=size))
         except InputError as error:
-            raise InputError(f"{files[number]} {error}. data.skip_bad=True leaves such files out.") from None
+            raise InputError(f"{files[number]} {error}. {HINT}") from None
     return np.stack(images)

@@ -17,12 +17,7 @@ StoredImages = Integer[np.ndarray, "_ _ _ _"] | LazyImages  # [N, H, W, C]; spli
 
 
 class Labels(NamedTuple):
-    """Class labels of all splits.
-
-    Attributes:
-      numbers: classes of the images by split, each [N].
-      names: names of the classes by number; None if they have none.
-    """
+    """Classes of the images by split, each [N]; and names of the classes by number, if they have names."""
 
     numbers: dict[str, Integer[np.ndarray, " _"]]
     names: tuple[str, ...] | None = None
@@ -64,8 +59,8 @@ class Source:
             return carved | {split: values for split, values in splits.items() if split not in carved}
 
         def read_labels() -> Labels:
-            labels = self.read_labels()
-            return labels._replace(numbers=carve(labels.numbers))
+            numbers, names = self.read_labels()
+            return Labels(carve(numbers), names)
 
         return dataclasses.replace(
             self,

@@ -1,8 +1,6 @@
 """Data sets of TensorFlow Datasets, read without TensorFlow."""
 
 import contextlib
-import dataclasses
-import difflib
 import functools
 import importlib.util
 import io
@@ -25,13 +23,7 @@ BINARY = ("binarized_mnist",)  # stored as 0 and 1; all others as 0 to 255
 
 
 class Split(NamedTuple):
-    """A split as TFDS stores it.
-
-    Attributes:
-      name: of the split.
-      records: TFDS's data source of encoded examples.
-      numbers: of the records, in the order of the images.
-    """
+    """A split as TFDS stores it: a data source of encoded examples, and their numbers in the order of the images."""
 
     name: str
     records: Any
@@ -39,24 +31,24 @@ class Split(NamedTuple):
 
 
 def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
-    """The images of a TFDS set, which is downloaded and prepared first if the data directory lacks it.
-
-    Raises:
-      InputError: if TFDS does not know the set or cannot prepare it, or it holds no 8-bit images of so many channels.
-    """
+    """The images of a TFDS set, which is downloaded and prepared first if the data directory lacks it."""
     import tensorflow_datasets as tfds  # imported here, since it takes a second
 
-    builder = _builder(argument, config)
+    as_path(config.data_dir or "")  # raises if it cannot be reached
+    try:
+        builder = tfds.builder(argument, data_dir=config.data_dir, file_format="array_record")
+    except Exception as error:  # a wrong name, version or configuration, or damaged files
+        if is_of_the_machine(error):
+            raise
+        raise InputError(
+            f"tfds:{argument} cannot be opened ({one_line(error, 400)}). See tensorflow.org/datasets/catalog for its name."
+        ) from None
     if is_remote(builder.data_path) and is_folder(builder.data_path):
-        local = local_copy(builder.data_path)  # remote records would cost a request each
-        below = builder.data_path.relative_to(builder.data_dir_root)
-        builder = _builder(argument, dataclasses.replace(config, data_dir=str(local).removesuffix(f"/{below}")))
+        builder = tfds.builder_from_directory(local_copy(builder.data_path))  # remote records would cost a request each
     if not builder.data_path.exists():
         _prepare(builder)
-    if not builder.info.splits:
-        raise InputError(f"{builder.data_path} is incomplete: it has no split metadata. Delete it to have it prepared anew.")
     if "train" not in builder.info.splits:
-        raise InputError(f"tfds:{argument} must have a split train; got {', '.join(builder.info.splits)}.")
+        raise InputError(f"{builder.data_path} must have a split train; got {', '.join(builder.info.splits) or 'none'}.")
     feature = _image_feature(builder, channels)
     with _naming_damage(builder.data_path):
         splits = []
@@ -72,9 +64,8 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
             _read_records, split=split, path=builder.data_path, channels=channels, config=config, size=size
         )
         images[split.name] = LazyImages(read, split.numbers, (*size, channels))
-    return Source(
-        images, levels=2 if builder.name in BINARY else 256, read_labels=functools.partial(_read_labels, builder, splits)
-    )
+    levels = 2 if builder.name in BINARY else 256
+    return Source(images, levels, read_labels=functools.partial(_read_labels, builder, splits))
 
 
 @contextlib.contextmanager
@@ -83,53 +74,17 @@ def _naming_damage(path: Any) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except NotImplementedError as error:
-        raise InputError(
-            f"{path} does not allow random access ({one_line(error, 400)}); TFDS must prepare the set with"
-            " file_format='array_record'."
-        ) from None
-    except Exception as error:  # TFDS, protobuf and array_record raise many kinds for damaged files
+    except Exception as error:  # TFDS, protobuf and array_record raise many kinds
         if is_of_the_machine(error):
             raise
         raise InputError(
-            f"{path} is damaged ({type(error).__name__}: {one_line(error, 400)}). Delete it to have it prepared anew."
+            f"{path} is damaged, or not in array_record form ({type(error).__name__}: {one_line(error, 400)}). Delete it to"
+            " have it prepared anew."
         ) from None
-
-
-def _builder(name: str, config: DataConfig) -> Any:
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.registered import DatasetNotFoundError
-
-    as_path(config.data_dir or "")  # raises if it cannot be reached
-    try:
-        return tfds.builder(name, data_dir=config.data_dir, file_format="array_record")
-    except DatasetNotFoundError:
-        known = tfds.list_builders(with_community_datasets=False)
-        close = difflib.get_close_matches(name, known, n=4)
-        hint = f"did you mean {', '.join(close)}?" if close else "see tensorflow.org/datasets/catalog."
-        raise InputError(f"data.source 'tfds:NAME' must name a set that TFDS knows; got {name!r}: {hint}") from None
-    except Exception as error:  # a wrong version or configuration, or damaged files
-        if is_of_the_machine(error):
-            raise
-        configs = _configs(name)
-        hint = f"Its configurations are {', '.join(configs)}." if configs else one_line(error, 400)
-        raise InputError(f"tfds:{name} cannot be opened. {hint}") from None
-
-
-def _configs(name: str) -> list[str]:
-    import tensorflow_datasets as tfds
-
-    try:
-        return [config.name for config in tfds.builder_cls(name.partition("/")[0]).BUILDER_CONFIGS]
-    except ValueError:
-        return []
 
 
 def _prepare(builder: Any) -> None:
     missing = f"tfds:{builder.info.full_name} is not at {builder.data_path}"
-    others = sorted(path.name for path in builder.data_path.parent.glob("*.*.*")) if builder.data_path.parent.exists() else []
-    if others:
-        missing += f" (there is {', '.join(others)}: tfds:{builder.info.full_name.rpartition('/')[0]}:{others[-1]})"
     by_hand = (
         "To provide the files by hand, put the prepared set there, in array_record form, or its raw files into"
         f" {builder.data_dir_root / 'downloads' / 'manual'}; see docs/data.md"
@@ -153,17 +108,14 @@ def _prepare(builder: Any) -> None:
 def _image_feature(builder: Any, channels: int) -> Any:
     import tensorflow_datasets as tfds
 
-    features = builder.info.features
-    is_dict = isinstance(features, tfds.features.FeaturesDict)
-    feature = features["image"] if is_dict and "image" in features else None
-    if not isinstance(feature, tfds.features.Image):
-        raise InputError(f"tfds:{builder.info.full_name} must have a feature image; got {', '.join(features)}.")
-    if feature.np_dtype != np.uint8:
-        raise InputError(f"tfds:{builder.info.full_name} must hold 8-bit images; got {np.dtype(feature.np_dtype).name}.")
-    if feature.shape[2] not in MODES:
-        raise InputError(f"tfds:{builder.info.full_name} must hold images of 1 or 3 channels; got {feature.shape[2]}.")
+    name, features = f"tfds:{builder.info.full_name}", builder.info.features
+    feature = features["image"] if "image" in features else None  # noqa: SIM401, it has no `get`
+    if not isinstance(feature, tfds.features.Image) or feature.np_dtype != np.uint8 or feature.shape[2] not in MODES:
+        raise InputError(
+            f"{name} must have a feature image of 8 bits and 1 or 3 channels; got {feature or ', '.join(features)}."
+        )
     if feature.shape[2] != channels:
-        raise InputError(f"model.channels must be {feature.shape[2]} for tfds:{builder.info.full_name}; got {channels}.")
+        raise InputError(f"model.channels must be {feature.shape[2]} for {name}; got {channels}.")
     return feature
 
 
@@ -173,20 +125,27 @@ def _read_labels(builder: Any, splits: list[Split]) -> Labels:
     feature = features["label"] if "label" in features else None  # noqa: SIM401, it has no `get`
     if feature is None or feature.shape != () or not np.issubdtype(feature.np_dtype, np.integer):
         raise InputError(f"tfds:{builder.info.full_name} must have a feature label, for classes; got {', '.join(features)}.")
-    numbers = {}
     with _naming_damage(builder.data_path):
-        for split in splits:
-            labels = [example["label"] for example in _in_chunks(split.records, f"reading labels, {split.name}")]
-            numbers[split.name] = np.array(labels, np.int32)[split.numbers]
+        numbers = {split.name: np.array(_column(split.records, "label"), np.int32)[split.numbers] for split in splits}
     return Labels(numbers, tuple(getattr(feature, "names", None) or ()) or None)
 
 
-def _in_chunks(records: Any, description: str) -> Iterator[Any]:
-    with progress_bar(len(records), unit="image", description=description, delay=2.0, leave=False) as bar:
+def _column(records: Any, feature: str) -> list[Any]:
+    """One feature of all records."""
+    values = []
+    with progress_bar(len(records), unit="image", description=f"reading {feature}s", delay=2.0, leave=False) as bar:
         for start in range(0, len(records), CHUNK):
-            chunk = records.__getitems__(list(range(start, min(start + CHUNK, len(records)))))
-            yield from chunk
-            bar.update(len(chunk))
+            examples = records.__getitems__(list(range(start, min(start + CHUNK, len(records)))))
+            values += [example[feature] for example in examples]
+            bar.update(len(examples))
+    return values
+
+
+def _original_order(records: Any) -> np.ndarray:
+    """TFDS shuffles what it stores; ids of examples, as in CIFAR-10, give the set's own order."""
+    if "id" not in records.dataset_info.features:
+        return np.arange(len(records))
+    return np.argsort(_column(records, "id"), kind="stable")
 
 
 def _read_records(
@@ -203,10 +162,3 @@ def _read_records(
             raise InputError(f"{path}: image {number} of {split.name} {error}.") from None
         images.append(image)
     return np.stack(images)
-
-
-def _original_order(records: Any) -> np.ndarray:
-    """TFDS shuffles what it stores; ids of examples, as in CIFAR-10, give the set's own order."""
-    if "id" not in records.dataset_info.features:
-        return np.arange(len(records))
-    return np.argsort([example["id"] for example in _in_chunks(records, "looking at the records")], kind="stable")
