@@ -17,7 +17,7 @@ from pixel_rnn_jax.cli import command, flags, outputs
 from pixel_rnn_jax.cli.compress import conditions_path
 from pixel_rnn_jax.compression.codec import decompress
 from pixel_rnn_jax.compression.container import Header, unpack
-from pixel_rnn_jax.data import read_conditions
+from pixel_rnn_jax.data.inputs import read_conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions

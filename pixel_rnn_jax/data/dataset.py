@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import grain
 
-from pixel_rnn_jax.data.conditioning import grey, read_contexts, read_labels
+from pixel_rnn_jax.data.conditioning import check_grey, grey, renumbered
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import Examples, ImageSet, LazyImages, decoded
 from pixel_rnn_jax.data.pipeline import train_batches
-from pixel_rnn_jax.data.preprocessing import Preprocessing, RandomPreprocessing, binarized_once, level_table
+from pixel_rnn_jax.data.preprocessing import RandomPreprocessing, binarized_once, level_table, preprocess
 from pixel_rnn_jax.data.sources import open_source
+from pixel_rnn_jax.data.sources.source import Source
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.models.conditioning import Conditions
+from pixel_rnn_jax.models.conditioning import Conditions, check_conditions, plain
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.parallel.distributed import is_main
 
@@ -37,24 +38,26 @@ class Dataset:
 
     def __init__(self, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None = None):
         self.config = config
-        source = open_source(config, model.channels)
+        source = open_source(config, model)
         if is_main():
             for note in source.notes:
                 print(note, file=sys.stderr)
         table = level_table(config, source_levels=source.levels, levels=model.levels)
         self._source_levels = len(table)
-        source = dataclasses.replace(source, contexts=read_contexts(source, config, model)).with_validation()
-        preprocessing = Preprocessing(table, model.levels, model.channels, config.size)
+        source = source.with_validation()
+        if classes is not None:
+            source = renumbered(source, classes, config.source)
         self._images = {
-            split: preprocessing.apply(images, f"{config.source}: {split}") for split, images in source.images.items()
+            split: preprocess(images, f"{config.source}: {split}", table=table, model=model, size=config.size)
+            for split, images in source.images.items()
         }
         shapes = {split: images.shape[1:] for split, images in self._images.items()}
         if len(set(shapes.values())) > 1:
             raise InputError(f"{config.source}: the splits must hold images of one shape; got {shapes}.")
         self.image_shape = shapes["train"]
         self._names = source.names
-        self._labels, self.classes = read_labels(source, config, model, classes)
-        self._contexts: dict[str, ImageSet] = {**source.contexts}
+        self.classes = source.classes
+        self._conditions = self._checked_conditions(source, model)
         self._decoded: dict[str, ImageSet] = {}
 
     @property
@@ -81,7 +84,7 @@ class Dataset:
 
     def examples(self, split: str) -> Examples:
         """The images of a split, see `images`, and their conditioning."""
-        return Examples(self.images(split), self._conditions(split))
+        return Examples(self.images(split), self._conditions_of(split))
 
     def names(self, split: str) -> Sequence[str]:
         """Names of a split's images: their files, if they have any, else their numbers."""
@@ -98,7 +101,7 @@ class Dataset:
         """Endless training batches, see `pipeline.train_batches`; random preprocessing is fresh in each epoch."""
         stochastic = self.config.binarization == "stochastic"
         return train_batches(
-            Examples(self._stored("train"), self._conditions("train")),
+            Examples(self._stored("train"), self._conditions_of("train")),
             RandomPreprocessing(self.config.flip, self._source_levels if stochastic else None),
             batch_size=batch_size,
             seed=seed,
@@ -108,11 +111,29 @@ class Dataset:
             num_workers=self.config.num_workers,
         )
 
-    def _conditions(self, split: str) -> Conditions:
-        if self.config.context == "grey" and split not in self._contexts:
+    def _checked_conditions(self, source: Source, model: ModelConfig) -> dict[str, Conditions]:
+        """The conditions by split that the source stores and the model takes; context images in grey are made later."""
+        if self.config.context == "grey":
+            check_grey(self.config, model)
+            model = dataclasses.replace(model, context_channels=0)
+        conditions = {}
+        for split, images in self._images.items():
+            context = source.contexts.get(split) if model.context_channels else None
+            labels = source.labels.get(split) if model.num_classes else None
+            try:
+                check_conditions(model, Conditions(context, labels), images.shape[:3])
+            except InputError as error:
+                raise InputError(f"{self.config.source}: {split}: {error}") from None
+            conditions[split] = plain(Conditions(context, labels))
+        return conditions
+
+    def _conditions_of(self, split: str) -> Conditions:
+        conditions = self._conditions[split]
+        if self.config.context == "grey" and conditions.context is None:
             images = self._stored(split)
-            self._contexts[split] = images.map(grey, channels=1) if isinstance(images, LazyImages) else grey(images)
-        return Conditions(context=self._contexts.get(split), labels=self._labels.get(split))
+            context = images.map(grey, channels=1) if isinstance(images, LazyImages) else grey(images)
+            conditions = self._conditions[split] = conditions._replace(context=context)
+        return conditions
 
     def _stored(self, split: str) -> ImageSet:
         """A split without random preprocessing."""

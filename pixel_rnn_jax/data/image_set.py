@@ -17,13 +17,7 @@ Read = Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]]
 
 
 class LazyImages:
-    """Images that are decoded each time they are indexed, like an array [N, H, W, C].
-
-    Args:
-      read: decodes the images of these numbers.
-      numbers: of the images in this set, in order.
-      shape: [H, W, C] of each.
-    """
+    """Images of shape [H, W, C], each with a number by which `read` decodes it whenever the set is indexed like an array."""
 
     def __init__(self, read: Read, numbers: Integer[np.ndarray, " N"], shape: tuple[int, int, int]):
         self._read, self._numbers = read, numbers
@@ -82,14 +76,10 @@ def random_numbers(count: int, num: int, seed: int) -> Integer[np.ndarray, " num
     return np.sort(np.random.default_rng(seed).choice(count, num, replace=False))
 
 
-def random_subset(sets: Any, num: int, seed: int) -> Any:
-    """A random subset of `num` images, in their order; of a tree of sets, the same ones of each."""
-    return take(sets, random_numbers(len(jax.tree.leaves(sets)[0]), num, seed))
-
-
-def at_most(sets: Any, num: int) -> Any:
-    """A fixed random subset of `num` images; all, if `num` is 0 or there are no more."""
-    return random_subset(sets, num, seed=0) if 0 < num < len(jax.tree.leaves(sets)[0]) else sets
+def at_most(sets: Any, num: int, seed: int = 0) -> Any:
+    """A random subset of `num` images, of each set of a tree the same ones; all, if `num` is 0 or there are no more."""
+    count = len(jax.tree.leaves(sets)[0])
+    return take(sets, random_numbers(count, num, seed)) if 0 < num < count else sets
 
 
 def in_order(sets: Any, *, batch_size: int, num_threads: int) -> Iterable[Any]:

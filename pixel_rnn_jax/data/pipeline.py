@@ -34,18 +34,9 @@ def train_batches(
 ) -> grain.DatasetIterator:
     """An endless iterator of training batches; each epoch is shuffled anew.
 
-    A batch depends on `seed` and its number alone, and each process gets its share of it. So the position of a training is the
-    number of batches it has seen, whatever the number of processes.
-
-    Args:
-      examples: the training images and their conditioning.
-      preprocessing: the random part, if there is one.
-      batch_size: images in a batch, of all processes together.
-      seed: of the order of images and of the random preprocessing.
-      first_batch: number of the batch to begin with.
-      share: the rows of each batch to return.
-      num_threads: threads that decode batches ahead, if images are not in memory.
-      num_workers: processes that do so instead; 0: none.
+    A batch depends on `seed` and its number alone, and each process gets its `share` of the `batch_size` rows. So the position
+    of a training is the number of batches it has seen, whatever the number of processes. Images that are not in memory are
+    decoded ahead by `num_threads` threads, or by `num_workers` processes if there are any.
     """
     images, preprocessing = examples.images, preprocessing or RandomPreprocessing()
 

@@ -1,7 +1,6 @@
 """Preprocessing of stored images: a fixed part (size, levels) and a random part (stochastic binarization, mirroring)."""
 
 import dataclasses
-import functools
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
@@ -12,52 +11,47 @@ from pixel_rnn_jax.data.image_set import Examples, ImageSet, LazyImages
 from pixel_rnn_jax.data.sources.source import StoredImages
 from pixel_rnn_jax.errors import InputError, check_integer
 from pixel_rnn_jax.images import check_images, from_picture
+from pixel_rnn_jax.models.config import ModelConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class Preprocessing:
-    """The fixed part, the same in training and evaluation.
+def preprocess(
+    images: StoredImages,
+    name: str,
+    *,
+    table: UInt8[np.ndarray, " source_levels"],
+    model: ModelConfig,
+    size: tuple[int, int] | None,
+) -> ImageSet:
+    """The fixed part: fits a split, called `name`, to the size, replaces its values by those of `table`, and checks it.
 
-    Attributes:
-      table: what each stored value becomes, see `level_table`.
-      levels: of the model.
-      channels: of the model.
-      size: height and width to fit images to; None keeps their size.
+    That is done now with an array, else whenever images are decoded.
     """
+    if not len(images):
+        raise InputError(f"{name} must hold at least 1 image; got 0.")
 
-    table: UInt8[np.ndarray, " source_levels"]
-    levels: int
-    channels: int
-    size: tuple[int, int] | None = None
-
-    def apply(self, images: StoredImages, name: str) -> ImageSet:
-        """Preprocesses and checks a split, called `name`: now if it is an array, else whenever images are decoded."""
-        if not len(images):
-            raise InputError(f"{name} must hold at least 1 image; got 0.")
-        apply = functools.partial(self._apply_to_batch, name=name)
-        if isinstance(images, LazyImages):
-            preprocessed = images.map(apply, size=self.size)
-            preprocessed[np.array([0])]  # raises now what is wrong with all images
-            return preprocessed
-        largest = int(images.max(initial=0))
-        if 0 < largest * self.levels < len(self.table):  # images that were reduced before
-            raise InputError(
-                f"{name}: data.source_levels must be the number of levels in the file; with {len(self.table)}, all values"
-                f" up to the largest one, {largest}, would become 0."
-            )
-        return apply(images)
-
-    def _apply_to_batch(self, batch: Integer[np.ndarray, "B H W C"], name: str) -> UInt8[np.ndarray, "B h w c"]:
+    def apply(batch: Integer[np.ndarray, "B H W C"]) -> UInt8[np.ndarray, "B h w c"]:
         try:
-            check_images(batch, levels=len(self.table), channels=self.channels)
+            check_images(batch, levels=len(table), channels=model.channels)
         except InputError as error:
             raise InputError(f"{name}: {error} See model.levels, model.channels and data.source_levels.") from None
-        if self.size is not None and batch.shape[1:3] != self.size:
+        if size is not None and batch.shape[1:3] != size:
             try:
-                batch = np.stack([fit(image, self.size) for image in batch.astype(np.uint8, copy=False)])
+                batch = np.stack([fit(image, size) for image in batch.astype(np.uint8, copy=False)])
             except InputError as error:
                 raise InputError(f"{name}: an image {error}.") from None
-        return self.table[batch]
+        return table[batch]
+
+    if isinstance(images, LazyImages):
+        preprocessed = images.map(apply, size=size)
+        preprocessed[np.array([0])]  # raises now what is wrong with all images
+        return preprocessed
+    largest = int(images.max(initial=0))
+    if 0 < largest * model.levels < len(table):  # images that were reduced before
+        raise InputError(
+            f"{name}: data.source_levels must be the number of levels in the file; with {len(table)}, all values"
+            f" up to the largest one, {largest}, would become 0."
+        )
+    return apply(images)
 
 
 def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -> UInt8[np.ndarray, " source_levels"]:
@@ -96,12 +90,7 @@ def quantize_picture(
 
 @dataclasses.dataclass(frozen=True)
 class RandomPreprocessing:
-    """The random part, of training batches.
-
-    Attributes:
-      flip: mirror a random half of the images, and their context images.
-      stochastic_levels: number of levels of images to binarize stochastically; None does not binarize.
-    """
+    """The random part, of training batches: mirrors half of the images and contexts, binarizes images of so many levels."""
 
     flip: bool = False
     stochastic_levels: int | None = None

@@ -15,17 +15,11 @@ from pixel_rnn_jax.models.multi_scale import make_model
 
 @dataclasses.dataclass(frozen=True)
 class Validations:
-    """The validations so far, as early stopping needs them.
-
-    Attributes:
-      best_nats: the lowest score, in nats.
-      best_step: the step that reached it; 0 before the first validation.
-      stale: the number of validations since.
-    """
+    """The validations so far, as early stopping needs them."""
 
     best_nats: float = math.inf
-    best_step: int = 0
-    stale: int = 0
+    best_step: int = 0  # before the first validation
+    stale: int = 0  # validations since the best
 
     def add(self, step: int, nats: float) -> "Validations":
         """The validations including one more; it is the best if its step is the new `best_step`."""

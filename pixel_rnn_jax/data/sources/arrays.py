@@ -9,13 +9,14 @@ from jaxtyping import Integer, Shaped
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
-from pixel_rnn_jax.data.sources.source import SPLITS, Labels, Source
+from pixel_rnn_jax.data.sources.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import remedy
+from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import AnyPath, in_data_dir, is_file, local_copy
 
 
-def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
+def read_npz(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """An npz file of arrays train, validation and test, each [N, H, W, C], or [N, H, W] for one channel.
 
     It may also hold train_labels, integers [N], and train_context, images; and the same for the other splits.
@@ -28,25 +29,15 @@ def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
     )
     if "train" not in images:
         raise InputError(f"{path} must hold an array named train (and may hold {SPLITS[1]} and {SPLITS[2]}); got {names}.")
-
-    def read_labels() -> Labels:
-        for split in images:
-            if split not in labels:
-                raise InputError(f"{path} must hold an array named {split}_labels for a class-conditional model; got {names}.")
-            if labels[split].ndim != 1 or not np.issubdtype(labels[split].dtype, np.integer):
-                got = f"{labels[split].dtype} of shape {labels[split].shape}"
-                raise InputError(f"{path}: {split}_labels must be integers [N]; got {got}.")
-        return Labels({split: labels[split] for split in images})
-
     return Source(
         {split: _as_images(path, split, array) for split, array in images.items()},
         config.source_levels,
-        read_labels=read_labels,
+        labels=labels,
         contexts={split: _as_images(path, f"{split}_context", array) for split, array in contexts.items()},
     )
 
 
-def read_npy(argument: str, config: DataConfig, channels: int) -> Source:
+def read_npy(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """An npy file of one array, [N, H, W, C] or [N, H, W]: the training images."""
     path = local_copy(_existing_file("npy", argument, config))
     images = _as_images(path, "train", load_npy(path, mmap=True))

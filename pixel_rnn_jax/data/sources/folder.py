@@ -11,8 +11,9 @@ from jaxtyping import Integer, UInt8
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import MODES, check_large_enough, check_same_size, decode, read_size
 from pixel_rnn_jax.data.image_set import LazyImages
-from pixel_rnn_jax.data.sources.source import SPLITS, Labels, Source
+from pixel_rnn_jax.data.sources.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
@@ -21,7 +22,7 @@ SHOWN = 5  # of the files that `skip_bad` leaves out
 HINT = "data.skip_bad=True leaves such files out."
 
 
-def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
+def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """All PNG, JPEG and WebP files under a folder.
 
     Its subfolders train, validation and test are the splits, if it has any of these. Otherwise all files are for training, in
@@ -33,6 +34,7 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
         raise InputError(
             f"data.source 'folder:PATH' must name a folder; got {argument!r} (looked at {str(folder.resolve())!r})."
         )
+    channels = model.channels
     if channels not in MODES:
         raise InputError(f"model.channels must be 1 (grey) or 3 (colour) for image files; got {channels}.")
     images, used, notes, size = {}, {}, [], config.size
@@ -47,24 +49,26 @@ def read_folder(argument: str, config: DataConfig, channels: int) -> Source:
             )
         read = functools.partial(_read_files, files=used[split], size=size, channels=channels)
         images[split] = LazyImages(read, np.arange(len(used[split])), (*size, channels))
+    labels, classes = _read_labels(folder, used) if model.num_classes else ({}, None)
     return Source(
         images,
         levels=256,
-        read_labels=functools.partial(_read_labels, folder, used),
+        labels=labels,
+        classes=classes,
         names={split: [str(path.relative_to(folder)) for path in files] for split, files in used.items()},
         notes=tuple(notes),
     )
 
 
-def _read_labels(folder: Path, files: dict[str, list[Path]]) -> Labels:
-    """The classes are those of the training files."""
+def _read_labels(folder: Path, files: dict[str, list[Path]]) -> tuple[dict[str, Integer[np.ndarray, " _"]], tuple[str, ...]]:
+    """The labels by split, and the names of the classes, which are those of the training files."""
     by_split = {split: _class_names(folder, split, paths) for split, paths in files.items()}
     names = sorted(set(by_split["train"]))
     for split, of_files in by_split.items():
         unknown = sorted(set(of_files) - set(names))
         if unknown:
             raise InputError(f"{folder}: the classes of {split} must be among {', '.join(names)}; got {', '.join(unknown)}.")
-    return Labels({split: np.searchsorted(names, of_files) for split, of_files in by_split.items()}, tuple(names))
+    return {split: np.searchsorted(names, of_files) for split, of_files in by_split.items()}, tuple(names)
 
 
 def _class_names(folder: Path, split: str, files: list[Path]) -> list[str]:

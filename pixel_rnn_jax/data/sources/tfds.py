@@ -14,8 +14,9 @@ from jaxtyping import Integer, UInt8
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import MODES, check_same_size, decode
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
-from pixel_rnn_jax.data.sources.source import SPLITS, Labels, Source
+from pixel_rnn_jax.data.sources.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
+from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import as_path, is_folder, is_remote, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
@@ -30,7 +31,7 @@ class Split(NamedTuple):
     numbers: Integer[np.ndarray, " N"]
 
 
-def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
+def read_tfds(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """The images of a TFDS set, which is downloaded and prepared first if the data directory lacks it."""
     import tensorflow_datasets as tfds  # imported here, since it takes a second
 
@@ -49,6 +50,7 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
         _prepare(builder)
     if "train" not in builder.info.splits:
         raise InputError(f"{builder.data_path} must have a split train; got {', '.join(builder.info.splits) or 'none'}.")
+    channels = model.channels
     feature = _image_feature(builder, channels)
     with _naming_damage(builder.data_path):
         splits = []
@@ -64,8 +66,8 @@ def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
             _read_records, split=split, path=builder.data_path, channels=channels, config=config, size=size
         )
         images[split.name] = LazyImages(read, split.numbers, (*size, channels))
-    levels = 2 if builder.name in BINARY else 256
-    return Source(images, levels, read_labels=functools.partial(_read_labels, builder, splits))
+    labels, classes = _read_labels(builder, splits) if model.num_classes else ({}, None)
+    return Source(images, levels=2 if builder.name in BINARY else 256, labels=labels, classes=classes)
 
 
 @contextlib.contextmanager
@@ -119,15 +121,15 @@ def _image_feature(builder: Any, channels: int) -> Any:
     return feature
 
 
-def _read_labels(builder: Any, splits: list[Split]) -> Labels:
-    """The feature `label` of all splits, in the order of the images."""
+def _read_labels(builder: Any, splits: list[Split]) -> tuple[dict[str, Integer[np.ndarray, " _"]], tuple[str, ...] | None]:
+    """The feature `label` by split, in the order of the images, and the names of the classes, if they have names."""
     features = builder.info.features
     feature = features["label"] if "label" in features else None  # noqa: SIM401, it has no `get`
     if feature is None or feature.shape != () or not np.issubdtype(feature.np_dtype, np.integer):
         raise InputError(f"tfds:{builder.info.full_name} must have a feature label, for classes; got {', '.join(features)}.")
     with _naming_damage(builder.data_path):
         numbers = {split.name: np.array(_column(split.records, "label"), np.int32)[split.numbers] for split in splits}
-    return Labels(numbers, tuple(getattr(feature, "names", None) or ()) or None)
+    return numbers, tuple(getattr(feature, "names", None) or ()) or None
 
 
 def _column(records: Any, feature: str) -> list[Any]:
