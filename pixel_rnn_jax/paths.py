@@ -57,24 +57,17 @@ def reaching(path: AnyPath) -> Iterator[None]:
 
 
 def is_folder(path: AnyPath) -> bool:
-    """Whether there is a folder; at gs://, whether there is anything below that name."""
-    return _kind(path) == "directory"
+    """Whether there is a folder; at gs://, whether there is anything below that name.
 
-
-def is_file(path: AnyPath) -> bool:
-    """Whether there is a file."""
-    return _kind(path) == "file"
-
-
-def _kind(path: AnyPath) -> str | None:
-    """Returns "file", "directory" or None. (The methods of epath return False if gs:// cannot be reached; this raises.)"""
+    If gs:// cannot be reached, this raises `InputError`. (The `is_dir` and `exists` of epath return False on any error.)
+    """
     if not is_remote(path):
-        return "file" if path.is_file() else "directory" if path.is_dir() else None
+        return path.is_dir()
     try:
         with reaching(path):
-            return fsspec.filesystem("gs").info(str(path))["type"]
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+            return fsspec.filesystem("gs").info(str(path))["type"] == "directory"
+    except FileNotFoundError:
+        return False
 
 
 def move_folder(path: AnyPath, to: AnyPath) -> None:
@@ -141,12 +134,9 @@ def write_whole(path: AnyPath, content: bytes) -> None:
 
 
 class WritableFolder:
-    """A folder with files that grow.
+    """A folder with files that grow, in `local`.
 
-    At gs:// a file can only be written as a whole. So files grow in a local temporary folder, and are uploaded now and then.
-
-    Attributes:
-      local: where to write.
+    At gs:// a file can only be written as a whole. So `local` is a temporary folder then, and is uploaded now and then.
     """
 
     def __init__(self, path: AnyPath):

@@ -1,8 +1,8 @@
 """From a configuration to the images of its splits, and to training batches."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
+from typing import Any
 
 import grain
 
@@ -16,39 +16,26 @@ from pixel_rnn_jax.data.sources.source import Source
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions, plain
 from pixel_rnn_jax.models.config import ModelConfig
-from pixel_rnn_jax.parallel.distributed import is_main
 
 
 class Dataset:
     """The images that a configuration names, split, preprocessed, and checked against the model that they must fit.
 
     If the source has no validation images, the last tenth of its training images becomes the validation split. Pictures are
-    decoded when they are first asked for.
-
-    Args:
-      config: source and preprocessing.
-      model: its levels, channels, classes and context.
-      classes: names of the model's classes by number, if they have names; a source with other classes is refused.
-
-    Attributes:
-      config: the configuration.
-      image_shape: [H, W, C].
-      classes: names of the classes by number, by default the source's; None if they have no names.
+    decoded when they are first asked for. `classes` are names of the model's classes by number, by default the source's; a
+    source with other classes is refused.
     """
 
     def __init__(self, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None = None):
         self.config = config
         source = open_source(config, model)
-        if is_main():
-            for note in source.notes:
-                print(note, file=sys.stderr)
         table = level_table(config, source_levels=source.levels, levels=model.levels)
         self._source_levels = len(table)
         source = source.with_validation()
         if classes is not None:
             source = renumbered(source, classes, config.source)
         self._images = {
-            split: preprocess(images, f"{config.source}: {split}", table=table, model=model, size=config.size)
+            split: preprocess(images, f"{config.source}: {split}", table, model, config.size)
             for split, images in source.images.items()
         }
         shapes = {split: images.shape[1:] for split, images in self._images.items()}
@@ -95,20 +82,15 @@ class Dataset:
         for split in self.splits:
             self._stored(split)
 
-    def train_batches(
-        self, *, batch_size: int, seed: int, first_batch: int = 0, share: slice = slice(None)
-    ) -> grain.DatasetIterator:
-        """Endless training batches, see `pipeline.train_batches`; random preprocessing is fresh in each epoch."""
+    def train_batches(self, **options: Any) -> grain.DatasetIterator:
+        """Endless training batches: `batch_size`, `seed`, `first_batch` and `share` are those of `pipeline.train_batches`."""
         stochastic = self.config.binarization == "stochastic"
         return train_batches(
             Examples(self._stored("train"), self._conditions_of("train")),
             RandomPreprocessing(self.config.flip, self._source_levels if stochastic else None),
-            batch_size=batch_size,
-            seed=seed,
-            first_batch=first_batch,
-            share=share,
             num_threads=self.config.num_threads,
             num_workers=self.config.num_workers,
+            **options,
         )
 
     def _checked_conditions(self, source: Source, model: ModelConfig) -> dict[str, Conditions]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
+from pixel_rnn_jax.errors import InputError, damage_as
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MODES = {1: "L", 3: "RGB"}  # number of channels -> Pillow's name
@@ -70,18 +70,14 @@ def check_same_size(size: tuple[int, int], others: tuple[int, int]) -> None:
 
 @contextlib.contextmanager
 def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
-    try:
-        with Image.open(file, formats=FORMATS) as image:
+    with damage_as("cannot be decoded"):
+        try:
+            image = Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError:
+            raise InputError("is no PNG, JPEG or WebP image") from None
+        with image:
             _check_kind(image)
             yield image
-    except InputError:
-        raise
-    except UnidentifiedImageError:
-        raise InputError("is no PNG, JPEG or WebP image") from None
-    except Exception as error:  # Pillow's readers raise many kinds for damaged files
-        if is_of_the_machine(error):
-            raise
-        raise InputError(f"cannot be decoded ({type(error).__name__}: {one_line(error)})") from None
 
 
 def _check_kind(image: Image.Image) -> None:

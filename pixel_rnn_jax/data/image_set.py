@@ -14,6 +14,7 @@ from pixel_rnn_jax.progress import progress_bar
 
 CHUNK = 128
 Read = Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]]
+Map = Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w c"]]
 
 
 class LazyImages:
@@ -32,13 +33,7 @@ class LazyImages:
             return LazyImages(self._read, self._numbers[key], self.shape[1:])
         return self._read(self._numbers[key])
 
-    def map(
-        self,
-        function: Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w c"]],
-        *,
-        size: tuple[int, int] | None = None,
-        channels: int | None = None,
-    ) -> "LazyImages":
+    def map(self, function: Map, *, size: tuple[int, int] | None = None, channels: int | None = None) -> "LazyImages":
         """The set with a function applied to all images; `size` and `channels` are those of its results, if they change."""
         read, shape = self._read, (*(size or self.shape[1:3]), channels or self.shape[3])
         return LazyImages(lambda numbers: function(read(numbers)), self._numbers, shape)

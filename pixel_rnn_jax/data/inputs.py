@@ -17,21 +17,13 @@ ARRAY = "images"  # its name in an npz file
 
 
 class ImageForm(NamedTuple):
-    """The form in which a model takes images.
-
-    Attributes:
-      levels: number of values of a sub-pixel.
-      channels: number of colour channels.
-      size: height and width that pictures are cut and reduced to, as by `data.size`; None keeps their size.
-      source_levels: number of levels that pictures are quantized from, as by `data.quantize`; None takes the nearest level.
-      lossless: refuse pictures in colours or values that the model cannot represent.
-    """
+    """The form in which a model takes images."""
 
     levels: int
     channels: int
-    size: tuple[int, int] | None = None
-    source_levels: int | None = None
-    lossless: bool = False
+    size: tuple[int, int] | None = None  # pictures are cut and reduced to it, as by `data.size`
+    source_levels: int | None = None  # pictures are quantized from so many, as by `data.quantize`; None: to the nearest level
+    lossless: bool = False  # refuse pictures in colours or values that the model cannot represent
 
 
 def read_images(path: str | Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C"]:
@@ -42,8 +34,6 @@ def read_images(path: str | Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C
     commands write; arrays hold levels.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"the images must be a file or a folder; there is none at {str(path)!r}.")
     files = picture_files(path)
     if files:
         images = [_read_picture(file, form) for file in files]
@@ -77,28 +67,22 @@ def is_npz(path: str | Path) -> bool:
 
 def holds_images(path: str | Path) -> bool:
     """Whether a path is an npz file with the array `images`."""
-    return is_npz(path) and ARRAY in load_npz(_existing(path), ())[1]
+    return is_npz(path) and ARRAY in load_npz(Path(path), ())[1]
 
 
 def read_conditions(path: str | Path) -> Conditions:
     """Reads the arrays `labels`, integers [N], and `context`, images, that an npz file may hold."""
-    arrays, _ = load_npz(_existing(path), Conditions._fields)
+    arrays, _ = load_npz(Path(path), Conditions._fields)
     return Conditions(**arrays)
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     """Reads which pixels are known: those of a picture that are not black; or an npy file, bool [H, W]."""
-    path = _existing(path)
+    path = Path(path)
     known = load_npy(path) if path.suffix.lower() == ".npy" else _decode(path, channels=1)[..., 0] > 0
     if known.dtype != bool or known.shape != size:
         raise InputError(f"{path} must be a mask of {size[0]}x{size[1]} pixels; got {known.dtype} of shape {known.shape}.")
     return known
-
-
-def _existing(path: str | Path) -> Path:
-    if not Path(path).is_file():
-        raise InputError(f"there is no file {str(path)!r}.")
-    return Path(path)
 
 
 def _named_array(path: Path) -> np.ndarray:

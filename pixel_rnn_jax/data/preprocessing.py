@@ -1,6 +1,7 @@
 """Preprocessing of stored images: a fixed part (size, levels) and a random part (stochastic binarization, mirroring)."""
 
 import dataclasses
+import functools
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
@@ -15,12 +16,7 @@ from pixel_rnn_jax.models.config import ModelConfig
 
 
 def preprocess(
-    images: StoredImages,
-    name: str,
-    *,
-    table: UInt8[np.ndarray, " source_levels"],
-    model: ModelConfig,
-    size: tuple[int, int] | None,
+    images: StoredImages, name: str, table: UInt8[np.ndarray, " _"], model: ModelConfig, size: tuple[int, int] | None
 ) -> ImageSet:
     """The fixed part: fits a split, called `name`, to the size, replaces its values by those of `table`, and checks it.
 
@@ -28,19 +24,7 @@ def preprocess(
     """
     if not len(images):
         raise InputError(f"{name} must hold at least 1 image; got 0.")
-
-    def apply(batch: Integer[np.ndarray, "B H W C"]) -> UInt8[np.ndarray, "B h w c"]:
-        try:
-            check_images(batch, levels=len(table), channels=model.channels)
-        except InputError as error:
-            raise InputError(f"{name}: {error} See model.levels, model.channels and data.source_levels.") from None
-        if size is not None and batch.shape[1:3] != size:
-            try:
-                batch = np.stack([fit(image, size) for image in batch.astype(np.uint8, copy=False)])
-            except InputError as error:
-                raise InputError(f"{name}: an image {error}.") from None
-        return table[batch]
-
+    apply = functools.partial(_preprocess_batch, name=name, table=table, channels=model.channels, size=size)
     if isinstance(images, LazyImages):
         preprocessed = images.map(apply, size=size)
         preprocessed[np.array([0])]  # raises now what is wrong with all images
@@ -52,6 +36,26 @@ def preprocess(
             f" up to the largest one, {largest}, would become 0."
         )
     return apply(images)
+
+
+def _preprocess_batch(
+    batch: Integer[np.ndarray, "B H W C"],
+    *,
+    name: str,
+    table: UInt8[np.ndarray, " source_levels"],
+    channels: int,
+    size: tuple[int, int] | None,
+) -> UInt8[np.ndarray, "B h w c"]:
+    try:
+        check_images(batch, levels=len(table), channels=channels)
+    except InputError as error:
+        raise InputError(f"{name}: {error} See model.levels, model.channels and data.source_levels.") from None
+    if size is not None and batch.shape[1:3] != size:
+        try:
+            batch = np.stack([fit(image, size) for image in batch.astype(np.uint8, copy=False)])
+        except InputError as error:
+            raise InputError(f"{name}: an image {error}.") from None
+    return table[batch]
 
 
 def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -> UInt8[np.ndarray, " source_levels"]:

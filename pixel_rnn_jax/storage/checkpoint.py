@@ -108,8 +108,7 @@ class Checkpoints:
     def save(self, step: int, *, ema: Any, state: Any, record: RunRecord) -> None:
         """Saves a checkpoint in the background: two trees of arrays, and the record, whose best checkpoint is kept.
 
-        Raises:
-          OSError: if this checkpoint, or an earlier one, could not be written.
+        Raises `OSError` if this checkpoint, or an earlier one, could not be written.
         """
         self._kept.policies = [keep.LatestN(LATEST), keep.CustomSteps([record.validations.best_step])]
         args = ocp.args.Composite(
@@ -130,14 +129,9 @@ class Checkpoints:
         return record
 
     def restore_arrays(self, step: int, **like: Any) -> dict[str, Any]:
-        """Reads items of a checkpoint: `restore_arrays(step, ema=tree, state=tree)`.
+        """Reads items of a checkpoint: `restore_arrays(step, ema=tree, state=tree)`; raises `DamagedCheckpoint`.
 
-        Args:
-          step: of the checkpoint.
-          **like: for each item, a tree of `jax.ShapeDtypeStruct` with the expected shapes (and shardings).
-
-        Raises:
-          DamagedCheckpoint: if it cannot be read or holds other shapes.
+        The trees are of `jax.ShapeDtypeStruct` with the expected shapes (and shardings).
         """
         return self._restore(step, **{name: ocp.args.StandardRestore(tree) for name, tree in like.items()})
 

@@ -36,18 +36,14 @@ class Validations:
 class RunRecord:
     """What a run remembers besides arrays.
 
-    Attributes:
-      config: the configuration of the run, in nested dicts. It is read field by field when it is needed: the data of a model
-        from another version may be unreadable while the model is fine.
-      image_shape: [H, W, C].
-      classes: names of the classes by number, if they have names.
-      validations: those until now; None for a model that was not trained by `train`.
+    The parts of its configuration, nested dicts, are read when they are needed: the data of a model from another version may
+    be unreadable while the model is fine.
     """
 
     config: dict[str, Any]
-    image_shape: tuple[int, ...]
-    classes: tuple[str, ...] | None = None
-    validations: Validations | None = None
+    image_shape: tuple[int, ...]  # [H, W, C]
+    classes: tuple[str, ...] | None = None  # their names by number
+    validations: Validations | None = None  # None if the model was not trained by `train`
 
     @classmethod
     def from_json(cls, value: Any) -> "RunRecord":

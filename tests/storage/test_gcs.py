@@ -17,7 +17,7 @@ from PIL import Image
 from pixel_rnn_jax.cli import evaluate
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.paths import as_path, is_file, local_copy
+from pixel_rnn_jax.paths import as_path, is_folder, local_copy
 from pixel_rnn_jax.storage.checkpoint import Checkpoints
 from pixel_rnn_jax.storage.load import SHIPPED, load, load_run
 from pixel_rnn_jax.training.metrics import MetricsLog, read_metrics
@@ -188,7 +188,9 @@ def test_array_files(bucket, tmp_path, monkeypatch):
     for memory_gib in (4.0, 0.0):
         npy = Dataset(DataConfig(source="npy:array.npy", memory_gib=memory_gib, **fields), takes(16, 1))
         np.testing.assert_array_equal(npy.images("train")[np.arange(54)][..., 0], arrays[:54])
-    with pytest.raises(InputError, match=rf"none at '{bucket}/data/missing.npz'"):
+    with pytest.raises(
+        InputError, match=rf"{bucket}/data/missing.npz must be a file or a folder with files; there is nothing"
+    ):
         Dataset(DataConfig(source="npz:missing.npz", **fields), takes(16, 1))
 
 
@@ -255,7 +257,7 @@ def test_one_line_for_what_cannot_be_used(bucket, monkeypatch):
     assert error.startswith(f"error: '{bucket}/run' must be the work directory of a training run, an exported file")
     assert error.endswith("; there is nothing of that name.")
     assert message(f"gs://{FORBIDDEN}/run").startswith(f"error: gs://{FORBIDDEN}/run cannot be reached (Forbidden")
-    for function, name in ((read_metrics, "run"), (local_copy, "x.npz"), (is_file, "x.npz")):
+    for function, name in ((read_metrics, "run"), (local_copy, "x.npz"), (is_folder, "x")):
         with pytest.raises(InputError, match=f"gs://{FORBIDDEN}/.* cannot be reached .Forbidden"):
             function(as_path(f"gs://{FORBIDDEN}/{name}"))
     assert message("s3://bucket/run") == "error: s3://bucket/run must be a local path or gs://BUCKET/PATH; got s3://."

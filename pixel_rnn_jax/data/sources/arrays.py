@@ -13,7 +13,7 @@ from pixel_rnn_jax.data.sources.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import remedy
 from pixel_rnn_jax.models.config import ModelConfig
-from pixel_rnn_jax.paths import AnyPath, in_data_dir, is_file, local_copy
+from pixel_rnn_jax.paths import in_data_dir, local_copy
 
 
 def read_npz(argument: str, config: DataConfig, model: ModelConfig) -> Source:
@@ -21,9 +21,9 @@ def read_npz(argument: str, config: DataConfig, model: ModelConfig) -> Source:
 
     It may also hold train_labels, integers [N], and train_context, images; and the same for the other splits.
     """
-    path = _existing_file("npz", argument, config)
+    path = _local_file("npz", argument, config)
     endings = ("", "_labels", "_context")
-    arrays, names = load_npz(local_copy(path), {f"{split}{ending}" for split in SPLITS for ending in endings})
+    arrays, names = load_npz(path, {f"{split}{ending}" for split in SPLITS for ending in endings})
     images, labels, contexts = (
         {split: arrays[f"{split}{ending}"] for split in SPLITS if f"{split}{ending}" in arrays} for ending in endings
     )
@@ -39,7 +39,7 @@ def read_npz(argument: str, config: DataConfig, model: ModelConfig) -> Source:
 
 def read_npy(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """An npy file of one array, [N, H, W, C] or [N, H, W]: the training images."""
-    path = local_copy(_existing_file("npy", argument, config))
+    path = _local_file("npy", argument, config)
     images = _as_images(path, "train", load_npy(path, mmap=True))
     if not config.fits_in_memory(images.shape):
         read = functools.partial(_read_from_disk, path=path)
@@ -52,14 +52,14 @@ def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Intege
     return _as_images(path, "train", load_npy(path, mmap=True)[numbers])
 
 
-def _existing_file(kind: str, argument: str, config: DataConfig) -> AnyPath:
-    path = in_data_dir(config.data_dir, argument)
-    if not is_file(path):
+def _local_file(kind: str, argument: str, config: DataConfig) -> Path:
+    path = local_copy(in_data_dir(config.data_dir, argument))
+    if not path.is_file():
         raise InputError(f"data.source '{kind}:PATH' must name a file; there is none at {str(path)!r}.")
     return path
 
 
-def _as_images(path: AnyPath, name: str, array: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, "N H W C"]:
+def _as_images(path: Path, name: str, array: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, "N H W C"]:
     array = array[..., None] if array.ndim == 3 else array
     if array.ndim != 4:
         raise InputError(f"{path}: {name} must have 4 axes, [N, H, W, C]; got shape {array.shape}.")

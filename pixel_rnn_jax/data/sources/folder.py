@@ -2,6 +2,7 @@
 
 import functools
 import glob
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.sources.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
@@ -37,16 +39,14 @@ def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source
     channels = model.channels
     if channels not in MODES:
         raise InputError(f"model.channels must be 1 (grey) or 3 (colour) for image files; got {channels}.")
-    images, used, notes, size = {}, {}, [], config.size
+    images, used, size = {}, {}, config.size
     for split, files in _files_by_split(folder).items():
         used[split], size, skipped = _usable(files, size, config, channels)
-        if skipped:
+        if skipped and is_main():
             shown = "; ".join(sorted(skipped)[:SHOWN]) + "; …" * (len(skipped) > SHOWN)
-            notes.append(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {shown}")
+            print(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {shown}", file=sys.stderr)
         if not used[split]:
-            raise InputError(
-                f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}. {' '.join(notes)}".strip()
-            )
+            raise InputError(f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}.")
         read = functools.partial(_read_files, files=used[split], size=size, channels=channels)
         images[split] = LazyImages(read, np.arange(len(used[split])), (*size, channels))
     labels, classes = _read_labels(folder, used) if model.num_classes else ({}, None)
@@ -56,7 +56,6 @@ def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source
         labels=labels,
         classes=classes,
         names={split: [str(path.relative_to(folder)) for path in files] for split, files in used.items()},
-        notes=tuple(notes),
     )
 
 

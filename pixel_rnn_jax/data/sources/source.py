@@ -15,25 +15,14 @@ StoredImages = Integer[np.ndarray, "_ _ _ _"] | LazyImages  # [N, H, W, C]; spli
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Images as they are stored.
-
-    Attributes:
-      images: by split: "train" always, "validation" and "test" where the source has them.
-      levels: number of values that a sub-pixel can take; None if the source does not tell.
-      labels: classes of the images by split, where the source has them and the model needs them.
-      classes: names of the classes by number, if they have names.
-      contexts: context images by split, where the source has them and the model needs them.
-      names: file names by split; empty if images have no names.
-      notes: lines to print for the user.
-    """
+    """Images as they are stored, and what the source has beside them, by split: "train" and, if there are, the others."""
 
     images: dict[str, StoredImages]
-    levels: int | None
+    levels: int | None  # number of values that a sub-pixel can take, if the source tells
     labels: dict[str, Shaped[np.ndarray, "..."]] = dataclasses.field(default_factory=dict)
-    classes: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None  # their names by number
     contexts: dict[str, StoredImages] = dataclasses.field(default_factory=dict)
-    names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    names: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # of the images' files
 
     def with_validation(self) -> "Source":
         """Carves the validation split from the last tenth of the training split, if the source has none."""
