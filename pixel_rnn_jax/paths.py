@@ -85,9 +85,8 @@ def in_data_dir(data_dir: str | None, path: str) -> AnyPath:
 def local_copy(path: AnyPath) -> Path:
     """A local path unchanged; of a file or folder at gs://, a copy in the cache directory.
 
-    Only files that are missing in the cache, or differ in size or time, are copied, each under a temporary name first, so that
-    processes can share the cache. Files that are no longer at gs:// are removed. The cache is $PIXEL_RNN_JAX_CACHE, or by
-    default ~/.cache/pixel_rnn_jax.
+    Only files that differ in size or time are copied, each under a temporary name, so that processes can share the cache.
+    Files that are no longer at gs:// are removed. The cache is $PIXEL_RNN_JAX_CACHE, or by default ~/.cache/pixel_rnn_jax.
     """
     if not is_remote(path):
         return Path(path)

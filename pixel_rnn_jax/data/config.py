@@ -72,16 +72,13 @@ class DataConfig:
     @property
     def preprocessing(self) -> str:
         """The preprocessing of evaluation images, in words."""
-        words = []
-        if self.size is not None:
-            words.append(f"cut and reduced to {self.size[0]}x{self.size[1]}")
-        if self.binarization == "stochastic":
-            words.append(f"stochastic binarization (seed {self.seed})")
-        elif self.binarization == "threshold":
-            words.append("binarization by threshold")
-        elif self.quantize:
-            words.append("quantized")
-        return ", ".join(words) or "values as stored"
+        size = f"cut and reduced to {self.size[0]}x{self.size[1]}" if self.size else ""
+        levels = {
+            "none": "quantized" if self.quantize else "",
+            "threshold": "binarization by threshold",
+            "stochastic": f"stochastic binarization (seed {self.seed})",
+        }[self.binarization]
+        return ", ".join(filter(None, (size, levels))) or "values as stored"
 
     def fits_in_memory(self, shape: tuple[int, ...]) -> bool:
         """Whether a split of this shape is decoded once and kept."""

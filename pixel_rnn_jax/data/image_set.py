@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Union
 import grain
 import jax
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Integer, Shaped, UInt8
 
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.progress import progress_bar
@@ -27,7 +27,7 @@ class LazyImages:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, key: slice | Integer[np.ndarray, " B"]) -> Union["LazyImages", Integer[np.ndarray, "B H W C"]]:
+    def __getitem__(self, key: slice | Integer[np.ndarray, " B"]) -> Union["LazyImages", Shaped[np.ndarray, "..."]]:
         """A slice gives a smaller set, not yet decoded; an array of indices gives the images."""
         if isinstance(key, slice):
             return LazyImages(self._read, self._numbers[key], self.shape[1:])
@@ -35,7 +35,7 @@ class LazyImages:
 
     def map(self, function: Map, *, size: tuple[int, int] | None = None, channels: int | None = None) -> "LazyImages":
         """The set with a function applied to all images; `size` and `channels` are those of its results, if they change."""
-        read, shape = self._read, (*(size or self.shape[1:3]), channels or self.shape[3])
+        read, shape = self._read, (*(size or self.shape[1:3]), channels or self.shape[-1])
         return LazyImages(lambda numbers: function(read(numbers)), self._numbers, shape)
 
 

@@ -42,8 +42,12 @@ def read_images(path: str | Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C
             raise InputError(f"the pictures in {path} must be of one size; got {', '.join(sizes)} pixels.")
         return np.stack(images)
     if path.is_dir():
-        raise InputError(f"{path} must hold pictures; there are no files in it. (As a data source it is folder:{path}.)")
-    images = _named_array(path) if is_npz(path) else load_npy(path)
+        raise InputError(f"{path} must hold pictures; there are no files in it.")
+    if is_npz(path):
+        arrays, names = load_npz(path, {ARRAY})
+        if not arrays:
+            raise InputError(f"{path} must hold an array named {ARRAY}; got {', '.join(names) or 'none'}.")
+    images = arrays[ARRAY] if is_npz(path) else load_npy(path)
     images = images[..., None] if images.ndim == 3 else images
     try:
         check_images(images, levels=form.levels, channels=form.channels)
@@ -83,14 +87,6 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"
     if known.dtype != bool or known.shape != size:
         raise InputError(f"{path} must be a mask of {size[0]}x{size[1]} pixels; got {known.dtype} of shape {known.shape}.")
     return known
-
-
-def _named_array(path: Path) -> np.ndarray:
-    arrays, names = load_npz(path, {ARRAY})
-    if not arrays:
-        hint = f" (As a data source it is npz:{path}.)" if "train" in names else ""
-        raise InputError(f"{path} must hold an array named {ARRAY}; got {', '.join(names) or 'none'}.{hint}")
-    return arrays[ARRAY]
 
 
 def _read_picture(path: Path, form: ImageForm) -> UInt8[np.ndarray, "H W C"]:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, Shaped, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import fit
@@ -29,22 +29,17 @@ def preprocess(
         preprocessed = images.map(apply, size=size)
         preprocessed[np.array([0])]  # raises now what is wrong with all images
         return preprocessed
-    largest = int(images.max(initial=0))
+    preprocessed, largest = apply(images), int(images.max())
     if 0 < largest * model.levels < len(table):  # images that were reduced before
         raise InputError(
             f"{name}: data.source_levels must be the number of levels in the file; with {len(table)}, all values"
             f" up to the largest one, {largest}, would become 0."
         )
-    return apply(images)
+    return preprocessed
 
 
 def _preprocess_batch(
-    batch: Integer[np.ndarray, "B H W C"],
-    *,
-    name: str,
-    table: UInt8[np.ndarray, " source_levels"],
-    channels: int,
-    size: tuple[int, int] | None,
+    batch: Shaped[np.ndarray, "..."], *, name: str, table: UInt8[np.ndarray, " _"], channels: int, size: tuple[int, int] | None
 ) -> UInt8[np.ndarray, "B h w c"]:
     try:
         check_images(batch, levels=len(table), channels=channels)
@@ -132,6 +127,4 @@ def binarized_once(images: ImageSet, source_levels: int, seed: int) -> LazyImage
 
 def mirror(images: UInt8[np.ndarray, "B H W C"], which: Bool[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
     """Flips some of the images horizontally."""
-    mirrored = images.copy()
-    mirrored[which] = images[which, :, ::-1]
-    return mirrored
+    return np.where(which[:, None, None, None], images[:, :, ::-1], images)

@@ -26,7 +26,7 @@ import safetensors.numpy
 
 from pixel_rnn_jax.compression.checksum import checksum
 from pixel_rnn_jax.data import SOURCES, DataConfig
-from pixel_rnn_jax.errors import InputError, check_size
+from pixel_rnn_jax.errors import InputError, check_size, damage_as
 from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions
 from pixel_rnn_jax.models.params import check_params
 from pixel_rnn_jax.paths import AnyPath, as_path, local_copy, write_whole
@@ -86,12 +86,12 @@ def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, RunRecord]:
         raise InputError(f"{path} must be an exported model; there is no such file.")
     with file.open("rb"):  # raises if the file cannot be opened; safetensors would report it as missing
         pass
-    try:
-        with safetensors.safe_open(file, framework="numpy") as content:
-            metadata = _read_metadata(path, content.metadata())
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, it is no mapping
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{path} must be an exported model; it is damaged, or no safetensors file ({error}).") from None
+    with (
+        damage_as(f"{path} must be an exported model; it is damaged, or no safetensors file"),
+        safetensors.safe_open(file, framework="numpy") as content,
+    ):
+        metadata = _read_metadata(path, content.metadata())
+        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, it is no mapping
     run = metadata.get("run")
     if metadata.get("checksum") != _checksum(run, tensors):
         raise InputError(f"the exported model {path} is damaged: its checksum is not that of its content.")
@@ -109,11 +109,9 @@ def _read_metadata(path: str | AnyPath, fields: Mapping[str, str] | None) -> dic
     """The JSON object in a file's metadata. It is read before any tensor: those of foreign files may be large."""
     if FIELD not in (fields or {}):
         raise InputError(f"{path} must be an exported model; its metadata lacks the field {FIELD!r}.")
-    try:
+    with damage_as(f"the exported model {path} is damaged: its metadata cannot be read"):
         metadata = json.loads(fields[FIELD])
         version = metadata["version"]
-    except (KeyError, TypeError, json.JSONDecodeError):
-        raise InputError(f"the exported model {path} is damaged: its metadata cannot be read.") from None
     if version != VERSION:
         raise InputError(f"{path} must be an exported model of version {VERSION}; got {version!r}.")
     return metadata

@@ -83,7 +83,7 @@ def test_what_cannot_be_used(tmp_path):
         ("text.png", 1, "text.png is no PNG, JPEG or WebP image"),
         ("large.npy", 1, r"large.npy: images must lie in \[0, 17\); got values from 17 to 17"),
         ("rank.npy", 1, "4 axes"),
-        ("other.npz", 1, r"must hold an array named images; got train. \(As a data source it is npz:.*other.npz.\)"),
+        ("other.npz", 1, "must hold an array named images; got train"),
         ("damaged.npz", 1, "is damaged or no npz file of plain arrays"),
         ("empty", 1, "must hold pictures; there are no files in it"),
         ("nowhere", 1, "nowhere cannot be decoded .FileNotFoundError"),

@@ -11,7 +11,6 @@ from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.sources.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.images import remedy
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import in_data_dir, local_copy
 
@@ -23,33 +22,28 @@ def read_npz(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """
     path = _local_file("npz", argument, config)
     endings = ("", "_labels", "_context")
-    arrays, names = load_npz(path, {f"{split}{ending}" for split in SPLITS for ending in endings})
+    arrays, names = load_npz(path, {split + ending for split in SPLITS for ending in endings})
     images, labels, contexts = (
-        {split: arrays[f"{split}{ending}"] for split in SPLITS if f"{split}{ending}" in arrays} for ending in endings
+        {split: _as_images(arrays[split + ending]) for split in SPLITS if split + ending in arrays} for ending in endings
     )
     if "train" not in images:
         raise InputError(f"{path} must hold an array named train (and may hold {SPLITS[1]} and {SPLITS[2]}); got {names}.")
-    return Source(
-        {split: _as_images(path, split, array) for split, array in images.items()},
-        config.source_levels,
-        labels=labels,
-        contexts={split: _as_images(path, f"{split}_context", array) for split, array in contexts.items()},
-    )
+    return Source(images, config.source_levels, labels=labels, contexts=contexts)
 
 
 def read_npy(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """An npy file of one array, [N, H, W, C] or [N, H, W]: the training images."""
     path = _local_file("npy", argument, config)
-    images = _as_images(path, "train", load_npy(path, mmap=True))
+    images = _as_images(load_npy(path, mmap=True))
     if not config.fits_in_memory(images.shape):
         read = functools.partial(_read_from_disk, path=path)
         images = LazyImages(read, np.arange(len(images)), images.shape[1:])
     return Source({"train": images}, config.source_levels)
 
 
-def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Integer[np.ndarray, "B H W C"]:
+def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Shaped[np.ndarray, "..."]:
     # Mapped anew each time, which costs microseconds: an open memory map cannot be sent to a worker process.
-    return _as_images(path, "train", load_npy(path, mmap=True)[numbers])
+    return _as_images(load_npy(path, mmap=True)[numbers])
 
 
 def _local_file(kind: str, argument: str, config: DataConfig) -> Path:
@@ -59,10 +53,5 @@ def _local_file(kind: str, argument: str, config: DataConfig) -> Path:
     return path
 
 
-def _as_images(path: Path, name: str, array: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, "N H W C"]:
-    array = array[..., None] if array.ndim == 3 else array
-    if array.ndim != 4:
-        raise InputError(f"{path}: {name} must have 4 axes, [N, H, W, C]; got shape {array.shape}.")
-    if not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"{path}: {name} must hold integers; got dtype {array.dtype}.{remedy(array.dtype)}")
-    return array
+def _as_images(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    return array[..., None] if array.ndim == 3 else array

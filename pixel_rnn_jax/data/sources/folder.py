@@ -61,24 +61,20 @@ def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source
 
 def _read_labels(folder: Path, files: dict[str, list[Path]]) -> tuple[dict[str, Integer[np.ndarray, " _"]], tuple[str, ...]]:
     """The labels by split, and the names of the classes, which are those of the training files."""
-    by_split = {split: _class_names(folder, split, paths) for split, paths in files.items()}
-    names = sorted(set(by_split["train"]))
-    for split, of_files in by_split.items():
-        unknown = sorted(set(of_files) - set(names))
+    by_split = {}
+    for split, paths in files.items():  # the training split comes first
+        root = folder / split if (folder / split).is_dir() else folder
+        loose = [path.name for path in paths if path.parent == root]
+        if loose:
+            raise InputError(
+                f"{root} must hold a folder for each class, for a class-conditional model; {loose[0]} is in none."
+            )
+        by_split[split] = [path.relative_to(root).parts[0] for path in paths]
+        names = sorted(set(by_split["train"]))
+        unknown = sorted(set(by_split[split]) - set(names))
         if unknown:
             raise InputError(f"{folder}: the classes of {split} must be among {', '.join(names)}; got {', '.join(unknown)}.")
     return {split: np.searchsorted(names, of_files) for split, of_files in by_split.items()}, tuple(names)
-
-
-def _class_names(folder: Path, split: str, files: list[Path]) -> list[str]:
-    """The class of each file."""
-    root = folder / split if (folder / split).is_dir() else folder
-    for path in files:
-        if path.parent == root:
-            raise InputError(
-                f"{root} must hold a folder for each class, for a class-conditional model; {path.name} is in none."
-            )
-    return [path.relative_to(root).parts[0] for path in files]
 
 
 def _files_by_split(folder: Path) -> dict[str, list[Path]]:

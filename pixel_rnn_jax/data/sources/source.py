@@ -4,13 +4,13 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, Shaped
+from jaxtyping import Shaped
 
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.errors import InputError
 
 SPLITS = ("train", "validation", "test")
-StoredImages = Integer[np.ndarray, "_ _ _ _"] | LazyImages  # [N, H, W, C]; splits differ in N
+StoredImages = Shaped[np.ndarray, "..."] | LazyImages  # integers [N, H, W, C], but arrays are not checked yet
 
 
 @dataclasses.dataclass(frozen=True)
