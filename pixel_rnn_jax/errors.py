@@ -40,6 +40,15 @@ def check_size(field: str, value: Any, sides: Sequence[str] = ("height", "width"
 
 
 @contextlib.contextmanager
+def about(name: str, hint: str = "") -> Iterator[None]:
+    """Names what an `InputError` is about: puts the name before its message, and a hint behind it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name} {error}{hint}") from None
+
+
+@contextlib.contextmanager
 def damage_as(message: str) -> Iterator[None]:
     """Turns the many kinds of errors that libraries raise for a damaged or missing file into `InputError`, with a message.
 

@@ -62,12 +62,10 @@ def save_animation(
         Image.fromarray(make_sheet(hide_unknown(rgb, known | (order < end)), columns=columns, min_width=min_width))
         for end in ends[np.linspace(0, len(ends) - 1, min(FRAMES, len(ends))).astype(int)]
     ]
-    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
     kind = "WEBP" if Path(path).suffix.lower() == ".webp" else "GIF"
     file = io.BytesIO()
-    frames[0].save(
-        file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, lossless=True
-    )  # as WebP can be
+    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, lossless=kind == "WEBP")
     write_whole(Path(path), file.getvalue())
 
 

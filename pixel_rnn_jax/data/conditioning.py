@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.sources.source import Source
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.config import ModelConfig
@@ -19,18 +18,12 @@ def grey(images: UInt8[np.ndarray, "B H W 3"]) -> UInt8[np.ndarray, "B H W 1"]:
     return np.round(images @ LUMA).astype(np.uint8)[..., None]
 
 
-def check_grey(config: DataConfig, model: ModelConfig) -> None:
+def check_grey(model: ModelConfig) -> None:
     """Raises `InputError` unless the model takes images in grey as context images."""
-    fields = {
-        "model.context_channels": (model.context_channels, 1),
-        "model.channels": (model.channels, 3),
-        "model.context_levels": (model.context_levels, model.levels),
-        "model.context_scale": (model.context_scale, 1),
-        "data.binarization": (config.binarization, "none"),
-    }
-    for name, (value, expected) in fields.items():
-        if value != expected:
-            raise InputError(f"{name} must be {expected} with data.context 'grey'; got {value}.")
+    fields = {"context_channels": 1, "channels": 3, "context_levels": model.levels, "context_scale": 1}
+    for name, expected in fields.items():
+        if getattr(model, name) != expected:
+            raise InputError(f"model.{name} must be {expected} with data.context 'grey'; got {getattr(model, name)}.")
 
 
 def renumbered(source: Source, classes: Sequence[str], name: str) -> Source:

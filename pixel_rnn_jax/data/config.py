@@ -62,8 +62,9 @@ class DataConfig:
         for name in ("quantize", "flip", "skip_bad"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"data.{name} must be True or False; got {getattr(self, name)!r}.")
-        if self.quantize and self.binarization != "none":
-            raise InputError(f"data.binarization must be 'none' with data.quantize; got {self.binarization!r}.")
+        if self.binarization != "none" and (self.quantize or self.context == "grey"):
+            other = "data.quantize" if self.quantize else "data.context 'grey'"
+            raise InputError(f"data.binarization must be 'none' with {other}; got {self.binarization!r}.")
         for name, low in (("seed", 0), ("num_threads", 1), ("num_workers", 0)):
             check_integer(f"data.{name}", getattr(self, name), low)
         if not self.memory_gib >= 0:

@@ -13,7 +13,7 @@ from pixel_rnn_jax.data.pipeline import train_batches
 from pixel_rnn_jax.data.preprocessing import RandomPreprocessing, binarized_once, level_table, preprocess
 from pixel_rnn_jax.data.sources import open_source
 from pixel_rnn_jax.data.sources.source import Source
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions, plain
 from pixel_rnn_jax.models.config import ModelConfig
 
@@ -96,16 +96,14 @@ class Dataset:
     def _checked_conditions(self, source: Source, model: ModelConfig) -> dict[str, Conditions]:
         """The conditions by split that the source stores and the model takes; context images in grey are made later."""
         if self.config.context == "grey":
-            check_grey(self.config, model)
+            check_grey(model)
             model = dataclasses.replace(model, context_channels=0)
         conditions = {}
         for split, images in self._images.items():
             context = source.contexts.get(split) if model.context_channels else None
             labels = source.labels.get(split) if model.num_classes else None
-            try:
+            with about(f"{self.config.source}: {split}:"):
                 check_conditions(model, Conditions(context, labels), images.shape[:3])
-            except InputError as error:
-                raise InputError(f"{self.config.source}: {split}: {error}") from None
             conditions[split] = plain(Conditions(context, labels))
         return conditions
 

@@ -60,12 +60,9 @@ def check_large_enough(stored: tuple[int, int], size: tuple[int, int]) -> None:
         raise InputError(f"is {stored[0]}x{stored[1]} pixels, smaller than data.size ({size[0]}x{size[1]})")
 
 
-def check_same_size(size: tuple[int, int], others: tuple[int, int]) -> None:
-    """Raises `InputError` unless an image has the size of the others."""
-    if size != others:
-        raise InputError(
-            f"is {size[0]}x{size[1]} pixels, others are {others[0]}x{others[1]}; data.size cuts and reduces them to one size"
-        )
+def other_size(size: tuple[int, int], others: tuple[int, int]) -> str:
+    """What is wrong with an image that has not the size of the others; continues a sentence as the errors of `decode` do."""
+    return f"is {size[0]}x{size[1]} pixels, others are {others[0]}x{others[1]}; data.size cuts and reduces them to one size"
 
 
 @contextlib.contextmanager

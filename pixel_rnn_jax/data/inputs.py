@@ -9,7 +9,7 @@ from jaxtyping import Bool, UInt8
 from pixel_rnn_jax.data.decode import MODES, decode
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.preprocessing import quantize_picture
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import check_images, to_picture
 from pixel_rnn_jax.models.conditioning import Conditions
 
@@ -49,10 +49,8 @@ def read_images(path: str | Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C
             raise InputError(f"{path} must hold an array named {ARRAY}; got {', '.join(names) or 'none'}.")
     images = arrays[ARRAY] if is_npz(path) else load_npy(path)
     images = images[..., None] if images.ndim == 3 else images
-    try:
+    with about(f"{path}:"):
         check_images(images, levels=form.levels, channels=form.channels)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
     return images.astype(np.uint8)
 
 
@@ -107,7 +105,5 @@ def _read_picture(path: Path, form: ImageForm) -> UInt8[np.ndarray, "H W C"]:
 
 
 def _decode(path: Path, *, channels: int, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W C"]:
-    try:
+    with about(str(path), "."):
         return decode(path, channels=channels, size=size)
-    except InputError as error:
-        raise InputError(f"{path} {error}.") from None

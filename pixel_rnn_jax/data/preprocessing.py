@@ -10,7 +10,7 @@ from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import fit
 from pixel_rnn_jax.data.image_set import Examples, ImageSet, LazyImages
 from pixel_rnn_jax.data.sources.source import StoredImages
-from pixel_rnn_jax.errors import InputError, check_integer
+from pixel_rnn_jax.errors import InputError, about, check_integer
 from pixel_rnn_jax.images import check_images, from_picture
 from pixel_rnn_jax.models.config import ModelConfig
 
@@ -41,15 +41,11 @@ def preprocess(
 def _preprocess_batch(
     batch: Shaped[np.ndarray, "..."], *, name: str, table: UInt8[np.ndarray, " _"], channels: int, size: tuple[int, int] | None
 ) -> UInt8[np.ndarray, "B h w c"]:
-    try:
+    with about(f"{name}:", " See model.levels, model.channels and data.source_levels."):
         check_images(batch, levels=len(table), channels=channels)
-    except InputError as error:
-        raise InputError(f"{name}: {error} See model.levels, model.channels and data.source_levels.") from None
     if size is not None and batch.shape[1:3] != size:
-        try:
+        with about(f"{name}: an image", "."):
             batch = np.stack([fit(image, size) for image in batch.astype(np.uint8, copy=False)])
-        except InputError as error:
-            raise InputError(f"{name}: an image {error}.") from None
     return table[batch]
 
 

@@ -82,8 +82,6 @@ def save_weights(path: Path, params: Any, record: RunRecord) -> None:
 def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, RunRecord]:
     """Reads an exported model: the model, its parameters, and the record of its run."""
     file = local_copy(as_path(path))
-    if not file.is_file():
-        raise InputError(f"{path} must be an exported model; there is no such file.")
     with file.open("rb"):  # raises if the file cannot be opened; safetensors would report it as missing
         pass
     with (

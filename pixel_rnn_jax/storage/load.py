@@ -46,7 +46,7 @@ def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, RunRecord]:
     place = as_path(path)
     if is_folder(place):
         return _load_workdir(place)
-    if place.suffix == ENDING or (not is_remote(place) and place.exists()):
+    if place.suffix == ENDING if is_remote(place) else place.exists():
         return read_weights(place)
     if str(path) in shipped_models():
         return read_weights(SHIPPED / f"{path}{ENDING}")

@@ -104,7 +104,7 @@ def test_any_file_that_exists_is_read(exported, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(exported, "digits_rowlstm")
     assert load_run("digits_rowlstm")[0].config.features == 4
-    with pytest.raises(ValueError, match=r"^x.safetensors must be an exported model; there is no such file"):
+    with pytest.raises(ValueError, match=r"^'x.safetensors' must be the work directory .*; there is nothing of that name"):
         load_run("x.safetensors")
 
 

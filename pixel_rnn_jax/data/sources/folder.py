@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.decode import MODES, check_large_enough, check_same_size, decode, read_size
+from pixel_rnn_jax.data.decode import MODES, check_large_enough, decode, other_size, read_size
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.sources.source import SPLITS, Source
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.paths import in_data_dir, local_copy
@@ -105,7 +105,7 @@ def _usable(
     Reads every file's header; with `skip_bad` decodes every file, since images must be counted before the first one is used.
     """
 
-    def look(path: Path) -> tuple[int, int] | InputError:
+    def look(path: Path) -> tuple[tuple[int, int] | None, str]:
         try:
             stored = read_size(path)
             if config.size is not None:
@@ -113,26 +113,24 @@ def _usable(
             if config.skip_bad:
                 decode(path, channels=channels)
         except InputError as error:
-            return error
-        return config.size or stored
+            return None, str(error)
+        return config.size or stored, ""
 
     good, bad = [], []
     with (
         ThreadPoolExecutor(config.num_threads) as threads,
         progress_bar(len(files), unit="file", description="looking at the files", delay=2.0) as bar,
     ):
-        for path, found in zip(files, threads.map(look, files), strict=True):
-            try:
-                if isinstance(found, InputError):
-                    raise found
-                size = size or found  # that of the first usable file
-                check_same_size(found, size)
+        for path, (stored, fault) in zip(files, threads.map(look, files), strict=True):
+            size = size or stored  # that of the first usable file
+            fault = fault or (other_size(stored, size) if stored != size else "")
+            if not fault:
                 good.append(path)
-            except InputError as error:
-                if not config.skip_bad:
-                    threads.shutdown(cancel_futures=True)
-                    raise InputError(f"{path} {error}. {HINT}") from None
-                bad.append(f"{path.name} {error}")
+            elif config.skip_bad:
+                bad.append(f"{path.name} {fault}")
+            else:
+                threads.shutdown(cancel_futures=True)
+                raise InputError(f"{path} {fault}. {HINT}")
             bar.update()
     return good, size, bad
 
@@ -142,8 +140,6 @@ def _read_files(
 ) -> UInt8[np.ndarray, "B H W C"]:
     images = []
     for number in numbers:
-        try:
+        with about(str(files[number]), f". {HINT}"):
             images.append(decode(files[number], channels=channels, size=size))
-        except InputError as error:
-            raise InputError(f"{files[number]} {error}. {HINT}") from None
     return np.stack(images)

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.decode import MODES, check_same_size, decode
+from pixel_rnn_jax.data.decode import MODES, decode, other_size
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
 from pixel_rnn_jax.data.sources.source import SPLITS, Source
-from pixel_rnn_jax.errors import InputError, damage_as
+from pixel_rnn_jax.errors import InputError, about, damage_as
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import as_path, is_folder, is_remote, local_copy
 from pixel_rnn_jax.progress import progress_bar
@@ -129,9 +129,9 @@ def _read_records(
         examples = records.__getitems__(numbers.tolist())
     images = []
     for number, example in zip(numbers, examples, strict=True):
-        try:
-            images.append(decode(io.BytesIO(example["image"]), channels=channels, size=config.size))
-            check_same_size(images[-1].shape[:2], size)
-        except InputError as error:
-            raise InputError(f"{name}: image {number} {error}.") from None
+        with about(f"{name}: image {number}", "."):
+            image = decode(io.BytesIO(example["image"]), channels=channels, size=config.size)
+            if image.shape[:2] != size:
+                raise InputError(other_size(image.shape[:2], size))
+            images.append(image)
     return np.stack(images)
