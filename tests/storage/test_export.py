@@ -151,10 +151,10 @@ def test_other_parameters_or_another_configuration_are_refused(exported, tmp_pat
         with pytest.raises(ValueError, match=r"other.safetensors is damaged: its checksum"):
             read_weights(path)
     write(tensors, version=2)
-    with pytest.raises(ValueError, match=r"must be an exported model of version 1, .*; got 2"):
+    with pytest.raises(ValueError, match=r"must be an exported model of version 1; got 2"):
         read_weights(path)
     write(tensors, version=2, run=None)
-    with pytest.raises(ValueError, match=r"of version 1, .*; got 2"):
+    with pytest.raises(ValueError, match=r"of version 1; got 2"):
         read_weights(path)
     newer = copy.deepcopy(metadata["run"])
     newer["config"]["model"]["colour"] = "blue"
