@@ -72,9 +72,12 @@ def is_folder(path: AnyPath) -> bool:
 
 def move_folder(path: AnyPath, to: AnyPath) -> None:
     """Moves a folder; the parent of its new place is created if need be."""
-    with reaching(path):
+    if not is_remote(path):
         to.parent.mkdir(parents=True, exist_ok=True)
-        fsspec.filesystem("gs" if is_remote(path) else "file").mv(str(path), str(to), recursive=True)
+        path.rename(to)
+        return
+    with reaching(path):
+        fsspec.filesystem("gs").mv(str(path), str(to), recursive=True)
 
 
 def in_data_dir(data_dir: str | None, path: str) -> AnyPath:
