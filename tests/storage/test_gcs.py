@@ -42,7 +42,7 @@ def gcs():
         patch.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "fake")  # tensorstore
         patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # gcsfs: not to ask by gRPC what kind of bucket it is
         patch.setenv("FSSPEC_GCS_TOKEN", "anon")  # gcsfs, in processes started from here
-        patch.setitem(fsspec.config.conf, "gcs", {"token": "anon"})  # gcsfs, in this one
+        patch.setitem(fsspec.config.conf["gcs"], "token", "anon")  # gcsfs, in this one
         yield url
     server.kill()
     server.wait()
