@@ -1,8 +1,9 @@
 """The exception for wrong inputs, checks of integers and sizes, and what error messages need."""
 
+import contextlib
 import errno
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 MAX_SEED = 2**32 - 1  # what a JAX random key can hold
@@ -38,11 +39,31 @@ def check_size(field: str, value: Any, sides: Sequence[str] = ("height", "width"
     return tuple(check_integer(f"{field}: {side}", number, 1) for side, number in zip(sides, numbers, strict=True))
 
 
-def is_of_the_machine(error: BaseException) -> bool:
-    """Whether an error is due to this machine (memory, permissions, a disk), not to damaged or missing files."""
+@contextlib.contextmanager
+def about(name: str, hint: str = "") -> Iterator[None]:
+    """Names what an `InputError` is about: puts the name before its message, and a hint behind it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name} {error}{hint}") from None
+
+
+@contextlib.contextmanager
+def damage_as(message: str) -> Iterator[None]:
+    """Turns the many kinds of errors that libraries raise for a damaged or missing file into `InputError`, with a message.
+
+    Errors due to this machine (memory, permissions, a disk) stay.
+    """
     # EINVAL: a damaged file may contain an impossible offset. ENOENT, ELOOP: broken and circular links.
     due_to_file = (None, errno.EINVAL, errno.ENOENT, errno.ELOOP)
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno not in due_to_file)
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in due_to_file:
+            raise
+        raise InputError(f"{message} ({type(error).__name__}: {one_line(error, 400)})") from None
 
 
 def one_line(error: BaseException, at_most: int = 200) -> str:

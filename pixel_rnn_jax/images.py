@@ -22,11 +22,7 @@ def is_concrete(array: Any) -> bool:
 def check_images(images: Images, *, levels: int, channels: int, allow_float: bool = False) -> None:
     """Raises `InputError` unless `images` are integers in [0, levels) of shape [B, H, W, channels].
 
-    Args:
-      images: to be checked; the values of traced arrays are not.
-      levels: number of values that a sub-pixel can take.
-      channels: number of colour channels.
-      allow_float: also accept floating-point images, with any values (for derivatives by the input).
+    `allow_float` also accepts floating-point images, with any values (for derivatives by the input).
     """
     check_shape(images, channels=channels)
     if not (allow_float and jnp.issubdtype(images.dtype, jnp.floating)):
@@ -48,10 +44,7 @@ def check_shape(images: Images, *, channels: int) -> None:
 def check_values(images: Images, *, levels: int, where: Shaped[Array | np.ndarray, "..."] | None = None) -> None:
     """Raises `InputError` unless `images` are integers in [0, levels); of traced images only the dtype is checked.
 
-    Args:
-      images: to be checked.
-      levels: number of values that a sub-pixel can take.
-      where: bool, of the images' shape: which values to check; all by default.
+    `where`, bool of the images' shape, says which values to check; all by default.
     """
     if not jnp.issubdtype(images.dtype, jnp.integer):
         raise InputError(f"images must be integers in [0, {levels}); got dtype {images.dtype}.{remedy(images.dtype)}")

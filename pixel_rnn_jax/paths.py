@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 from etils import epath
 
 from pixel_rnn_jax.errors import InputError, one_line
@@ -16,6 +17,8 @@ from pixel_rnn_jax.errors import InputError, one_line
 AnyPath = Path | epath.Path
 # If TensorFlow is installed, epath would use it for gs://; importing it takes many seconds.
 os.environ.setdefault("EPATH_USE_TF", "false")
+# With a cache, gcsfs would not see what TensorStore or another process has written to a folder that it has listed.
+fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
 
 
 def is_remote(path: str | os.PathLike) -> bool:
@@ -24,11 +27,7 @@ def is_remote(path: str | os.PathLike) -> bool:
 
 
 def as_path(path: str | os.PathLike) -> AnyPath:
-    """The path as a `pathlib.Path`, or, at gs://, as an object with the same methods.
-
-    Raises:
-      InputError: if it is neither local nor at gs://, or gcsfs is not installed.
-    """
+    """The path as a `pathlib.Path`, or, at gs://, as an object with the same methods."""
     scheme, found, _ = os.fspath(path).partition("://")
     if not found:
         return Path(path)
@@ -36,10 +35,6 @@ def as_path(path: str | os.PathLike) -> AnyPath:
         raise InputError(f"{path} must be a local path or gs://BUCKET/PATH; got {scheme}://.")
     if importlib.util.find_spec("gcsfs") is None:
         raise InputError(f"{path} is in Google Cloud Storage, which needs gcsfs: pip install 'pixel_rnn_jax[gcs]'.")
-    import fsspec  # imported where it is used
-
-    # With a cache, gcsfs would not see what TensorStore or another process has written to a folder that it has listed.
-    fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
     return epath.Path(path)
 
 
@@ -64,33 +59,13 @@ def reaching(path: AnyPath) -> Iterator[None]:
 def is_folder(path: AnyPath) -> bool:
     """Whether there is a folder; at gs://, whether there is anything below that name.
 
-    Raises:
-      InputError: if gs:// cannot be reached. (The `is_dir` and `exists` of epath return False on any error.)
+    If gs:// cannot be reached, this raises `InputError`. (The `is_dir` and `exists` of epath return False on any error.)
     """
     if not is_remote(path):
         return path.is_dir()
-    import fsspec
-
-    try:
-        with reaching(path):  # listing a file gives the file
-            return any(f"gs://{name}" != str(path) for name in fsspec.filesystem("gs").ls(str(path), detail=False))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
-def is_file(path: AnyPath) -> bool:
-    """Whether there is a file.
-
-    Raises:
-      InputError: if gs:// cannot be reached.
-    """
-    if not is_remote(path):
-        return path.is_file()
-    import fsspec
-
     try:
         with reaching(path):
-            return fsspec.filesystem("gs").info(str(path))["type"] == "file"
+            return fsspec.filesystem("gs").info(str(path))["type"] == "directory"
     except FileNotFoundError:
         return False
 
@@ -101,8 +76,6 @@ def move_folder(path: AnyPath, to: AnyPath) -> None:
         to.parent.mkdir(parents=True, exist_ok=True)
         path.rename(to)
         return
-    import fsspec
-
     with reaching(path):
         fsspec.filesystem("gs").mv(str(path), str(to), recursive=True)
 
@@ -115,36 +88,26 @@ def in_data_dir(data_dir: str | None, path: str) -> AnyPath:
 def local_copy(path: AnyPath) -> Path:
     """A local path unchanged; of a file or folder at gs://, a copy in the cache directory.
 
-    Only files that are missing in the cache, or differ in size or time, are copied, each under a temporary name first, so that
-    processes can share the cache. Files that are no longer at gs:// are removed. The cache is $PIXEL_RNN_JAX_CACHE, or by
-    default ~/.cache/pixel_rnn_jax.
-
-    Raises:
-      InputError: if there is nothing at gs://.
+    Only files that differ in size or time are copied, each under a temporary name, so that processes can share the cache.
+    Files that are no longer at gs:// are removed. The cache is $PIXEL_RNN_JAX_CACHE, or by default ~/.cache/pixel_rnn_jax.
     """
     if not is_remote(path):
         return Path(path)
-    import fsspec
-
     remote = fsspec.filesystem("gs")
     root = Path(os.environ.get("PIXEL_RNN_JAX_CACHE") or Path.home() / ".cache" / "pixel_rnn_jax")
     with reaching(path):
         found = remote.find(str(path), detail=True, refresh=True)
+        for name, info in found.items():  # BUCKET/PATH
+            copy, time_there = root / name, info["mtime"].timestamp()
+            if name.endswith("/") or (copy.exists() and _is_current(copy.stat(), info["size"], time_there)):
+                continue
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            new = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}")
+            remote.get_file(name, str(new))
+            os.utime(new, (time_there, time_there))
+            new.replace(copy)
     if not found:
         raise InputError(f"{path} must be a file or a folder with files; there is nothing.")
-    for name, info in found.items():  # BUCKET/PATH
-        copy = root / name
-        if name.endswith("/") or (copy.exists() and _same(copy.stat(), info)):
-            continue
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        new = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}")
-        try:
-            with reaching(path):
-                remote.get_file(name, str(new))
-            os.utime(new, (info["mtime"].timestamp(),) * 2)
-            new.replace(copy)
-        finally:
-            new.unlink(missing_ok=True)
     here = root / str(path).removeprefix("gs://")
     for file in here.rglob("[!.]*"):  # temporary files start with a dot
         if file.is_file() and str(file.relative_to(root)) not in found:
@@ -152,18 +115,16 @@ def local_copy(path: AnyPath) -> Path:
     return here
 
 
-def _same(copy: os.stat_result, info: dict) -> bool:
-    return copy.st_size == info["size"] and abs(copy.st_mtime - info["mtime"].timestamp()) < 1e-3
+def _is_current(copy: os.stat_result, size: int, time_there: float) -> bool:
+    return copy.st_size == size and abs(copy.st_mtime - time_there) < 1e-3
 
 
 def write_whole(path: AnyPath, content: bytes) -> None:
     """Writes a file under a temporary name, and renames it when it is complete. A pipe or a device is written directly."""
-    if is_remote(path):  # a file at gs:// appears only when it is complete
+    # A file at gs:// appears only when it is complete.
+    if is_remote(path) or (path.exists() and not path.is_file()):
         with reaching(path):
             path.write_bytes(content)
-        return
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)
         return
     path = path.resolve()  # a link stays, and its target is replaced
     unfinished = path.with_name(f"{path.name}.unfinished")
@@ -175,43 +136,26 @@ def write_whole(path: AnyPath, content: bytes) -> None:
 
 
 class WritableFolder:
-    """A folder with files that grow.
+    """A folder with files that grow, in `local`.
 
-    At gs:// a file can only be written as a whole. So files grow in a local temporary folder, and are uploaded now and then.
-
-    Attributes:
-      local: where to write.
+    At gs:// a file can only be written as a whole. So `local` is a temporary folder then, and is uploaded now and then.
     """
 
     def __init__(self, path: AnyPath):
-        self._remote = path if is_remote(path) else None
+        self._path = path
         self._temporary = tempfile.TemporaryDirectory() if is_remote(path) else None
         self.local = Path(self._temporary.name) if self._temporary else path
-        self._uploaded: dict[Path, int] = {}
         self._time = time.monotonic()
 
     def upload(self, *, not_within: float = 0.0) -> None:
-        """Uploads the files that have grown, if the folder is at gs://.
-
-        Args:
-          not_within: seconds since the last attempt before which nothing is done.
-
-        Raises:
-          OSError: if a file cannot be uploaded.
-        """
-        if self._remote is None or time.monotonic() - self._time < not_within:
+        """Uploads the files, if the folder is at gs:// and the last attempt was `not_within` seconds ago; raises `OSError`."""
+        if self._temporary is None or time.monotonic() - self._time < not_within:
             return
         self._time = time.monotonic()
-        for file in (path for path in sorted(self.local.rglob("*")) if path.is_file()):
-            content = file.read_bytes()
-            if self._uploaded.get(file) == len(content):
-                continue
-            remote = self._remote / file.relative_to(self.local)
-            try:
-                remote.write_bytes(content)
-            except Exception as error:  # of gcsfs, aiohttp or google.auth, about network, names or rights
-                raise OSError(f"{remote} cannot be written ({one_line(error)})") from None
-            self._uploaded[file] = len(content)
+        try:
+            fsspec.filesystem("gs").put(f"{self.local}/", f"{self._path}/", recursive=True)
+        except Exception as error:  # of gcsfs, aiohttp or google.auth, about network, names or rights
+            raise OSError(f"{self._path} cannot be written ({one_line(error)})") from None
 
     def close(self) -> None:
         """Uploads all files, and removes the temporary folder."""

@@ -55,26 +55,17 @@ def save_animation(
     columns: int,
     min_width: int = 400,
 ) -> None:
-    """Writes an animation that shows the unknown pixels being drawn.
-
-    Args:
-      path: a WebP file if it ends in .webp, else a GIF file.
-      rgb: the finished images.
-      known: the pixels that are shown from the start.
-      order: the rank of each pixel in the order of drawing.
-      columns: images in a row.
-      min_width: approximate width of the sheet, in pixels.
-    """
+    """Writes an animation that shows the unknown pixels being drawn by their rank in `order`; WebP or GIF, by its ending."""
     known = np.broadcast_to(known, rgb.shape[:3])
     ends = np.append(np.sort(order[~known.all(0)]), known[0].size)  # one frame before each drawn pixel, and one at the end
     frames = [
         Image.fromarray(make_sheet(hide_unknown(rgb, known | (order < end)), columns=columns, min_width=min_width))
         for end in ends[np.linspace(0, len(ends) - 1, min(FRAMES, len(ends))).astype(int)]
     ]
-    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
-    kind, options = ("WEBP", {"lossless": True}) if Path(path).suffix.lower() == ".webp" else ("GIF", {})
+    kind = "WEBP" if Path(path).suffix.lower() == ".webp" else "GIF"
     file = io.BytesIO()
-    frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, **options)
+    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, lossless=kind == "WEBP")
     write_whole(Path(path), file.getvalue())
 
 
@@ -97,15 +88,7 @@ def save_curves(
     best_step: int | None = None,
     title: str = "",
 ) -> None:
-    """Draws the training and validation scores of one run or several against the step.
-
-    Args:
-      path: of the PNG file.
-      runs: the rows of `metrics.jsonl`, by name of the run, which may be "".
-      unit: "bits_per_dim" or "nats".
-      best_step: marked by a line.
-      title: above the plot.
-    """
+    """Draws the training and validation scores of runs against the step: rows of `metrics.jsonl` by name, which may be ""."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     training, validation = ([_points(rows, f"{kind}_{unit}") for rows in runs.values()] for kind in ("train", "validation"))
@@ -114,8 +97,7 @@ def save_curves(
     for kind, curves, style in (("training batches", training, thin), ("validation", validation, dotted)):
         for number, (name, points) in enumerate(zip(runs, curves, strict=True)):
             if len(points):
-                label = _literal(f"{name}: {kind}" if name else kind)
-                axes.plot(*points.T, color=f"C{number}", label=label, **style)
+                axes.plot(*points.T, color=f"C{number}", label=f"{name}: {kind}" if name else kind, **style)
     if all(len(points) > 1 for points in validation):  # leave out the first steps, which are far above the rest
         low = min(points[:, 1].min() for points in (*training, *validation) if len(points))
         high = max(points[:, 1].max() for points in validation)
@@ -123,7 +105,7 @@ def save_curves(
         axes.set_ylim(low - margin, high + 2 * margin)
     if best_step:
         axes.axvline(best_step, color="grey", linestyle=":", label=f"best on validation: step {best_step}")
-    axes.set(xlabel="step", ylabel=UNITS[unit], title=_literal(title))
+    axes.set(xlabel="step", ylabel=UNITS[unit], title=title)
     axes.grid(alpha=0.3)
     figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     _write(path, figure)
@@ -133,12 +115,6 @@ def _write(path: str | AnyPath, figure: Figure) -> None:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
     write_whole(as_path(path), file.getvalue())
-
-
-def _literal(text: str) -> str:
-    """Escapes a text for matplotlib, which reads $ as a formula, hides labels that start with _, and fails on surrogates."""
-    text = text.encode(errors="backslashreplace").decode().replace("$", r"\$")
-    return f" {text}" if text.startswith("_") else text
 
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> Float[np.ndarray, "points 2"]:
@@ -187,8 +163,8 @@ def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"
     shown = together.min(), np.quantile(together, 0.999)  # a few outliers would squeeze all others
     bins = np.histogram_bin_edges(together, bins=60, range=shown)
     for name, values in scores.items():
-        axes.hist(values, bins, density=True, alpha=0.6, label=_literal(f"{name} ({len(values)} images)"))
-    axes.set(xlabel="bits/dim", ylabel="density", title=_literal(title))
+        axes.hist(values, bins, density=True, alpha=0.6, label=f"{name} ({len(values)} images)")
+    axes.set(xlabel="bits/dim", ylabel="density", title=title)
     axes.margins(y=0.25)  # room for the legend
     axes.grid(alpha=0.3)
     axes.legend()
@@ -196,13 +172,7 @@ def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"
 
 
 def save_scaling(path: str | Path, sweeps: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, title: str) -> None:
-    """Draws how times grow, on logarithmic axes.
-
-    Args:
-      path: of the PNG file.
-      sweeps: points (value, seconds), by name of the quantity that grows and name of the line.
-      title: above the plots.
-    """
+    """Draws points (value, seconds) by name of the quantity that grows and name of the line, on logarithmic axes."""
     rows = -(-len(sweeps) // 2)
     figure = Figure(figsize=(10, 3.5 * rows + 0.5), layout="constrained")
     all_axes = figure.subplots(rows, 2, squeeze=False).flat

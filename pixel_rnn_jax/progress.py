@@ -9,16 +9,7 @@ from tqdm import tqdm
 def progress_bar(
     total: int, *, done: int = 0, unit: str, description: str | None = None, delay: float = 0.0, leave: bool = True
 ) -> tqdm:
-    """A tqdm bar, shown by the main process only. In a log file it is written only every 10 seconds.
-
-    Args:
-      total: units of work in all.
-      done: units that were done before this start.
-      unit: name of a unit.
-      description: written before the bar.
-      delay: seconds before the bar appears.
-      leave: whether it stays on a terminal when the work is done.
-    """
+    """A tqdm bar, shown by the main process only, after `delay` seconds. In a log file it is written every 10 seconds."""
     return tqdm(
         total=total,
         initial=done,

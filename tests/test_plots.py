@@ -1,8 +1,5 @@
-import os
-
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 from pixel_rnn_jax.plots import UNKNOWN, hide_unknown, save_animation, save_curves, save_sheet, to_rgb
@@ -48,20 +45,6 @@ def test_an_animation_draws_the_unknown_pixels_one_by_one(tmp_path, ending):
         expected = rgb[0].reshape(6, 3).astype(int)
         expected[np.setdiff1d(np.flatnonzero(unknown), drawn)] = UNKNOWN
         np.testing.assert_allclose(frame.reshape(6, 3), expected, atol=3)
-
-
-def test_names_are_shown_as_they_are(tmp_path, monkeypatch):
-    shown = []
-    savefig = Figure.savefig
-
-    def look(figure, *arguments, **options):
-        shown.extend(text.get_text() for legend in figure.legends for text in legend.get_texts())
-        savefig(figure, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", look)
-    rows = [{"step": 5, "validation_bits_per_dim": 2.0}]
-    save_curves(tmp_path / "c.png", {"_run": rows, "$a_$": rows, os.fsdecode(b"caf\xe9"): rows}, title="folder:$a_$")
-    assert shown == [" _run: validation", r"\$a_\$: validation", r"caf\udce9: validation"]
 
 
 def test_a_run_that_was_validated_before_its_first_row_of_training_has_curves(tmp_path):

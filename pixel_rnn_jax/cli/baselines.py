@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pixel_rnn_jax.cli import command, configuration, datasets, flags, outputs
-from pixel_rnn_jax.data import Dataset, in_order
+from pixel_rnn_jax.data import Dataset
+from pixel_rnn_jax.data.image_set import in_order
 from pixel_rnn_jax.evaluation import baselines
 from pixel_rnn_jax.evaluation.score import score
 from pixel_rnn_jax.progress import progress_bar

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pixel_rnn_jax.cli.outputs import output_file, writable_file
-from pixel_rnn_jax.data import BINARIZATIONS
+from pixel_rnn_jax.data.config import BINARIZATIONS
 from pixel_rnn_jax.errors import MAX_SEED
 from pixel_rnn_jax.parallel.distributed import connect
 from pixel_rnn_jax.storage.load import shipped_models

@@ -9,22 +9,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pixel_rnn_jax.cli.datasets import open_dataset
-from pixel_rnn_jax.data import (
-    SOURCES,
-    Examples,
-    ImageForm,
-    ImageSet,
-    decoded,
-    grey,
-    holds_images,
-    is_npz,
-    picture_files,
-    random_numbers,
-    random_subset,
-    read_conditions,
-    read_images,
-    take,
-)
+from pixel_rnn_jax.data import SOURCES, Examples, ImageSet, at_most
+from pixel_rnn_jax.data.conditioning import grey
+from pixel_rnn_jax.data.image_set import decoded, random_numbers, take
+from pixel_rnn_jax.data.inputs import ImageForm, holds_images, is_npz, picture_files, read_conditions, read_images
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_shape
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions, plain
@@ -107,7 +95,7 @@ def open_contexts(
     check_shape(conditions.context, channels=model.context_channels)
     num, height, width, _ = conditions.context.shape
     check_conditions(model, conditions, (num, height * model.context_scale, width * model.context_scale))
-    return random_subset(plain(conditions), _checked_num(path, args.num, default_num, num), args.seed), None
+    return at_most(plain(conditions), _checked_num(path, args.num, default_num, num), args.seed), None
 
 
 def names_data(path: str | None) -> bool:

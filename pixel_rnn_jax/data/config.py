@@ -1,7 +1,7 @@
 """Configuration of the data."""
 
 import dataclasses
-from collections.abc import Sequence
+import math
 from typing import no_type_check
 
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
@@ -34,9 +34,6 @@ class DataConfig:
       memory_gib: a split of at most this size (GiB of uint8) is decoded once and kept; a larger one is decoded in each epoch.
       num_threads: threads that decode images ahead.
       num_workers: processes that decode ahead instead of threads, for a training split too large to keep; 0: none.
-
-    Raises:
-      InputError: if a field has the wrong type, range or name.
     """
 
     source: str
@@ -54,51 +51,36 @@ class DataConfig:
     num_workers: int = 0
 
     def __post_init__(self):
-        if not isinstance(self.source, str):
-            raise InputError(f"data.source must be a string; got {self.source!r}.")
         if self.size is not None:
-            object.__setattr__(self, "size", _height_and_width(self.size))
+            sides = (self.size,) if isinstance(self.size, int) else tuple(self.size)
+            object.__setattr__(self, "size", check_size("data.size", sides * 2 if len(sides) == 1 else sides))
         if self.source_levels is not None:
             check_integer("data.source_levels", self.source_levels, 2, 256)
-        if self.binarization not in BINARIZATIONS:
-            raise InputError(f"data.binarization must be one of {', '.join(BINARIZATIONS)}; got {self.binarization!r}.")
-        if self.context not in CONTEXTS:
-            raise InputError(f"data.context must be one of {', '.join(CONTEXTS)}; got {self.context!r}.")
+        for name, choices in (("binarization", BINARIZATIONS), ("context", CONTEXTS)):
+            if getattr(self, name) not in choices:
+                raise InputError(f"data.{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
         for name in ("quantize", "flip", "skip_bad"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"data.{name} must be True or False; got {getattr(self, name)!r}.")
-        if self.quantize and self.binarization != "none":
-            raise InputError(f"data.binarization must be 'none' with data.quantize; got {self.binarization!r}.")
-        check_integer("data.seed", self.seed, 0)
-        check_integer("data.num_threads", self.num_threads, 1)
-        check_integer("data.num_workers", self.num_workers, 0)
-        if not isinstance(self.data_dir, (str, type(None))):
-            raise InputError(f"data.data_dir must be a string; got {self.data_dir!r}.")
-        if not isinstance(self.memory_gib, (int, float)) or not self.memory_gib >= 0:
+        if self.binarization != "none" and (self.quantize or self.context == "grey"):
+            other = "data.quantize" if self.quantize else "data.context 'grey'"
+            raise InputError(f"data.binarization must be 'none' with {other}; got {self.binarization!r}.")
+        for name, low in (("seed", 0), ("num_threads", 1), ("num_workers", 0)):
+            check_integer(f"data.{name}", getattr(self, name), low)
+        if not self.memory_gib >= 0:
             raise InputError(f"data.memory_gib must be a number of at least 0; got {self.memory_gib!r}.")
 
     @property
     def preprocessing(self) -> str:
         """The preprocessing of evaluation images, in words."""
-        words = []
-        if self.size is not None:
-            words.append(f"cut and reduced to {self.size[0]}x{self.size[1]}")
-        if self.binarization == "stochastic":
-            words.append(f"stochastic binarization (seed {self.seed})")
-        elif self.binarization == "threshold":
-            words.append("binarization by threshold")
-        elif self.quantize:
-            words.append("quantized")
-        return ", ".join(words) or "values as stored"
+        size = f"cut and reduced to {self.size[0]}x{self.size[1]}" if self.size else ""
+        levels = {
+            "none": "quantized" if self.quantize else "",
+            "threshold": "binarization by threshold",
+            "stochastic": f"stochastic binarization (seed {self.seed})",
+        }[self.binarization]
+        return ", ".join(filter(None, (size, levels))) or "values as stored"
 
     def fits_in_memory(self, shape: tuple[int, ...]) -> bool:
         """Whether a split of this shape is decoded once and kept."""
-        count, height, width, channels = shape
-        return count * height * width * channels <= self.memory_gib * 2**30
-
-
-def _height_and_width(size):
-    numbers = (size,) if isinstance(size, int) else size
-    if isinstance(numbers, Sequence) and len(numbers) == 1:
-        numbers = (*numbers, *numbers)
-    return check_size("data.size", numbers)
+        return math.prod(shape) <= self.memory_gib * 2**30

@@ -1,64 +1,50 @@
 """From a configuration to the images of its splits, and to training batches."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
+from typing import Any
 
 import grain
 
-from pixel_rnn_jax.data.conditioning import grey_set, read_contexts, read_labels
+from pixel_rnn_jax.data.conditioning import check_grey, grey, renumbered
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.image_set import Examples, ImageSet, decoded
+from pixel_rnn_jax.data.image_set import Examples, ImageSet, LazyImages, decoded
 from pixel_rnn_jax.data.pipeline import train_batches
-from pixel_rnn_jax.data.preprocessing import Preprocessing, RandomPreprocessing, binarized_once, level_table
+from pixel_rnn_jax.data.preprocessing import RandomPreprocessing, binarized_once, level_table, preprocess
 from pixel_rnn_jax.data.sources import open_source
-from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.models.conditioning import Conditions
+from pixel_rnn_jax.data.sources.source import Source
+from pixel_rnn_jax.errors import InputError, about
+from pixel_rnn_jax.models.conditioning import Conditions, check_conditions, plain
 from pixel_rnn_jax.models.config import ModelConfig
-from pixel_rnn_jax.parallel.distributed import is_main
 
 
 class Dataset:
-    """The images that a configuration names, split and preprocessed.
+    """The images that a configuration names, split, preprocessed, and checked against the model that they must fit.
 
     If the source has no validation images, the last tenth of its training images becomes the validation split. Pictures are
-    decoded when they are first asked for.
-
-    Args:
-      config: source and preprocessing.
-      model: the model that the images must fit: levels, channels, classes, context.
-      classes: names of the model's classes by number, if they have names; a source with other classes is refused. By default,
-        the source's names.
-
-    Attributes:
-      config: the configuration.
-      image_shape: [H, W, C].
-      classes: names of the classes by number, for a class-conditional model; None if they have no names.
-
-    Raises:
-      InputError: if the source is unknown or cannot be read, does not fit the model, or lacks labels or context images.
+    decoded when they are first asked for. `classes` are names of the model's classes by number, by default the source's; a
+    source with other classes is refused.
     """
 
     def __init__(self, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None = None):
         self.config = config
-        source = open_source(config, model.channels)
-        if is_main():
-            for note in source.notes:
-                print(note, file=sys.stderr)
+        source = open_source(config, model)
         table = level_table(config, source_levels=source.levels, levels=model.levels)
         self._source_levels = len(table)
-        source = dataclasses.replace(source, contexts=read_contexts(source, config, model)).with_validation()
-        preprocessing = Preprocessing(table, model.levels, model.channels, config.size)
+        source = source.with_validation()
+        if classes is not None:
+            source = renumbered(source, classes, config.source)
         self._images = {
-            split: preprocessing.apply(images, f"{config.source}: {split}") for split, images in source.images.items()
+            split: preprocess(images, f"{config.source}: {split}", table, model, config.size)
+            for split, images in source.images.items()
         }
         shapes = {split: images.shape[1:] for split, images in self._images.items()}
         if len(set(shapes.values())) > 1:
             raise InputError(f"{config.source}: the splits must hold images of one shape; got {shapes}.")
         self.image_shape = shapes["train"]
         self._names = source.names
-        self._labels, self.classes = read_labels(source, config, model, classes)
-        self._contexts: dict[str, ImageSet] = {**source.contexts}
+        self.classes = source.classes
+        self._conditions = self._checked_conditions(source, model)
         self._decoded: dict[str, ImageSet] = {}
 
     @property
@@ -74,14 +60,7 @@ class Dataset:
     def images(self, split: str) -> ImageSet:
         """The images of a split as an evaluation sees them, in [0, levels), the same at every call.
 
-        Args:
-          split: one of `splits`.
-
-        Returns:
-          An array [N, H, W, C] of uint8; or, if it would be larger than `memory_gib`, a set that decodes when indexed.
-
-        Raises:
-          InputError: if there is no such split, or images are damaged or out of range.
+        An array; or, if it would be larger than `memory_gib`, a set that decodes when indexed.
         """
         if split not in self._images:
             raise InputError(f"split must be one of {', '.join(self.splits)} for {self.config.source}; got {split!r}.")
@@ -92,7 +71,7 @@ class Dataset:
 
     def examples(self, split: str) -> Examples:
         """The images of a split, see `images`, and their conditioning."""
-        return Examples(self.images(split), self._conditions(split))
+        return Examples(self.images(split), self._conditions_of(split))
 
     def names(self, split: str) -> Sequence[str]:
         """Names of a split's images: their files, if they have any, else their numbers."""
@@ -103,26 +82,38 @@ class Dataset:
         for split in self.splits:
             self._stored(split)
 
-    def train_batches(
-        self, *, batch_size: int, seed: int, first_batch: int = 0, share: slice = slice(None)
-    ) -> grain.DatasetIterator:
-        """Endless training batches, see `pipeline.train_batches`; random preprocessing is fresh in each epoch."""
+    def train_batches(self, **options: Any) -> grain.DatasetIterator:
+        """Endless training batches: `batch_size`, `seed`, `first_batch` and `share` are those of `pipeline.train_batches`."""
         stochastic = self.config.binarization == "stochastic"
         return train_batches(
-            Examples(self._stored("train"), self._conditions("train")),
+            Examples(self._stored("train"), self._conditions_of("train")),
             RandomPreprocessing(self.config.flip, self._source_levels if stochastic else None),
-            batch_size=batch_size,
-            seed=seed,
-            first_batch=first_batch,
-            share=share,
             num_threads=self.config.num_threads,
             num_workers=self.config.num_workers,
+            **options,
         )
 
-    def _conditions(self, split: str) -> Conditions:
-        if self.config.context == "grey" and split not in self._contexts:
-            self._contexts[split] = grey_set(self._stored(split))
-        return Conditions(context=self._contexts.get(split), labels=self._labels.get(split))
+    def _checked_conditions(self, source: Source, model: ModelConfig) -> dict[str, Conditions]:
+        """The conditions by split that the source stores and the model takes; context images in grey are made later."""
+        if self.config.context == "grey":
+            check_grey(model)
+            model = dataclasses.replace(model, context_channels=0)
+        conditions = {}
+        for split, images in self._images.items():
+            context = source.contexts.get(split) if model.context_channels else None
+            labels = source.labels.get(split) if model.num_classes else None
+            with about(f"{self.config.source}: {split}:"):
+                check_conditions(model, Conditions(context, labels), images.shape[:3])
+            conditions[split] = plain(Conditions(context, labels))
+        return conditions
+
+    def _conditions_of(self, split: str) -> Conditions:
+        conditions = self._conditions[split]
+        if self.config.context == "grey" and conditions.context is None:
+            images = self._stored(split)
+            context = images.map(grey, channels=1) if isinstance(images, LazyImages) else grey(images)
+            conditions = self._conditions[split] = conditions._replace(context=context)
+        return conditions
 
     def _stored(self, split: str) -> ImageSet:
         """A split without random preprocessing."""

@@ -7,22 +7,16 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
+from pixel_rnn_jax.errors import InputError, damage_as
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MODES = {1: "L", 3: "RGB"}  # number of channels -> Pillow's name
-PNG_BIT_DEPTH = 24  # offset in the file
 
 
 def decode(file: Path | io.BytesIO, *, channels: int, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W C"]:
-    """Decodes a picture, and turns it upright where its EXIF data says so.
-
-    Args:
-      file: PNG, JPEG or WebP.
-      channels: 1 converts it to grey, 3 to RGB.
-      size: height and width to fit it to, see `fit`; None keeps its size.
+    """Decodes a picture, turns it upright where its EXIF data says so, and fits it to `size`, see `fit`.
 
     Raises:
       InputError: if it is no such picture, is damaged, transparent, animated, smaller than `size`, or has more than 8 bits per
@@ -32,39 +26,32 @@ def decode(file: Path | io.BytesIO, *, channels: int, size: tuple[int, int] | No
         image.load()
         if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
             raise InputError("is transparent; give it a background first")
-        if _orientation(image) > 1:
-            ImageOps.exif_transpose(image, in_place=True)
+        ImageOps.exif_transpose(image, in_place=True)
         pixels = np.asarray(image.convert(MODES[channels]))
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     return pixels if size is None else fit(pixels, size)
 
 
 def read_size(file: Path | io.BytesIO) -> tuple[int, int]:
-    """Height and width of a picture, from its header.
-
-    Raises:
-      InputError: as `decode` does, except for faults that only the pixels show.
-    """
+    """Height and width of a picture, from its header; raises as `decode` does, except for faults that only the pixels show."""
     with _opened(file) as image:
         width, height = image.size
-        return (width, height) if _orientation(image) > 4 else (height, width)  # 5 to 8 lie on their side
+        if image.format == "PNG" and "exif" not in image.info:
+            return height, width  # `getexif` would decode the pixels to look for EXIF data behind them
+        on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
+        return (width, height) if on_its_side else (height, width)
 
 
 def fit(image: UInt8[np.ndarray, "H W C"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w C"]:
     """Cuts an image around its centre to the proportions of `size`, then reduces it to that size.
 
     Each pixel of the result is the mean of the area it covers, as in the downsampled ImageNet.
-
-    Raises:
-      InputError: if the image is smaller than `size`.
     """
     if image.shape[:2] == size:
         return image
     check_large_enough(image.shape[:2], size)
-    height, width = size
     channels = [Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0)]
-    fitted = [ImageOps.fit(channel, (width, height), Image.Resampling.BOX) for channel in channels]
-    return np.stack([np.asarray(channel) for channel in fitted], axis=-1)
+    return np.stack([np.asarray(ImageOps.fit(channel, size[::-1], Image.Resampling.BOX)) for channel in channels], axis=-1)
 
 
 def check_large_enough(stored: tuple[int, int], size: tuple[int, int]) -> None:
@@ -73,34 +60,21 @@ def check_large_enough(stored: tuple[int, int], size: tuple[int, int]) -> None:
         raise InputError(f"is {stored[0]}x{stored[1]} pixels, smaller than data.size ({size[0]}x{size[1]})")
 
 
-def check_same_size(size: tuple[int, int], others: tuple[int, int]) -> None:
-    """Raises `InputError` unless an image has the size of the others."""
-    if size != others:
-        raise InputError(
-            f"is {size[0]}x{size[1]} pixels, others are {others[0]}x{others[1]}; data.size cuts and reduces them to one size"
-        )
+def other_size(size: tuple[int, int], others: tuple[int, int]) -> str:
+    """What is wrong with an image that has not the size of the others; continues a sentence as the errors of `decode` do."""
+    return f"is {size[0]}x{size[1]} pixels, others are {others[0]}x{others[1]}; data.size cuts and reduces them to one size"
 
 
 @contextlib.contextmanager
 def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
-    try:
-        image = Image.open(file, formats=FORMATS)
-    except Exception as error:  # Pillow's readers raise many kinds for damaged files
-        if is_of_the_machine(error):
-            raise
-        if isinstance(error, Image.DecompressionBombError):
-            raise InputError(f"is too large ({one_line(error)})") from None
-        raise InputError(f"is no PNG, JPEG or WebP image ({type(error).__name__})") from None
-    with image:
-        _check_kind(image)
+    with damage_as("cannot be decoded"):
         try:
+            image = Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError:
+            raise InputError("is no PNG, JPEG or WebP image") from None
+        with image:
+            _check_kind(image)
             yield image
-        except InputError:
-            raise
-        except Exception as error:
-            if is_of_the_machine(error):
-                raise
-            raise InputError(f"is a damaged image ({type(error).__name__}: {error})") from None
 
 
 def _check_kind(image: Image.Image) -> None:
@@ -109,20 +83,6 @@ def _check_kind(image: Image.Image) -> None:
         raise InputError(f"is animated ({image.n_frames} frames)")
     if image.info.get("transparency") is not None:
         raise InputError("is transparent; give it a background first")
-    if image.mode.startswith(("I", "F")) or (image.format == "PNG" and _png_bit_depth(image) > 8):
+    # Pillow silently converts 16-bit colour to 8 bits; only its name of what the file holds, "RGB;16B", tells.
+    if image.mode.startswith(("I", "F")) or ";16" in str(image.tile):
         raise InputError("has more than 8 bits per channel; convert it to 8 bits first")
-
-
-def _orientation(image: Image.Image) -> int:
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1  # `getexif` would decode the pixels to look for EXIF data behind them
-    return image.getexif().get(ExifTags.Base.Orientation, 1)
-
-
-def _png_bit_depth(image: Image.Image) -> int:
-    # Read from the header, because Pillow silently converts 16-bit colour to 8 bits.
-    position = image.fp.tell()
-    image.fp.seek(PNG_BIT_DEPTH)
-    depth = image.fp.read(1)[0]
-    image.fp.seek(position)
-    return depth

@@ -7,26 +7,18 @@ from typing import Any, NamedTuple, Union
 import grain
 import jax
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Integer, Shaped, UInt8
 
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.progress import progress_bar
 
 CHUNK = 128
 Read = Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]]
+Map = Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w c"]]
 
 
 class LazyImages:
-    """Images that are decoded each time they are indexed, like an array [N, H, W, C].
-
-    Args:
-      read: decodes the images of these numbers.
-      numbers: of the images in this set, in order.
-      shape: [H, W, C] of each.
-
-    Attributes:
-      shape: [N, H, W, C].
-    """
+    """Images of shape [H, W, C], each with a number by which `read` decodes it whenever the set is indexed like an array."""
 
     def __init__(self, read: Read, numbers: Integer[np.ndarray, " N"], shape: tuple[int, int, int]):
         self._read, self._numbers = read, numbers
@@ -35,21 +27,15 @@ class LazyImages:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, key: slice | Integer[np.ndarray, " B"]) -> Union["LazyImages", Integer[np.ndarray, "B H W C"]]:
+    def __getitem__(self, key: slice | Integer[np.ndarray, " B"]) -> Union["LazyImages", Shaped[np.ndarray, "..."]]:
         """A slice gives a smaller set, not yet decoded; an array of indices gives the images."""
         if isinstance(key, slice):
             return LazyImages(self._read, self._numbers[key], self.shape[1:])
         return self._read(self._numbers[key])
 
-    def map(
-        self,
-        function: Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w c"]],
-        *,
-        size: tuple[int, int] | None = None,
-        channels: int | None = None,
-    ) -> "LazyImages":
+    def map(self, function: Map, *, size: tuple[int, int] | None = None, channels: int | None = None) -> "LazyImages":
         """The set with a function applied to all images; `size` and `channels` are those of its results, if they change."""
-        read, shape = self._read, (*(size or self.shape[1:3]), channels or self.shape[3])
+        read, shape = self._read, (*(size or self.shape[1:3]), channels or self.shape[-1])
         return LazyImages(lambda numbers: function(read(numbers)), self._numbers, shape)
 
 
@@ -68,11 +54,9 @@ def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarra
     if isinstance(images, np.ndarray):
         return images
     array = np.empty(images.shape, np.uint8)
-    start = 0
     with progress_bar(len(images), unit="image", description=f"decoding {name}", delay=2.0) as bar:
-        for chunk in in_order(images, batch_size=CHUNK, num_threads=num_threads):
-            array[start : start + len(chunk)] = chunk
-            start += len(chunk)
+        for number, chunk in enumerate(in_order(images, batch_size=CHUNK, num_threads=num_threads)):
+            array[number * CHUNK : (number + 1) * CHUNK] = chunk
             bar.update(len(chunk))
     return array
 
@@ -87,24 +71,14 @@ def random_numbers(count: int, num: int, seed: int) -> Integer[np.ndarray, " num
     return np.sort(np.random.default_rng(seed).choice(count, num, replace=False))
 
 
-def random_subset(sets: Any, num: int, seed: int) -> Any:
-    """A random subset of `num` images, in their order; of a tree of sets, the same ones of each."""
-    return take(sets, random_numbers(len(jax.tree.leaves(sets)[0]), num, seed))
-
-
-def at_most(sets: Any, num: int) -> Any:
-    """A fixed random subset of `num` images; all, if `num` is 0 or there are no more."""
-    return random_subset(sets, num, seed=0) if 0 < num < len(jax.tree.leaves(sets)[0]) else sets
+def at_most(sets: Any, num: int, seed: int = 0) -> Any:
+    """A random subset of `num` images, of each set of a tree the same ones; all, if `num` is 0 or there are no more."""
+    count = len(jax.tree.leaves(sets)[0])
+    return take(sets, random_numbers(count, num, seed)) if 0 < num < count else sets
 
 
 def in_order(sets: Any, *, batch_size: int, num_threads: int) -> Iterable[Any]:
-    """All images once, in batches that threads read ahead; the last batch may be smaller.
-
-    Args:
-      sets: a set of images, or a tree of sets of one length.
-      batch_size: images in a batch.
-      num_threads: threads that read ahead.
-    """
+    """All images of a set, or of a tree of sets, once, in batches that threads read ahead; the last one may be smaller."""
     first = jax.tree.leaves(sets)[0]
     batches = grain.MapDataset.range(len(first)).batch(batch_size).map(functools.partial(take, sets))
     return batches.to_iter_dataset(read_ahead(first, num_threads))

@@ -9,7 +9,7 @@ from jaxtyping import Bool, UInt8
 from pixel_rnn_jax.data.decode import MODES, decode
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.preprocessing import quantize_picture
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import check_images, to_picture
 from pixel_rnn_jax.models.conditioning import Conditions
 
@@ -17,55 +17,40 @@ ARRAY = "images"  # its name in an npz file
 
 
 class ImageForm(NamedTuple):
-    """The form in which a model takes images.
-
-    Attributes:
-      levels: number of values of a sub-pixel.
-      channels: number of colour channels.
-      size: height and width that pictures are cut and reduced to, as by `data.size`; None keeps their size.
-      source_levels: number of levels that pictures are quantized from, as by `data.quantize`; None takes the nearest level.
-      lossless: refuse pictures in colours or values that the model cannot represent.
-    """
+    """The form in which a model takes images."""
 
     levels: int
     channels: int
-    size: tuple[int, int] | None = None
-    source_levels: int | None = None
-    lossless: bool = False
+    size: tuple[int, int] | None = None  # pictures are cut and reduced to it, as by `data.size`
+    source_levels: int | None = None  # pictures are quantized from so many, as by `data.quantize`; None: to the nearest level
+    lossless: bool = False  # refuse pictures in colours or values that the model cannot represent
 
 
 def read_images(path: str | Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C"]:
     """Reads images as a model takes them.
 
-    Args:
-      path: a PNG, JPEG or WebP file; a folder of these, all of one size; an npy file of one array, [N, H, W, C] or [N, H, W];
-        or an npz file with such an array named `images`. Pictures spread the levels over 8 bits, as those that the commands
-        write; arrays hold levels.
-      form: which images the model takes.
-
-    Raises:
-      InputError: if there are no images, or they cannot be used.
+    `path` is a PNG, JPEG or WebP file; a folder of these, all of one size; an npy file of one array, [N, H, W, C] or
+    [N, H, W]; or an npz file with such an array named `images`. Pictures spread the levels over 8 bits, as those that the
+    commands write; arrays hold levels.
     """
     path = Path(path)
+    files = picture_files(path)
+    if files:
+        images = [_read_picture(file, form) for file in files]
+        sizes = sorted({f"{image.shape[0]}x{image.shape[1]}" for image in images})
+        if len(sizes) > 1:
+            raise InputError(f"the pictures in {path} must be of one size; got {', '.join(sizes)} pixels.")
+        return np.stack(images)
     if path.is_dir():
-        return _read_folder(path, form)
-    if not path.is_file():
-        raise InputError(f"the images must be a file or a folder; there is none at {str(path)!r}.")
-    if not _is_array_file(path):
-        return _read_picture(path, form)[None]
+        raise InputError(f"{path} must hold pictures; there are no files in it.")
     if is_npz(path):
         arrays, names = load_npz(path, {ARRAY})
         if not arrays:
-            hint = f" (As a data source it is npz:{path}.)" if "train" in names else ""
-            raise InputError(f"{path} must hold an array named {ARRAY}; got {', '.join(names) or 'none'}.{hint}")
-        images = arrays[ARRAY]
-    else:
-        images = load_npy(path)
+            raise InputError(f"{path} must hold an array named {ARRAY}; got {', '.join(names) or 'none'}.")
+    images = arrays[ARRAY] if is_npz(path) else load_npy(path)
     images = images[..., None] if images.ndim == 3 else images
-    try:
+    with about(f"{path}:"):
         check_images(images, levels=form.levels, channels=form.channels)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
     return images.astype(np.uint8)
 
 
@@ -74,7 +59,7 @@ def picture_files(path: str | Path) -> list[Path]:
     path = Path(path)
     if path.is_dir():
         return sorted(file for file in path.glob("[!.]*") if file.is_file())
-    return [] if _is_array_file(path) else [path]
+    return [] if path.suffix.lower() in (".npy", ".npz") else [path]
 
 
 def is_npz(path: str | Path) -> bool:
@@ -84,52 +69,22 @@ def is_npz(path: str | Path) -> bool:
 
 def holds_images(path: str | Path) -> bool:
     """Whether a path is an npz file with the array `images`."""
-    return is_npz(path) and ARRAY in load_npz(_existing(path), ())[1]
+    return is_npz(path) and ARRAY in load_npz(Path(path), ())[1]
 
 
 def read_conditions(path: str | Path) -> Conditions:
-    """Reads the arrays `labels`, integers [N], and `context`, images, that an npz file may hold.
-
-    Raises:
-      InputError: if there is no such file, or it is damaged.
-    """
-    arrays, _ = load_npz(_existing(path), Conditions._fields)
+    """Reads the arrays `labels`, integers [N], and `context`, images, that an npz file may hold."""
+    arrays, _ = load_npz(Path(path), Conditions._fields)
     return Conditions(**arrays)
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """Reads which pixels are known: those of a picture that are not black; or an npy file, bool [H, W].
-
-    Raises:
-      InputError: if it cannot be read, or is not of this size.
-    """
-    path = _existing(path)
+    """Reads which pixels are known: those of a picture that are not black; or an npy file, bool [H, W]."""
+    path = Path(path)
     known = load_npy(path) if path.suffix.lower() == ".npy" else _decode(path, channels=1)[..., 0] > 0
     if known.dtype != bool or known.shape != size:
         raise InputError(f"{path} must be a mask of {size[0]}x{size[1]} pixels; got {known.dtype} of shape {known.shape}.")
     return known
-
-
-def _existing(path: str | Path) -> Path:
-    if not Path(path).is_file():
-        raise InputError(f"there is no file {str(path)!r}.")
-    return Path(path)
-
-
-def _is_array_file(path: Path) -> bool:
-    return path.suffix.lower() in (".npy", ".npz")
-
-
-def _read_folder(path: Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C"]:
-    files = picture_files(path)
-    if not files:
-        raise InputError(f"{path} must hold pictures; there are no files in it. (As a data source it is folder:{path}.)")
-    images = [_read_picture(file, form) for file in files]
-    for file, image in zip(files, images, strict=True):
-        if image.shape != images[0].shape:
-            sizes = [f"{name.name} has {one.shape[0]}x{one.shape[1]}" for name, one in ((file, image), (files[0], images[0]))]
-            raise InputError(f"the pictures in {path} must be of one size; {' pixels, '.join(sizes)}.")
-    return np.stack(images)
 
 
 def _read_picture(path: Path, form: ImageForm) -> UInt8[np.ndarray, "H W C"]:
@@ -150,7 +105,5 @@ def _read_picture(path: Path, form: ImageForm) -> UInt8[np.ndarray, "H W C"]:
 
 
 def _decode(path: Path, *, channels: int, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W C"]:
-    try:
+    with about(str(path), "."):
         return decode(path, channels=channels, size=size)
-    except InputError as error:
-        raise InputError(f"{path} {error}.") from None

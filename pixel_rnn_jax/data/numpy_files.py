@@ -1,24 +1,19 @@
 """Reads NumPy's npz and npy files, without unpickling anything."""
 
-import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
 
-from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
+from pixel_rnn_jax.errors import InputError, damage_as
 
 
 def load_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, Shaped[np.ndarray, "..."]], list[str]]:
-    """The wanted arrays that an npz file holds, by name; and the names of all its arrays.
-
-    Raises:
-      InputError: if the file is damaged, or no npz file of plain arrays.
-    """
+    """The wanted arrays that an npz file holds, by name; and the names of all its arrays."""
     # `np.load` would take a file of another kind for a pickle.
     with (
-        _naming_damage(path, "npz file of plain arrays"),
+        damage_as(f"{path} is damaged or no npz file of plain arrays"),
         path.open("rb") as file,
         np.lib.npyio.NpzFile(file, allow_pickle=False) as content,
     ):
@@ -31,23 +26,9 @@ def load_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, Shaped[np.n
 
 
 def load_npy(path: Path, *, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
-    """The array of an npy file; with `mmap`, mapped into memory, so that only the parts in use are read.
-
-    Raises:
-      InputError: if the file is damaged, or no npy file of a plain array.
-    """
-    with _naming_damage(path, "npy file of a plain array"):
+    """The array of an npy file; with `mmap`, mapped into memory, so that only the parts in use are read."""
+    with damage_as(f"{path} is damaged or no npy file of a plain array"):
         array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} must be an npy file of one array; it is an npz file.")
     return array
-
-
-@contextlib.contextmanager
-def _naming_damage(path: Path, kind: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # NumPy, zipfile, zlib and tokenize raise many kinds
-        if is_of_the_machine(error):
-            raise
-        raise InputError(f"{path} is damaged or no {kind} ({one_line(error)}).") from None

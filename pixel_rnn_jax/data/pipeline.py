@@ -15,13 +15,7 @@ from pixel_rnn_jax.models.conditioning import Conditions
 
 
 class Batch(TypedDict):
-    """What the pipelines yield.
-
-    Attributes:
-      image: uint8 [B, H, W, C] in [0, levels).
-      conditions: labels and context images.
-      mask: bool [B], False for rows that only fill up the last batch of an evaluation.
-    """
+    """Images in [0, levels), their conditioning, and a mask: False for rows that only fill up an evaluation's last batch."""
 
     image: UInt8[np.ndarray, "B H W C"]
     conditions: Conditions
@@ -41,21 +35,9 @@ def train_batches(
 ) -> grain.DatasetIterator:
     """An endless iterator of training batches; each epoch is shuffled anew.
 
-    A batch depends on `seed` and its number alone, and each process gets its share of it. So the position of a training is the
-    number of batches it has seen, whatever the number of processes.
-
-    Args:
-      examples: the training images and their conditioning.
-      preprocessing: the random part; none, if None.
-      batch_size: images in a batch, of all processes together.
-      seed: of the order of images and of the random preprocessing.
-      first_batch: number of the batch to begin with.
-      share: the rows of each batch to return; all by default.
-      num_threads: threads that decode batches ahead, if images are not in memory.
-      num_workers: processes that do so instead; 0: none.
-
-    Returns:
-      A Grain iterator of `Batch`, each of that share.
+    A batch depends on `seed` and its number alone, and each process gets its `share` of the `batch_size` rows. So the position
+    of a training is the number of batches it has seen, whatever the number of processes. Images that are not in memory are
+    decoded ahead by `num_threads` threads, or by `num_workers` processes if there are any.
     """
     images, preprocessing = examples.images, preprocessing or RandomPreprocessing()
     gather = functools.partial(_gather, examples=examples, preprocessing=preprocessing, seed=seed, share=share)
@@ -80,27 +62,21 @@ def _gather(
     share: slice,
 ) -> Batch:
     rng = np.random.default_rng((seed, number))
-    rows = take(examples, indices[share])
-    images, conditions = preprocessing.apply(rows, rng, batch_size=len(indices), share=share)
+    images, conditions = preprocessing.apply(take(examples, indices[share]), rng, batch_size=len(indices), share=share)
     return {"image": images, "conditions": conditions, "mask": np.ones(len(images), bool)}
 
 
 def eval_batches(examples: Examples, *, batch_size: int, share: slice = slice(None), num_threads: int = 1) -> Iterable[Batch]:
     """All images once, in order; the last batch is filled up to `batch_size` with copies that its mask excludes.
 
-    Args:
-      examples: the images of a split and their conditioning.
-      batch_size: images in a batch, of all processes together.
-      share: the rows of each batch to return; all by default.
-      num_threads: threads that decode batches ahead, if images are not in memory.
+    Arguments are as for `train_batches`.
     """
-    gather = functools.partial(_gather_in_order, examples=examples, batch_size=batch_size, share=share)
-    batches = grain.MapDataset.range(-(-len(examples.images) // batch_size)).map(gather)
-    return batches.to_iter_dataset(read_ahead(examples.images, num_threads))
-
-
-def _gather_in_order(number: int, *, examples: Examples, batch_size: int, share: slice) -> Batch:
     count = len(examples.images)
-    numbers = number * batch_size + np.arange(batch_size)[share]
-    images, conditions = take(examples, np.minimum(numbers, count - 1))
-    return {"image": images, "conditions": conditions, "mask": numbers < count}
+
+    def gather(number: int) -> Batch:
+        numbers = number * batch_size + np.arange(batch_size)[share]
+        images, conditions = take(examples, np.minimum(numbers, count - 1))
+        return {"image": images, "conditions": conditions, "mask": numbers < count}
+
+    batches = grain.MapDataset.range(-(-count // batch_size)).map(gather)
+    return batches.to_iter_dataset(read_ahead(examples.images, num_threads))

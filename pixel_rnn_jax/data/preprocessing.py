@@ -4,84 +4,55 @@ import dataclasses
 import functools
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, Shaped, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import fit
 from pixel_rnn_jax.data.image_set import Examples, ImageSet, LazyImages
 from pixel_rnn_jax.data.sources.source import StoredImages
-from pixel_rnn_jax.errors import InputError, check_integer
+from pixel_rnn_jax.errors import InputError, about, check_integer
 from pixel_rnn_jax.images import check_images, from_picture
+from pixel_rnn_jax.models.config import ModelConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class Preprocessing:
-    """The fixed part, the same in training and evaluation.
+def preprocess(
+    images: StoredImages, name: str, table: UInt8[np.ndarray, " _"], model: ModelConfig, size: tuple[int, int] | None
+) -> ImageSet:
+    """The fixed part: fits a split, called `name`, to the size, replaces its values by those of `table`, and checks it.
 
-    Attributes:
-      table: what each stored value becomes, [source_levels]; see `level_table`.
-      levels: of the model.
-      channels: of the model.
-      size: height and width to fit images to; None keeps their size.
+    That is done now with an array, else whenever images are decoded.
     """
-
-    table: UInt8[np.ndarray, " source_levels"]
-    levels: int
-    channels: int
-    size: tuple[int, int] | None = None
-
-    def apply(self, images: StoredImages, name: str) -> ImageSet:
-        """Preprocesses and checks a split now if it is an array, else whenever images are decoded.
-
-        Args:
-          images: as stored.
-          name: of the split, for errors.
-
-        Raises:
-          InputError: if the images do not fit the model; of images to be decoded later, the first one is checked.
-        """
-        if not len(images):
-            raise InputError(f"{name} must hold at least 1 image; got 0.")
-        apply = functools.partial(self._apply_to_batch, name=name)
-        if not isinstance(images, LazyImages):
-            self._check_levels_are_used(images, name)
-            return apply(images)
-        preprocessed = images.map(apply, size=self.size)
+    if not len(images):
+        raise InputError(f"{name} must hold at least 1 image; got 0.")
+    apply = functools.partial(_preprocess_batch, name=name, table=table, channels=model.channels, size=size)
+    if isinstance(images, LazyImages):
+        preprocessed = images.map(apply, size=size)
         preprocessed[np.array([0])]  # raises now what is wrong with all images
         return preprocessed
+    preprocessed, largest = apply(images), int(images.max())
+    if 0 < largest * model.levels < len(table):  # images that were reduced before
+        raise InputError(
+            f"{name}: data.source_levels must be the number of levels in the file; with {len(table)}, all values"
+            f" up to the largest one, {largest}, would become 0."
+        )
+    return preprocessed
 
-    def _apply_to_batch(self, batch: Integer[np.ndarray, "B H W C"], name: str) -> UInt8[np.ndarray, "B h w C"]:
-        try:
-            check_images(batch, levels=len(self.table), channels=self.channels)
-        except InputError as error:
-            raise InputError(f"{name}: {error} See model.levels, model.channels and data.source_levels.") from None
-        if self.size is not None and batch.shape[1:3] != self.size:
-            try:
-                batch = np.stack([fit(image, self.size) for image in batch.astype(np.uint8, copy=False)])
-            except InputError as error:
-                raise InputError(f"{name}: an image {error}.") from None
-        return self.table[batch]
 
-    def _check_levels_are_used(self, images: Integer[np.ndarray, "N H W C"], name: str) -> None:
-        # Images that were reduced before would all become 0.
-        largest = int(images.max(initial=0))
-        if 0 < largest * self.levels < len(self.table):
-            raise InputError(
-                f"{name}: data.source_levels must be the number of levels in the file; with {len(self.table)}, all values"
-                f" up to the largest one, {largest}, would become 0."
-            )
+def _preprocess_batch(
+    batch: Shaped[np.ndarray, "..."], *, name: str, table: UInt8[np.ndarray, " _"], channels: int, size: tuple[int, int] | None
+) -> UInt8[np.ndarray, "B h w c"]:
+    with about(f"{name}:", " See model.levels, model.channels and data.source_levels."):
+        check_images(batch, levels=len(table), channels=channels)
+    if size is not None and batch.shape[1:3] != size:
+        with about(f"{name}: an image", "."):
+            batch = np.stack([fit(image, size) for image in batch.astype(np.uint8, copy=False)])
+    return table[batch]
 
 
 def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -> UInt8[np.ndarray, " source_levels"]:
     """What each value of the source becomes by thresholding or quantization; without these, itself.
 
-    Args:
-      config: with `binarization` and `quantize`.
-      source_levels: number of values in the source; if None, 256 where values change, else the model's.
-      levels: of the model.
-
-    Raises:
-      InputError: if the results would not be the model's levels.
+    If `source_levels`, the number of values in the source, is None, it is 256 where values change, else the model's `levels`.
     """
     check_integer("model.levels", levels, 2, 256)
     changed = config.quantize or config.binarization != "none"
@@ -114,12 +85,7 @@ def quantize_picture(
 
 @dataclasses.dataclass(frozen=True)
 class RandomPreprocessing:
-    """The random part, of training batches.
-
-    Attributes:
-      flip: mirror a random half of the images, and their context images.
-      stochastic_levels: number of levels of images to binarize stochastically; None does not binarize.
-    """
+    """The random part, of training batches: mirrors half of the images and contexts, binarizes images of so many levels."""
 
     flip: bool = False
     stochastic_levels: int | None = None
@@ -157,6 +123,4 @@ def binarized_once(images: ImageSet, source_levels: int, seed: int) -> LazyImage
 
 def mirror(images: UInt8[np.ndarray, "B H W C"], which: Bool[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
     """Flips some of the images horizontally."""
-    mirrored = images.copy()
-    mirrored[which] = images[which, :, ::-1]
-    return mirrored
+    return np.where(which[:, None, None, None], images[:, :, ::-1], images)

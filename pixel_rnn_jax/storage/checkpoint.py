@@ -11,14 +11,13 @@ folders cannot be renamed, a file commit_success.txt marks a complete one. The l
 """
 
 import contextlib
-import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
+from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
 from pixel_rnn_jax.errors import InputError, one_line
 from pixel_rnn_jax.parallel.distributed import on_main
@@ -32,21 +31,6 @@ LATEST = 3
 UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "UNAUTHENTICATED", "ABORTED")
 
 
-@dataclasses.dataclass
-class LatestAndBest(preservation_policy.PreservationPolicy):
-    """Which checkpoints Orbax keeps: the latest few, and the best on validation.
-
-    Attributes:
-      best_step: step of the best; 0 before the first validation.
-    """
-
-    best_step: int = 0
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
-        latest = checkpoints[-LATEST:]
-        return [checkpoint in latest or checkpoint.step == self.best_step for checkpoint in checkpoints]
-
-
 class DamagedCheckpoint(InputError):
     """A checkpoint that cannot be read."""
 
@@ -55,20 +39,15 @@ class Checkpoints:
     """The checkpoints of one work directory; a context manager that waits for the last save at its end.
 
     All processes of a training save and restore together, each its part of the arrays.
-
-    Raises:
-      InputError: if the directory cannot be used.
     """
 
     def __init__(self, workdir: str | AnyPath, *, read_only: bool = False):
         self.directory = absolute(workdir) / FOLDER
         if not is_folder(self.directory) and read_only:  # `is_folder` comes first: it raises if gs:// cannot be reached
             raise InputError(f"{workdir} must be the work directory of a training run; it holds no {FOLDER}/.")
-        if self.directory.exists() and not self.directory.is_dir():
-            raise InputError(f"{self.directory} must be a folder of checkpoints; it is a file.")
-        self._policy = LatestAndBest()
+        self._kept = keep.AnyPreservationPolicy([keep.LatestN(LATEST)])
         options = ocp.CheckpointManagerOptions(
-            create=not read_only, preservation_policy=self._policy, cleanup_tmp_directories=not read_only
+            create=not read_only, preservation_policy=self._kept, cleanup_tmp_directories=not read_only
         )
         try:
             self._manager = ocp.CheckpointManager(self.directory, options=options)
@@ -105,7 +84,6 @@ class Checkpoints:
         folder = self.directory.parent / ASIDE
         numbered = (folder / f"{step}_{number}" for number in itertools.count(1))
         aside = next(path for path in numbered if not is_folder(path))  # keeps earlier ones of the same step
-
         on_main(lambda: move_folder(self.path(step), aside))
         self._manager.reload()
         return aside
@@ -115,11 +93,7 @@ class Checkpoints:
         return self.directory / str(step)
 
     def wait(self) -> None:
-        """Waits until the last save is complete.
-
-        Raises:
-          OSError: if it could not be written.
-        """
+        """Waits until the last save is complete; raises `OSError` if it could not be written."""
         with self._writing():
             self._manager.wait_until_finished()
 
@@ -132,18 +106,11 @@ class Checkpoints:
             raise OSError(f"a checkpoint cannot be written to {self.directory} ({one_line(error)})") from error
 
     def save(self, step: int, *, ema: Any, state: Any, record: RunRecord) -> None:
-        """Saves a checkpoint in the background.
+        """Saves a checkpoint in the background: two trees of arrays, and the record, whose best checkpoint is kept.
 
-        Args:
-          step: number of finished training steps.
-          ema: averaged parameters.
-          state: all other arrays that training needs, a tree.
-          record: with the validations so far, which say which checkpoint is the best and must be kept.
-
-        Raises:
-          OSError: if this checkpoint, or an earlier one, could not be written.
+        Raises `OSError` if this checkpoint, or an earlier one, could not be written.
         """
-        self._policy.best_step = record.validations.best_step
+        self._kept.policies = [keep.LatestN(LATEST), keep.CustomSteps([record.validations.best_step])]
         args = ocp.args.Composite(
             ema=ocp.args.StandardSave(ema),
             state=ocp.args.StandardSave(state),
@@ -153,11 +120,7 @@ class Checkpoints:
             self._manager.save(step, args=args)
 
     def restore_record(self, step: int) -> RunRecord:
-        """Reads what a checkpoint holds besides arrays.
-
-        Raises:
-          DamagedCheckpoint: if it cannot be read.
-        """
+        """Reads what a checkpoint holds besides arrays; raises `DamagedCheckpoint` if it cannot be read."""
         value = self._restore(step, run=ocp.args.JsonRestore())["run"]
         with self._reading(step):
             record = RunRecord.from_json(value)
@@ -166,14 +129,9 @@ class Checkpoints:
         return record
 
     def restore_arrays(self, step: int, **like: Any) -> dict[str, Any]:
-        """Reads items of a checkpoint: `restore_arrays(step, ema=tree, state=tree)`.
+        """Reads items of a checkpoint: `restore_arrays(step, ema=tree, state=tree)`; raises `DamagedCheckpoint`.
 
-        Args:
-          step: of the checkpoint.
-          **like: for each item, a tree of `jax.ShapeDtypeStruct` with the expected shapes (and shardings).
-
-        Raises:
-          InputError: if the checkpoint is damaged or holds other shapes.
+        The trees are of `jax.ShapeDtypeStruct` with the expected shapes (and shardings).
         """
         return self._restore(step, **{name: ocp.args.StandardRestore(tree) for name, tree in like.items()})
 
@@ -183,25 +141,18 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _reading(self, step: int) -> Iterator[None]:
-        """Turns the errors of Orbax, TensorStore and json about unreadable files into one."""
         try:
             yield
-        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:  # of Orbax, TensorStore and json
             if any(reason in str(error) for reason in UNREACHABLE):
                 raise InputError(f"the checkpoint {self.path(step)} cannot be read now ({one_line(error)}).") from error
             raise DamagedCheckpoint(f"the checkpoint {self.path(step)} is damaged ({one_line(error)}).") from error
 
 
 def changed_fields(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """The fields in which two nested configurations differ, each as "name: old -> new".
-
-    Args:
-      old: as read from JSON.
-      new: of this start; its tuples count as lists, which is what JSON makes of them.
-      prefix: of the fields' names.
-    """
+    """The fields in which two nested configurations differ, each as "name: old -> new"; `old` was read from JSON."""
     changes = []
-    new = json.loads(json.dumps(new))
+    new = json.loads(json.dumps(new))  # which makes lists of tuples
     for name in sorted({*old, *new}):
         was, now = old.get(name), new.get(name)
         if isinstance(was, dict) and isinstance(now, dict):

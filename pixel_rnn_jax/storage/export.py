@@ -26,9 +26,9 @@ import safetensors.numpy
 
 from pixel_rnn_jax.compression.checksum import checksum
 from pixel_rnn_jax.data import SOURCES, DataConfig
-from pixel_rnn_jax.errors import InputError, check_size
+from pixel_rnn_jax.errors import InputError, check_size, damage_as
 from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions
-from pixel_rnn_jax.models.params import abstract_params, check_params
+from pixel_rnn_jax.models.params import check_params
 from pixel_rnn_jax.paths import AnyPath, as_path, local_copy, write_whole
 from pixel_rnn_jax.storage.run_record import RunRecord
 
@@ -72,13 +72,7 @@ def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | 
 
 
 def save_weights(path: Path, params: Any, record: RunRecord) -> None:
-    """Writes a trained model as one file, which appears under its name when it is complete; an existing one is replaced.
-
-    Args:
-      path: of the file.
-      params: the averaged parameters.
-      record: of the run. Folders of this machine are left out of the file.
-    """
+    """Writes a trained model as one file, without folders of this machine."""
     run = record.portable().to_json()
     tensors = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
     metadata = {"version": VERSION, "run": run, "checksum": _checksum(run, tensors)}
@@ -86,33 +80,26 @@ def save_weights(path: Path, params: Any, record: RunRecord) -> None:
 
 
 def read_weights(path: str | AnyPath) -> tuple[nn.Module, Any, RunRecord]:
-    """Reads an exported model: the model, its parameters, and the record of its run.
-
-    Raises:
-      InputError: if there is no such file, or it is damaged, or not an exported model.
-    """
+    """Reads an exported model: the model, its parameters, and the record of its run."""
     file = local_copy(as_path(path))
-    if not file.is_file():
-        raise InputError(f"{path} must be an exported model; there is no such file.")
     with file.open("rb"):  # raises if the file cannot be opened; safetensors would report it as missing
         pass
-    try:
-        with safetensors.safe_open(file, framework="numpy") as content:
-            metadata = _read_metadata(path, content.metadata())
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, it is no mapping
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{path} must be an exported model; it is damaged, or no safetensors file ({error}).") from None
+    with (
+        damage_as(f"{path} must be an exported model; it is damaged, or no safetensors file"),
+        safetensors.safe_open(file, framework="numpy") as content,
+    ):
+        metadata = _read_metadata(path, content.metadata())
+        tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118, it is no mapping
     run = metadata.get("run")
     if metadata.get("checksum") != _checksum(run, tensors):
         raise InputError(f"the exported model {path} is damaged: its checksum is not that of its content.")
+    params = flax.traverse_util.unflatten_dict(tensors, sep="/")
     try:
         record = RunRecord.from_json(run)
         model = record.make_model()
+        check_params(model, params)
     except ValueError as error:
         raise InputError(f"the exported model {path} cannot be used: {error}") from None
-    params = flax.traverse_util.unflatten_dict(tensors, sep="/")
-    if _shapes(params) != _shapes(abstract_params(model)):
-        raise InputError(f"the exported model {path} has other parameters than {model.config}.")
     return model, jax.tree.map(jnp.asarray, params), record
 
 
@@ -120,15 +107,11 @@ def _read_metadata(path: str | AnyPath, fields: Mapping[str, str] | None) -> dic
     """The JSON object in a file's metadata. It is read before any tensor: those of foreign files may be large."""
     if FIELD not in (fields or {}):
         raise InputError(f"{path} must be an exported model; its metadata lacks the field {FIELD!r}.")
-    try:
+    with damage_as(f"the exported model {path} is damaged: its metadata cannot be read"):
         metadata = json.loads(fields[FIELD])
         version = metadata["version"]
-    except (KeyError, TypeError, json.JSONDecodeError):
-        raise InputError(f"the exported model {path} is damaged: its metadata cannot be read.") from None
     if version != VERSION:
-        raise InputError(
-            f"{path} must be an exported model of version {VERSION}, the one that this package reads; got {version!r}."
-        )
+        raise InputError(f"{path} must be an exported model of version {VERSION}; got {version!r}.")
     return metadata
 
 
@@ -137,7 +120,3 @@ def _checksum(run: Any, tensors: Mapping[str, np.ndarray]) -> str:
     for name, tensor in sorted(tensors.items()):
         parts.append(f"{name} {tensor.dtype} {tensor.shape} {checksum(tensor.tobytes(), 16).hex()}")
     return checksum("\n".join(parts).encode(), 16).hex()
-
-
-def _shapes(params: Any) -> Any:
-    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), params)

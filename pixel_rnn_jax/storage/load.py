@@ -9,7 +9,7 @@ import flax.linen as nn
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.paths import AnyPath, as_path, is_folder, is_remote
-from pixel_rnn_jax.storage.checkpoint import FOLDER, Checkpoints
+from pixel_rnn_jax.storage.checkpoint import Checkpoints
 from pixel_rnn_jax.storage.export import ENDING, read_weights
 from pixel_rnn_jax.storage.run_record import RunRecord
 
@@ -44,11 +44,9 @@ def load_run(path: str | AnyPath) -> tuple[nn.Module, Any, RunRecord]:
     if not isinstance(path, (str, os.PathLike)) or not str(path):
         raise InputError(f"path must be a work directory, an exported file, or the name of a model; got {path!r}.")
     place = as_path(path)
-    if place.parent.name == FOLDER and place.name.isdigit() and is_folder(place) and not is_folder(place / FOLDER):
-        raise InputError(f"{path} is one checkpoint; give the work directory that it is in, {place.parent.parent}.")
     if is_folder(place):
         return _load_workdir(place)
-    if place.suffix == ENDING or (not is_remote(place) and place.exists()):
+    if place.suffix == ENDING if is_remote(place) else place.exists():
         return read_weights(place)
     if str(path) in shipped_models():
         return read_weights(SHIPPED / f"{path}{ENDING}")

@@ -15,17 +15,11 @@ from pixel_rnn_jax.models.multi_scale import make_model
 
 @dataclasses.dataclass(frozen=True)
 class Validations:
-    """The validations so far, as early stopping needs them.
-
-    Attributes:
-      best_nats: the lowest score, in nats.
-      best_step: the step that reached it; 0 before the first validation.
-      stale: the number of validations since.
-    """
+    """The validations so far, as early stopping needs them."""
 
     best_nats: float = math.inf
-    best_step: int = 0
-    stale: int = 0
+    best_step: int = 0  # before the first validation
+    stale: int = 0  # validations since the best
 
     def add(self, step: int, nats: float) -> "Validations":
         """The validations including one more; it is the best if its step is the new `best_step`."""
@@ -42,26 +36,18 @@ class Validations:
 class RunRecord:
     """What a run remembers besides arrays.
 
-    Attributes:
-      config: the configuration of the run, in nested dicts. It is read field by field when it is needed: the data of a model
-        from another version may be unreadable while the model is fine.
-      image_shape: [H, W, C].
-      classes: names of the classes by number, if they have names.
-      validations: those until now; None for a model that was not trained by `train`.
+    The parts of its configuration, nested dicts, are read when they are needed: the data of a model from another version may
+    be unreadable while the model is fine.
     """
 
     config: dict[str, Any]
-    image_shape: tuple[int, ...]
-    classes: tuple[str, ...] | None = None
-    validations: Validations | None = None
+    image_shape: tuple[int, ...]  # [H, W, C]
+    classes: tuple[str, ...] | None = None  # their names by number
+    validations: Validations | None = None  # None if the model was not trained by `train`
 
     @classmethod
     def from_json(cls, value: Any) -> "RunRecord":
-        """Reads what `to_json` returned.
-
-        Raises:
-          ValueError: if a part is missing, or is not what it must be.
-        """
+        """Reads what `to_json` returned; raises `ValueError` if a part is missing, or is not what it must be."""
         try:
             classes, validations = value.get("classes"), value.get("record")
             record = cls(
@@ -76,13 +62,11 @@ class RunRecord:
         return record
 
     def to_json(self) -> dict[str, Any]:
-        """The record as nested dicts."""
         fields = dataclasses.asdict(self)
         return {**fields, "record": fields.pop("validations")}
 
     @property
     def batch_size(self) -> int:
-        """The number of images in a batch of the training."""
         return self.config["batch_size"]
 
     @property
@@ -102,7 +86,6 @@ class RunRecord:
             raise InputError(f"the run has a model configuration that is damaged, or of another version ({error}).") from None
 
     def make_model(self) -> nn.Module:
-        """The model, a `PixelRNN` or a `MultiScalePixelRNN`; raises `InputError` as `model` does."""
         return make_model(self.model)
 
     def portable(self) -> "RunRecord":

@@ -106,16 +106,19 @@ def test_images_are_reduced_to_the_size_asked_for(stored):
     means = random_images(3, 64, 64, 3).reshape(3, 32, 2, 32, 2, 3).mean((2, 4))
     read = sorted(dataset.images("validation").astype(float), key=lambda image: image[0, 0, 0])
     np.testing.assert_allclose(read, sorted(means, key=lambda image: image[0, 0, 0]), atol=1)
-    with pytest.raises(InputError, match=r"image 0 of train is 64x64 pixels, smaller than data.size \(65x65\)"):
+    with pytest.raises(InputError, match=r"train: image 0 is 64x64 pixels, smaller than data.size \(65x65\)"):
         open_tfds("downsampled_imagenet/64x64", stored, size=(65,))
 
 
 @pytest.mark.parametrize(
     "name,fields,message",
     [
-        ("mnits", {}, "must name a set that TFDS knows; got 'mnits': did you mean mnist"),
-        ("qqqqqq", {}, "must name a set that TFDS knows; got 'qqqqqq': see tensorflow.org"),
-        ("downsampled_imagenet/16x16", {}, "Its configurations are 32x32, 64x64"),
+        ("mnits", {}, "tfds:mnits cannot be opened; see tensorflow.org/datasets/catalog .*mnits.* not found"),
+        (
+            "downsampled_imagenet/16x16",
+            {},
+            "cannot be opened; see tensorflow.org/datasets/catalog .*BuilderConfig 16x16 not found",
+        ),
         ("mnist:9.9.9", {}, "cannot be loaded at version 9.9.9, only"),
         ("cifar10", {"channels": 1}, "model.channels must be 3 for tfds:cifar10"),
         (
@@ -141,7 +144,7 @@ def test_a_failed_download_says_first_what_is_tried(stored, monkeypatch, capsys)
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
     with pytest.raises(
-        InputError, match=r"could not prepare it \(ConnectionError: no network\)\. To provide the files by hand"
+        InputError, match=r"could not prepare it\. To provide the files by hand.*\(ConnectionError: no network\)"
     ):
         open_tfds("fashion_mnist", stored, channels=1)
 
@@ -170,25 +173,16 @@ def test_damaged_files_cost_one_line(tmp_path):
     whole, said = records.read_bytes(), info.read_text()
     for content in (whole[: len(whole) // 2], whole[:2000] + bytes(2000) + whole[4000:], b""):
         records.write_bytes(content)
-        with pytest.raises(InputError, match=f"{folder} is damaged"):
+        with pytest.raises(InputError, match=f"{folder}.* is damaged"):
             open_tfds("mnist", tmp_path, channels=1).decode()
     records.unlink()
-    with pytest.raises(InputError, match=f"{folder} is damaged"):
+    with pytest.raises(InputError, match=f"{folder}.* is damaged"):
         open_tfds("mnist", tmp_path, channels=1).decode()
     info.write_text(said[:40])
     with pytest.raises(InputError, match="tfds:mnist cannot be opened"):
         open_tfds("mnist", tmp_path, channels=1)
     info.unlink()
-    with pytest.raises(InputError, match=f"{folder} is incomplete"):
-        open_tfds("mnist", tmp_path, channels=1)
-
-
-def test_another_version_that_is_there_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    store("mnist", tmp_path, {"train": random_images(4, 28, 28, 1)})
-    folder = next(tmp_path.glob("mnist/*"))
-    folder.rename(folder.with_name("1.0.0"))
-    with pytest.raises(InputError, match=r"there is 1.0.0: tfds:mnist:1.0.0"):
+    with pytest.raises(InputError, match=f"{folder} must have a split train; got none"):
         open_tfds("mnist", tmp_path, channels=1)
 
 

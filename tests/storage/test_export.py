@@ -104,7 +104,7 @@ def test_any_file_that_exists_is_read(exported, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(exported, "digits_rowlstm")
     assert load_run("digits_rowlstm")[0].config.features == 4
-    with pytest.raises(ValueError, match=r"^x.safetensors must be an exported model; there is no such file"):
+    with pytest.raises(ValueError, match=r"^'x.safetensors' must be the work directory .*; there is nothing of that name"):
         load_run("x.safetensors")
 
 
@@ -151,10 +151,10 @@ def test_other_parameters_or_another_configuration_are_refused(exported, tmp_pat
         with pytest.raises(ValueError, match=r"other.safetensors is damaged: its checksum"):
             read_weights(path)
     write(tensors, version=2)
-    with pytest.raises(ValueError, match=r"must be an exported model of version 1, .*; got 2"):
+    with pytest.raises(ValueError, match=r"must be an exported model of version 1; got 2"):
         read_weights(path)
     write(tensors, version=2, run=None)
-    with pytest.raises(ValueError, match=r"of version 1, .*; got 2"):
+    with pytest.raises(ValueError, match=r"of version 1; got 2"):
         read_weights(path)
     newer = copy.deepcopy(metadata["run"])
     newer["config"]["model"]["colour"] = "blue"

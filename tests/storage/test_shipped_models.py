@@ -1,6 +1,5 @@
 """The trained models that come with the package give the likelihoods that are published for them."""
 
-import shutil
 from pathlib import Path
 
 import jax
@@ -104,19 +103,6 @@ def test_commands_take_the_name_of_a_shipped_model(tmp_path, monkeypatch, capsys
     assert capsys.readouterr().out.splitlines()[-1].startswith("test 77.23 nats")
     message = run_in_process(sample.main, "--workdir=digits", "--num=1", "--out=x.png")
     assert "must be the work directory of a training run, an exported file (*.safetensors), or one of cifar_" in message
-
-
-def test_a_checkpoint_is_told_from_its_work_directory(tiny_run):
-    workdir = tiny_run[0]
-    checkpoint = next((workdir / "checkpoints").iterdir())
-    with pytest.raises(ValueError, match=f"is one checkpoint; give the work directory that it is in, {workdir}"):
-        prnn.load(checkpoint)
-
-
-def test_a_work_directory_may_lie_among_other_checkpoints(tiny_run, tmp_path):
-    for name in ("run", "6"):
-        shutil.copytree(tiny_run[0], tmp_path / "checkpoints" / name)
-        jax.tree.map(np.testing.assert_array_equal, prnn.load(tmp_path / "checkpoints" / name)[1], prnn.load(tiny_run[0])[1])
 
 
 def test_a_folder_goes_before_a_shipped_model_of_its_name(tmp_path, monkeypatch):

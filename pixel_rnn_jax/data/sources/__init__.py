@@ -7,19 +7,16 @@ from pixel_rnn_jax.data.sources.folder import read_folder
 from pixel_rnn_jax.data.sources.source import Source
 from pixel_rnn_jax.data.sources.tfds import read_tfds
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.models.config import ModelConfig
 
-# What opens each kind of source, from what follows the colon in `data.source`, the configuration, and the model's channels.
+# What opens each kind of source, from what follows the colon in `data.source`, the configuration, and the model's.
 SOURCES = {"digits": read_digits, "npz": read_npz, "npy": read_npy, "folder": read_folder, "tfds": read_tfds}
 FORMS = "digits, npz:PATH, npy:PATH, folder:PATH, tfds:NAME"
 
 
-def open_source(config: DataConfig, channels: int) -> Source:
-    """Opens the source that a configuration names, for a model of so many channels.
-
-    Raises:
-      InputError: if the source is unknown or cannot be read.
-    """
+def open_source(config: DataConfig, model: ModelConfig) -> Source:
+    """Opens the source that a configuration names, with the labels and context images that the model needs."""
     kind, _, argument = config.source.partition(":")
     if kind not in SOURCES:
         raise InputError(f"data.source must be one of {FORMS}; got {config.source!r}.")
-    return SOURCES[kind](argument, config, channels)
+    return SOURCES[kind](argument, config, model)

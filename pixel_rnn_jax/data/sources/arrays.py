@@ -9,69 +9,49 @@ from jaxtyping import Integer, Shaped
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
-from pixel_rnn_jax.data.sources.source import SPLITS, Labels, Source
+from pixel_rnn_jax.data.sources.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.images import remedy
-from pixel_rnn_jax.paths import AnyPath, in_data_dir, is_file, local_copy
+from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.paths import in_data_dir, local_copy
 
 
-def read_npz(argument: str, config: DataConfig, channels: int) -> Source:
+def read_npz(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """An npz file of arrays train, validation and test, each [N, H, W, C], or [N, H, W] for one channel.
 
     It may also hold train_labels, integers [N], and train_context, images; and the same for the other splits.
     """
-    path = _existing_file("npz", argument, config)
+    path = _local_file("npz", argument, config)
     endings = ("", "_labels", "_context")
-    arrays, names = load_npz(local_copy(path), {f"{split}{ending}" for split in SPLITS for ending in endings})
+    arrays, names = load_npz(path, {split + ending for split in SPLITS for ending in endings})
     images, labels, contexts = (
-        {split: arrays[f"{split}{ending}"] for split in SPLITS if f"{split}{ending}" in arrays} for ending in endings
+        {split: _as_images(arrays[split + ending]) for split in SPLITS if split + ending in arrays} for ending in endings
     )
     if "train" not in images:
         raise InputError(f"{path} must hold an array named train (and may hold {SPLITS[1]} and {SPLITS[2]}); got {names}.")
-
-    def read_labels() -> Labels:
-        for split in images:
-            if split not in labels:
-                raise InputError(f"{path} must hold an array named {split}_labels for a class-conditional model; got {names}.")
-            if labels[split].ndim != 1 or not np.issubdtype(labels[split].dtype, np.integer):
-                got = f"{labels[split].dtype} of shape {labels[split].shape}"
-                raise InputError(f"{path}: {split}_labels must be integers [N]; got {got}.")
-        return Labels({split: labels[split] for split in images})
-
-    return Source(
-        {split: _as_images(path, split, array) for split, array in images.items()},
-        config.source_levels,
-        read_labels=read_labels,
-        contexts={split: _as_images(path, f"{split}_context", array) for split, array in contexts.items()},
-    )
+    return Source(images, config.source_levels, labels=labels, contexts=contexts)
 
 
-def read_npy(argument: str, config: DataConfig, channels: int) -> Source:
+def read_npy(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """An npy file of one array, [N, H, W, C] or [N, H, W]: the training images."""
-    path = local_copy(_existing_file("npy", argument, config))
-    images = _as_images(path, "train", load_npy(path, mmap=True))
+    path = _local_file("npy", argument, config)
+    images = _as_images(load_npy(path, mmap=True))
     if not config.fits_in_memory(images.shape):
         read = functools.partial(_read_from_disk, path=path)
         images = LazyImages(read, np.arange(len(images)), images.shape[1:])
     return Source({"train": images}, config.source_levels)
 
 
-def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Integer[np.ndarray, "B H W C"]:
+def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Shaped[np.ndarray, "..."]:
     # Mapped anew each time, which costs microseconds: an open memory map cannot be sent to a worker process.
-    return _as_images(path, "train", load_npy(path, mmap=True)[numbers])
+    return _as_images(load_npy(path, mmap=True)[numbers])
 
 
-def _existing_file(kind: str, argument: str, config: DataConfig) -> AnyPath:
-    path = in_data_dir(config.data_dir, argument)
-    if not is_file(path):
+def _local_file(kind: str, argument: str, config: DataConfig) -> Path:
+    path = local_copy(in_data_dir(config.data_dir, argument))
+    if not path.is_file():
         raise InputError(f"data.source '{kind}:PATH' must name a file; there is none at {str(path)!r}.")
     return path
 
 
-def _as_images(path: AnyPath, name: str, array: Shaped[np.ndarray, "..."]) -> Integer[np.ndarray, "N H W C"]:
-    array = array[..., None] if array.ndim == 3 else array
-    if array.ndim != 4:
-        raise InputError(f"{path}: {name} must have 4 axes, [N, H, W, C]; got shape {array.shape}.")
-    if not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"{path}: {name} must hold integers; got dtype {array.dtype}.{remedy(array.dtype)}")
-    return array
+def _as_images(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    return array[..., None] if array.ndim == 3 else array

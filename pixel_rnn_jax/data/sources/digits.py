@@ -3,11 +3,12 @@
 import numpy as np
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.sources.source import SPLITS, Labels, Source
+from pixel_rnn_jax.data.sources.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.models.config import ModelConfig
 
 
-def read_digits(argument: str, config: DataConfig, channels: int) -> Source:
+def read_digits(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """1,797 digits of 8x8 pixels, 17 levels and 10 classes: 1,437 for training, 180 each for validation and test."""
     from sklearn.datasets import load_digits  # imported here, since it takes a second
 
@@ -19,4 +20,4 @@ def read_digits(argument: str, config: DataConfig, channels: int) -> Source:
         dict(zip(SPLITS, np.split(array[order], (1437, 1617)), strict=True))
         for array in (digits.images.astype(np.uint8)[..., None], digits.target)
     )
-    return Source(images, levels=17, read_labels=lambda: Labels(labels))
+    return Source(images, levels=17, labels=labels)

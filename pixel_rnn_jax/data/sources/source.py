@@ -1,76 +1,44 @@
 """What every kind of source provides."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Shaped
 
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.errors import InputError
 
 SPLITS = ("train", "validation", "test")
-
-
-StoredImages = Integer[np.ndarray, "_ _ _ _"] | LazyImages  # [N, H, W, C]; splits differ in N
-
-
-class Labels(NamedTuple):
-    """Class labels of all splits.
-
-    Attributes:
-      numbers: classes of the images by split, each [N].
-      names: names of the classes by number; None if they have none.
-    """
-
-    numbers: dict[str, Integer[np.ndarray, " _"]]
-    names: tuple[str, ...] | None = None
+StoredImages = Shaped[np.ndarray, "..."] | LazyImages  # integers [N, H, W, C], but arrays are not checked yet
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Images as they are stored.
-
-    Attributes:
-      images: by split: "train" always, "validation" and "test" where the source has them.
-      levels: number of values that a sub-pixel can take; None if the source does not tell.
-      read_labels: reads the class labels; None if the source has none.
-      contexts: context images by split, paired with `images`; empty if there are none.
-      names: file names by split; empty if images have no names.
-      notes: lines to print for the user.
-    """
+    """Images as they are stored, and what the source has beside them, by split: "train" and, if there are, the others."""
 
     images: dict[str, StoredImages]
-    levels: int | None
-    read_labels: Callable[[], Labels] | None = None
+    levels: int | None  # number of values that a sub-pixel can take, if the source tells
+    labels: dict[str, Shaped[np.ndarray, "..."]] = dataclasses.field(default_factory=dict)
+    classes: tuple[str, ...] | None = None  # their names by number
     contexts: dict[str, StoredImages] = dataclasses.field(default_factory=dict)
-    names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    names: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # of the images' files
 
     def with_validation(self) -> "Source":
         """Carves the validation split from the last tenth of the training split, if the source has none."""
+        num = len(self.images["train"])
         if "validation" in self.images:
             return self
-        num = len(self.images["train"])
         if num == 1:
             raise InputError("there must be at least 2 training images, since the last tenth is for validation; got 1.")
-        num_train = num - -(-num // 10)
 
         def carve(splits: dict[str, Any]) -> dict[str, Any]:
             if "train" not in splits:
                 return splits
-            carved = {"train": splits["train"][:num_train], "validation": splits["train"][num_train:]}
-            return carved | {split: values for split, values in splits.items() if split not in carved}
+            num_train = num - -(-num // 10)
+            return {"train": splits["train"][:num_train], "validation": splits["train"][num_train:]} | {
+                split: values for split, values in splits.items() if split != "train"
+            }
 
-        def read_labels() -> Labels:
-            labels = self.read_labels()
-            return labels._replace(numbers=carve(labels.numbers))
-
-        return dataclasses.replace(
-            self,
-            images=carve(self.images),
-            read_labels=self.read_labels and read_labels,
-            contexts=carve(self.contexts),
-            names=carve(self.names),
-        )
+        carved = {name: carve(getattr(self, name)) for name in ("images", "labels", "contexts", "names")}
+        return dataclasses.replace(self, **carved)

@@ -1,135 +1,71 @@
 """Data sets of TensorFlow Datasets, read without TensorFlow."""
 
 import contextlib
-import dataclasses
-import difflib
 import functools
 import importlib.util
 import io
 import sys
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.decode import MODES, check_same_size, decode
+from pixel_rnn_jax.data.decode import MODES, decode, other_size
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
-from pixel_rnn_jax.data.sources.source import SPLITS, Labels, Source
-from pixel_rnn_jax.errors import InputError, is_of_the_machine, one_line
+from pixel_rnn_jax.data.sources.source import SPLITS, Source
+from pixel_rnn_jax.errors import InputError, about, damage_as
+from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import as_path, is_folder, is_remote, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
 BINARY = ("binarized_mnist",)  # stored as 0 and 1; all others as 0 to 255
 
 
-class Split(NamedTuple):
-    """A split as TFDS stores it.
-
-    Attributes:
-      name: of the split.
-      records: TFDS's data source of encoded examples.
-      numbers: of the records, in the order of the images.
-    """
-
-    name: str
-    records: Any
-    numbers: Integer[np.ndarray, " N"]
-
-
-def read_tfds(argument: str, config: DataConfig, channels: int) -> Source:
-    """The images of a TFDS set, which is downloaded and prepared first if the data directory lacks it.
-
-    Raises:
-      InputError: if TFDS does not know the set or cannot prepare it, or it holds no 8-bit images of so many channels.
-    """
+def read_tfds(argument: str, config: DataConfig, model: ModelConfig) -> Source:
+    """The images of a TFDS set, which is downloaded and prepared first if the data directory lacks it."""
     import tensorflow_datasets as tfds  # imported here, since it takes a second
 
-    builder = _builder(argument, config)
+    as_path(config.data_dir or "")  # raises if it cannot be reached
+    with damage_as(f"tfds:{argument} cannot be opened; see tensorflow.org/datasets/catalog for its name"):
+        builder = tfds.builder(argument, data_dir=config.data_dir, file_format="array_record")
     if is_remote(builder.data_path) and is_folder(builder.data_path):
-        local = local_copy(builder.data_path)  # remote records would cost a request each
-        below = builder.data_path.relative_to(builder.data_dir_root)
-        builder = _builder(argument, dataclasses.replace(config, data_dir=str(local).removesuffix(f"/{below}")))
+        builder = tfds.builder_from_directory(local_copy(builder.data_path))  # remote records would cost a request each
     if not builder.data_path.exists():
         _prepare(builder)
-    if not builder.info.splits:
-        raise InputError(f"{builder.data_path} is incomplete: it has no split metadata. Delete it to have it prepared anew.")
     if "train" not in builder.info.splits:
-        raise InputError(f"tfds:{argument} must have a split train; got {', '.join(builder.info.splits)}.")
-    feature = _image_feature(builder, channels)
+        raise InputError(f"{builder.data_path} must have a split train; got {', '.join(builder.info.splits) or 'none'}.")
+    feature = _image_feature(builder, model)
+    size, classes = config.size or feature.shape[:2], None
+    if model.num_classes:
+        classes = tuple(getattr(_label_feature(builder), "names", None) or ()) or None
+    images, labels = {}, {}
     with _naming_damage(builder.data_path):
-        splits = []
-        for name in (name for name in SPLITS if name in builder.info.splits):
-            records = builder.as_data_source(name, decoders={"image": tfds.decode.SkipDecoding()})
-            splits.append(Split(name, records, _original_order(records)))
-        size = config.size or feature.shape[:2]
-        if None in size:
-            size = decode(io.BytesIO(splits[0].records[0]["image"]), channels=channels).shape[:2]
-    images = {}
-    for split in splits:
-        read = functools.partial(
-            _read_records, split=split, path=builder.data_path, channels=channels, config=config, size=size
-        )
-        images[split.name] = LazyImages(read, split.numbers, (*size, channels))
-    return Source(
-        images, levels=2 if builder.name in BINARY else 256, read_labels=functools.partial(_read_labels, builder, splits)
-    )
+        for split in (split for split in SPLITS if split in builder.info.splits):
+            records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+            order = _original_order(records)
+            if None in size:
+                size = decode(io.BytesIO(records[0]["image"]), channels=model.channels).shape[:2]
+            read = functools.partial(
+                _read_records,
+                records=records,
+                name=f"{builder.data_path}, {split}",
+                channels=model.channels,
+                config=config,
+                size=size,
+            )
+            images[split] = LazyImages(read, order, (*size, model.channels))
+            if model.num_classes:
+                labels[split] = np.array(_column(records, "label"))[order]
+    return Source(images, levels=2 if builder.name in BINARY else 256, labels=labels, classes=classes)
 
 
-@contextlib.contextmanager
-def _naming_damage(path: Any) -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except NotImplementedError as error:
-        raise InputError(
-            f"{path} does not allow random access ({one_line(error, 400)}); TFDS must prepare the set with"
-            " file_format='array_record'."
-        ) from None
-    except Exception as error:  # TFDS, protobuf and array_record raise many kinds for damaged files
-        if is_of_the_machine(error):
-            raise
-        raise InputError(
-            f"{path} is damaged ({type(error).__name__}: {one_line(error, 400)}). Delete it to have it prepared anew."
-        ) from None
-
-
-def _builder(name: str, config: DataConfig) -> Any:
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.registered import DatasetNotFoundError
-
-    as_path(config.data_dir or "")  # raises if it cannot be reached
-    try:
-        return tfds.builder(name, data_dir=config.data_dir, file_format="array_record")
-    except DatasetNotFoundError:
-        known = tfds.list_builders(with_community_datasets=False)
-        close = difflib.get_close_matches(name, known, n=4)
-        hint = f"did you mean {', '.join(close)}?" if close else "see tensorflow.org/datasets/catalog."
-        raise InputError(f"data.source 'tfds:NAME' must name a set that TFDS knows; got {name!r}: {hint}") from None
-    except Exception as error:  # a wrong version or configuration, or damaged files
-        if is_of_the_machine(error):
-            raise
-        configs = _configs(name)
-        hint = f"Its configurations are {', '.join(configs)}." if configs else one_line(error, 400)
-        raise InputError(f"tfds:{name} cannot be opened. {hint}") from None
-
-
-def _configs(name: str) -> list[str]:
-    import tensorflow_datasets as tfds
-
-    try:
-        return [config.name for config in tfds.builder_cls(name.partition("/")[0]).BUILDER_CONFIGS]
-    except ValueError:
-        return []
+def _naming_damage(name: Any) -> contextlib.AbstractContextManager[None]:
+    return damage_as(f"{name} is damaged, or not in array_record form; delete it to have it prepared anew")
 
 
 def _prepare(builder: Any) -> None:
     missing = f"tfds:{builder.info.full_name} is not at {builder.data_path}"
-    others = sorted(path.name for path in builder.data_path.parent.glob("*.*.*")) if builder.data_path.parent.exists() else []
-    if others:
-        missing += f" (there is {', '.join(others)}: tfds:{builder.info.full_name.rpartition('/')[0]}:{others[-1]})"
     by_hand = (
         "To provide the files by hand, put the prepared set there, in array_record form, or its raw files into"
         f" {builder.data_dir_root / 'downloads' / 'manual'}; see docs/data.md"
@@ -142,71 +78,60 @@ def _prepare(builder: Any) -> None:
         file=sys.stderr,
         flush=True,
     )
-    try:
+    with damage_as(f"{missing}, and TFDS could not prepare it. {by_hand}"):
         builder.download_and_prepare()
-    except Exception as error:  # whatever network, archive, disk and the set's own script raise
-        raise InputError(
-            f"{missing}, and TFDS could not prepare it ({type(error).__name__}: {one_line(error, 400)}). {by_hand}."
-        ) from error
 
 
-def _image_feature(builder: Any, channels: int) -> Any:
+def _image_feature(builder: Any, model: ModelConfig) -> Any:
     import tensorflow_datasets as tfds
 
-    features = builder.info.features
-    is_dict = isinstance(features, tfds.features.FeaturesDict)
-    feature = features["image"] if is_dict and "image" in features else None
-    if not isinstance(feature, tfds.features.Image):
-        raise InputError(f"tfds:{builder.info.full_name} must have a feature image; got {', '.join(features)}.")
-    if feature.np_dtype != np.uint8:
-        raise InputError(f"tfds:{builder.info.full_name} must hold 8-bit images; got {np.dtype(feature.np_dtype).name}.")
-    if feature.shape[2] not in MODES:
-        raise InputError(f"tfds:{builder.info.full_name} must hold images of 1 or 3 channels; got {feature.shape[2]}.")
-    if feature.shape[2] != channels:
-        raise InputError(f"model.channels must be {feature.shape[2]} for tfds:{builder.info.full_name}; got {channels}.")
+    name, features = f"tfds:{builder.info.full_name}", builder.info.features
+    feature = features["image"] if "image" in features else None  # noqa: SIM401, it has no `get`
+    if not isinstance(feature, tfds.features.Image) or feature.np_dtype != np.uint8 or feature.shape[2] not in MODES:
+        raise InputError(
+            f"{name} must have a feature image of 8 bits and 1 or 3 channels; got {feature or ', '.join(features)}."
+        )
+    if feature.shape[2] != model.channels:
+        raise InputError(f"model.channels must be {feature.shape[2]} for {name}; got {model.channels}.")
     return feature
 
 
-def _read_labels(builder: Any, splits: list[Split]) -> Labels:
-    """The feature `label` of all splits, in the order of the images."""
+def _label_feature(builder: Any) -> Any:
     features = builder.info.features
     feature = features["label"] if "label" in features else None  # noqa: SIM401, it has no `get`
     if feature is None or feature.shape != () or not np.issubdtype(feature.np_dtype, np.integer):
         raise InputError(f"tfds:{builder.info.full_name} must have a feature label, for classes; got {', '.join(features)}.")
-    numbers = {}
-    with _naming_damage(builder.data_path):
-        for split in splits:
-            labels = [example["label"] for example in _in_chunks(split.records, f"reading labels, {split.name}")]
-            numbers[split.name] = np.array(labels, np.int32)[split.numbers]
-    return Labels(numbers, tuple(getattr(feature, "names", None) or ()) or None)
+    return feature
 
 
-def _in_chunks(records: Any, description: str) -> Iterator[Any]:
-    with progress_bar(len(records), unit="image", description=description, delay=2.0, leave=False) as bar:
+def _column(records: Any, feature: str) -> list[Any]:
+    """One feature of all records."""
+    values = []
+    with progress_bar(len(records), unit="image", description=f"reading {feature}s", delay=2.0, leave=False) as bar:
         for start in range(0, len(records), CHUNK):
-            chunk = records.__getitems__(list(range(start, min(start + CHUNK, len(records)))))
-            yield from chunk
-            bar.update(len(chunk))
-
-
-def _read_records(
-    numbers: Integer[np.ndarray, " B"], *, split: Split, path: Any, channels: int, config: DataConfig, size: tuple[int, int]
-) -> UInt8[np.ndarray, "B H W C"]:
-    with _naming_damage(path):
-        examples = split.records.__getitems__(numbers.tolist())
-    images = []
-    for number, example in zip(numbers, examples, strict=True):
-        try:
-            image = decode(io.BytesIO(example["image"]), channels=channels, size=config.size)
-            check_same_size(image.shape[:2], size)
-        except InputError as error:
-            raise InputError(f"{path}: image {number} of {split.name} {error}.") from None
-        images.append(image)
-    return np.stack(images)
+            examples = records.__getitems__(list(range(start, min(start + CHUNK, len(records)))))
+            values += [example[feature] for example in examples]
+            bar.update(len(examples))
+    return values
 
 
 def _original_order(records: Any) -> np.ndarray:
     """TFDS shuffles what it stores; ids of examples, as in CIFAR-10, give the set's own order."""
     if "id" not in records.dataset_info.features:
         return np.arange(len(records))
-    return np.argsort([example["id"] for example in _in_chunks(records, "looking at the records")], kind="stable")
+    return np.argsort(_column(records, "id"), kind="stable")
+
+
+def _read_records(
+    numbers: Integer[np.ndarray, " B"], *, records: Any, name: str, channels: int, config: DataConfig, size: tuple[int, int]
+) -> UInt8[np.ndarray, "B H W C"]:
+    with _naming_damage(name):
+        examples = records.__getitems__(numbers.tolist())
+    images = []
+    for number, example in zip(numbers, examples, strict=True):
+        with about(f"{name}: image {number}", "."):
+            image = decode(io.BytesIO(example["image"]), channels=channels, size=config.size)
+            if image.shape[:2] != size:
+                raise InputError(other_size(image.shape[:2], size))
+            images.append(image)
+    return np.stack(images)
