@@ -20,9 +20,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
-from pixel_rnn_jax.compression.checksum import checksum
 from pixel_rnn_jax.compression.container import Header, pack, unpack
-from pixel_rnn_jax.compression.fingerprint import fingerprint, this_platform
+from pixel_rnn_jax.compression.fingerprint import checksum, fingerprint, this_platform
 from pixel_rnn_jax.compression.tiles import cut, join
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
 from pixel_rnn_jax.generation.decoding import DecodeState, decode_row, scan_on_host, start
@@ -152,16 +151,7 @@ def seconds_to_code(
     batch_size: int = BATCH_SIZE,
     tile: Sequence[int] | Any = None,
 ) -> float:
-    """Estimates the seconds to compress (or decompress) images, once compiled, from one row of each stage.
-
-    Args:
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: its parameters.
-      shape: number, height and width of the images; at least one image.
-      conditions: of the images.
-      batch_size: as for `compress`.
-      tile: as for `compress`.
-    """
+    """Estimates the seconds to compress (or decompress) one or more images, once compiled, from one row of each stage."""
     header = _plan(model.config, shape, batch_size, tile)
     encode, seconds = functools.partial(_encode, constriction.stream.queue.RangeEncoder()), 0.0
     params = jax.device_put(params)
@@ -179,11 +169,12 @@ def seconds_to_code(
 
 def cut_conditions(header: Header, config: ModelConfig, conditions: Conditions) -> Conditions:
     """Returns for each tile of the images its part of the context and the label of its image."""
-    tiles_per_image = header.num_tiles // max(header.num, 1)
     context, labels = conditions
     if context is not None:
         context = cut(context, (header.tile_height // config.context_scale, header.tile_width // config.context_scale))
-    return Conditions(context, None if labels is None else np.repeat(labels, tiles_per_image))
+    if labels is not None:
+        labels = np.repeat(labels, header.num_tiles // max(header.num, 1))
+    return Conditions(context, labels)
 
 
 def _plan(config: ModelConfig, shape: tuple[int, int, int], batch_size: int, tile: Sequence[int] | Any) -> Header:
@@ -197,8 +188,7 @@ def _plan(config: ModelConfig, shape: tuple[int, int, int], batch_size: int, til
         raise InputError(
             f"tiles must have sides that are multiples of {config.multiple}; got {tile_height}x{tile_width} pixels."
         )
-    hashes = {"model_hash": "", "conditions_checksum": "", "images_checksum": "", "platform": ""}
-    header = Header(num, height, width, config.channels, config.levels, 1, tile_height, tile_width, **hashes)
+    header = Header(num, height, width, config.channels, config.levels, 1, tile_height, tile_width)
     header = dataclasses.replace(header, batch_size=max(1, min(batch_size, header.num_tiles)))
     header.check()
     return header

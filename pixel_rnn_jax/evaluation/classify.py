@@ -34,13 +34,7 @@ def classify(
     log_prior: Float64[np.ndarray, " classes"],
     conditions: Conditions = UNCONDITIONAL,
 ) -> Joint:
-    """Scores images under each class.
-
-    Args:
-      scorer: of a class-conditional model.
-      images: integers [N, H, W, C] in [0, levels).
-      log_prior: log p(y) of each class, in nats.
-      conditions: the context, if the model has one; labels are ignored.
+    """Scores images under each class. `log_prior` is log p(y) in nats; of the conditions, labels are ignored.
 
     Raises:
       InputError: if the model is not class-conditional.

@@ -15,25 +15,16 @@ from pixel_rnn_jax.models.pixel_rnn import STEM_SIZE
 
 
 class FLOPs(NamedTuple):
-    """Floating-point operations by part of the network.
+    """Floating-point operations by part of the network."""
 
-    Attributes:
-      context: the context network.
-      stem: the 7x7 convolution.
-      layers: all layers, including their products with the context.
-      skips: their skip connections.
-      head: the 1x1 layers up to the logits.
-    """
-
-    context: int
-    stem: int
-    layers: int
-    skips: int
-    head: int
+    context: int  # the context network
+    stem: int  # the 7x7 convolution
+    layers: int  # all layers, including their products with the context
+    skips: int  # their skip connections
+    head: int  # the 1x1 layers up to the logits
 
     @property
     def total(self) -> int:
-        """The sum of all parts."""
         return sum(self)
 
 
