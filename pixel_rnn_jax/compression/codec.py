@@ -10,15 +10,14 @@ import functools
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import constriction
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Float32, UInt8
-from tqdm import tqdm
+from jaxtyping import Float32, Integer, UInt8
 
 from pixel_rnn_jax.compression.container import Header, pack, unpack
 from pixel_rnn_jax.compression.fingerprint import checksum, fingerprint, this_platform
@@ -84,11 +83,7 @@ def compress(
     )
     tiles = cut(images, (header.tile_height, header.tile_width))
     encoder = constriction.stream.queue.RangeEncoder()
-    encode = functools.partial(_encode, encoder)
-    with _progress(header, config, "compressing") as bar:
-        for batch, count, batch_conditions in _batches(header, model, params, conditions):
-            batch[:count], tiles = tiles[:count], tiles[count:]
-            _code_batch(model, params, batch, count, batch_conditions, encode, bar)
+    _code_tiles(model, params, header, tiles, conditions, functools.partial(_encode, encoder), "compressing")
     return pack(header, encoder.get_compressed().astype("<u4").tobytes())
 
 
@@ -117,7 +112,11 @@ def decompress(
     if not isinstance(blob, bytes):
         raise InputError(f"blob must be the bytes of a .prnn file; got {type(blob).__name__}.")
     header, payload = unpack(blob)
-    _check_model(header, model, params)
+    model_hash = fingerprint(model, params).hex()
+    if header.model_hash != model_hash:
+        raise InputError(
+            f"the file was compressed by another model: its hash is {header.model_hash}, this one's is {model_hash}."
+        )
     conditions = Conditions(context, labels)
     check_conditions(model.config, conditions, (header.num, header.height, header.width))
     conditions = plain(conditions)
@@ -127,16 +126,12 @@ def decompress(
     if header.platform != this_platform():
         warnings.warn(f"the file may not decode here: {platforms}.", stacklevel=2)
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-    decode = functools.partial(_decode, decoder)
-    tiles = [np.empty((0, header.tile_height, header.tile_width, header.channels), np.uint8)]
+    tiles = np.zeros((header.num_tiles, header.tile_height, header.tile_width, header.channels), np.uint8)
     try:
-        with _progress(header, model.config, "decompressing") as bar:
-            for batch, count, batch_conditions in _batches(header, model, params, conditions):
-                _code_batch(model, params, batch, count, batch_conditions, decode, bar)
-                tiles.append(batch[:count])
+        _code_tiles(model, params, header, tiles, conditions, functools.partial(_decode, decoder), "decompressing")
     except AssertionError as error:  # constriction's
         raise InputError(f"the file does not decode here ({error}): {platforms}.") from None
-    images = join(np.concatenate(tiles), header.num, (header.height, header.width))
+    images = join(tiles, header.num, (header.height, header.width))
     if checksum(images.tobytes()).hex() != header.images_checksum:
         raise InputError(f"the file does not decode here, the checksum of its images differs: {platforms}.")
     return images
@@ -155,13 +150,14 @@ def seconds_to_code(
     header = _plan(model.config, shape, batch_size, tile)
     encode, seconds = functools.partial(_encode, constriction.stream.queue.RangeEncoder()), 0.0
     params = jax.device_put(params)
-    batch, count, batch_conditions = next(_batches(header, model, params, plain(conditions)))
+    conditions = _take(cut_conditions(header, model.config, plain(conditions)), np.arange(header.batch_size))
+    batch = np.zeros((header.batch_size, header.tile_height, header.tile_width, header.channels), np.uint8)
+    _check_memory(batch.shape, model, params, conditions)
     for stage in stages(model.config):
-        part = batch[:, :: stage.stride, :: stage.stride]
-        state = start(stage.network, stage.params(params), part.shape[:3], stage.conditions(batch, batch_conditions))
+        part, state = _begin_stage(stage, params, batch, conditions)
         for _ in range(2):  # the first one compiles
             begin = time.perf_counter()
-            state = jax.block_until_ready(_code_row(stage, stage.params(params), state, 0, part, count, encode))
+            state = jax.block_until_ready(_code_row(stage, stage.params(params), state, 0, part, len(part), encode))
             row_seconds = time.perf_counter() - begin
         seconds += row_seconds * part.shape[1]
     return seconds * header.num_batches
@@ -194,34 +190,8 @@ def _plan(config: ModelConfig, shape: tuple[int, int, int], batch_size: int, til
     return header
 
 
-def _check_model(header: Header, model: nn.Module, params: Any) -> None:
-    for name in ("levels", "channels"):
-        if getattr(header, name) != getattr(model.config, name):
-            raise InputError(
-                f"the file holds images of {getattr(header, name)} {name}; the model has {getattr(model.config, name)}."
-            )
-    model_hash = fingerprint(model, params).hex()
-    if header.model_hash != model_hash:
-        raise InputError(
-            f"the file was compressed by another model: its hash is {header.model_hash}, this one's is {model_hash}."
-        )
-
-
 def _checksum(conditions: Conditions) -> str:
     return checksum(b"".join(array.tobytes() for array in jax.tree.leaves(conditions))).hex()
-
-
-def _batches(
-    header: Header, model: nn.Module, params: Any, conditions: Conditions
-) -> Iterator[tuple[UInt8[np.ndarray, "B h w C"], int, Conditions]]:
-    """Yields for each batch an array of zeros for its tiles, how many it has (the last one fewer), and their conditions."""
-    shape = (header.batch_size, header.tile_height, header.tile_width, header.channels)
-    tile_conditions = cut_conditions(header, model.config, conditions)
-    _check_memory(shape, model, params, tile_conditions)
-    for first in range(0, header.num_tiles, header.batch_size):
-        numbers = np.minimum(np.arange(first, first + header.batch_size), header.num_tiles - 1)
-        batch_conditions = jax.tree.map(lambda array, numbers=numbers: array[numbers], tile_conditions)
-        yield np.zeros(shape, np.uint8), min(header.batch_size, header.num_tiles - first), batch_conditions
 
 
 def _check_memory(shape: tuple[int, int, int, int], model: nn.Module, params: Any, tile_conditions: Conditions) -> None:
@@ -250,23 +220,45 @@ def _decode(decoder: Any, values: UInt8[np.ndarray, " count"], probabilities: Fl
     values[:] = decoder.decode(FAMILY, probabilities)
 
 
-def _code_batch(
+def _code_tiles(
     model: nn.Module,
     params: Any,
-    images: UInt8[np.ndarray, "B h w C"],
-    count: int,
+    header: Header,
+    tiles: UInt8[np.ndarray, "tiles h w C"],
     conditions: Conditions,
     code: Coder,
-    bar: tqdm,
+    description: str,
 ) -> None:
-    """Codes the first `count` images of a batch, sub-pixel by sub-pixel, in the model's order."""
-    params = jax.device_put(params)
-    for stage in stages(model.config):
-        part = images[:, :: stage.stride, :: stage.stride]  # a view, into which a decoder writes
-        state = start(stage.network, stage.params(params), part.shape[:3], stage.conditions(images, conditions))
-        for row in range(part.shape[1]):
-            state = _code_row(stage, stage.params(params), state, row, part, count, code)
-            bar.update()
+    """Codes tiles in batches, sub-pixel by sub-pixel, in the model's order. A decoder writes into them."""
+    conditions, params = cut_conditions(header, model.config, conditions), jax.device_put(params)
+    shape = (header.batch_size, *tiles.shape[1:])
+    _check_memory(shape, model, params, conditions)
+    rows = header.num_batches * sum(header.tile_height // stage.stride for stage in stages(model.config))
+    with progress_bar(rows, unit="row", description=description, delay=2.0, leave=False) as bar:
+        for first in range(0, len(tiles), header.batch_size):
+            numbers = np.arange(first, first + header.batch_size)
+            count = min(header.batch_size, len(tiles) - first)
+            batch = np.zeros(shape, np.uint8)
+            batch[:count] = tiles[first : first + count]
+            for stage in stages(model.config):
+                part, state = _begin_stage(stage, params, batch, _take(conditions, numbers))
+                for row in range(part.shape[1]):
+                    state = _code_row(stage, stage.params(params), state, row, part, count, code)
+                    bar.update()
+            tiles[first : first + count] = batch[:count]
+
+
+def _take(conditions: Conditions, numbers: Integer[np.ndarray, " B"]) -> Conditions:
+    """The conditions of some tiles. Where there are fewer tiles, the last one is repeated."""
+    return jax.tree.map(lambda array: array[np.minimum(numbers, len(array) - 1)], conditions)
+
+
+def _begin_stage(
+    stage: Stage, params: Any, batch: UInt8[np.ndarray, "B h w C"], conditions: Conditions
+) -> tuple[UInt8[np.ndarray, "B rows columns C"], DecodeState]:
+    """The stage's images, as a view into which a decoder writes, and the state before their first row."""
+    part = batch[:, :: stage.stride, :: stage.stride]
+    return part, start(stage.network, stage.params(params), part.shape[:3], stage.conditions(batch, conditions))
 
 
 def _code_row(
@@ -296,8 +288,3 @@ def _softmax(logits: Float32[np.ndarray, "count levels"]) -> Float32[np.ndarray,
         raise InputError("the model's logits are not finite: its parameters are damaged.")
     probabilities = np.exp(logits - logits.max(-1, keepdims=True))
     return probabilities / probabilities.sum(-1, keepdims=True)
-
-
-def _progress(header: Header, config: ModelConfig, description: str) -> tqdm:
-    rows = header.num_batches * sum(header.tile_height // stage.stride for stage in stages(config))
-    return progress_bar(rows, unit="row", description=description, delay=2.0, leave=False)

@@ -29,10 +29,7 @@ class Joint(NamedTuple):
 
 
 def classify(
-    scorer: Scorer,
-    images: ImageSet,
-    log_prior: Float64[np.ndarray, " classes"],
-    conditions: Conditions = UNCONDITIONAL,
+    scorer: Scorer, images: ImageSet, log_prior: Float64[np.ndarray, " classes"], conditions: Conditions = UNCONDITIONAL
 ) -> Joint:
     """Scores images under each class. `log_prior` is log p(y) in nats; of the conditions, labels are ignored.
 

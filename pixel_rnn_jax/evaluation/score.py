@@ -1,7 +1,7 @@
 """The exact mean negative log-likelihood of a split, under a model or any other function that gives log-probabilities."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Bool, Float, Float32, UInt8
+from jaxtyping import Array, Bool, Float32
 
 from pixel_rnn_jax.data import Batch, Examples, ImageSet, eval_batches
+from pixel_rnn_jax.evaluation.baselines import Batches, LogProb
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob
 from pixel_rnn_jax.models.live_units import log_prob_and_live_units
@@ -81,22 +82,14 @@ class Scorer:
         return make_score(split, sum(map(float, nats)) / len(images), images.shape, relu_units)
 
     def log_probs(
-        self,
-        images: ImageSet,
-        conditions: Conditions = UNCONDITIONAL,
-        *,
-        function: Callable[..., Float32[Array, "B ..."]] = log_prob,
+        self, images: ImageSet, conditions: Conditions = UNCONDITIONAL, *, function: Callable[..., Array] = log_prob
     ) -> Float32[np.ndarray, "N ..."]:
         """The log-probability of each image, in nats, by `log_prob` or a function like it, such as `log_prob_by_size`."""
         results = self._map_batches(functools.partial(score_batch, function), images, conditions, "scoring")
         return np.concatenate(fetch(results))[: len(images)]
 
     def _map_batches(
-        self,
-        function: Callable[[nn.Module, Mesh, Any, Batch], Any],
-        images: ImageSet,
-        conditions: Conditions,
-        description: str,
+        self, function: Callable[..., Any], images: ImageSet, conditions: Conditions, description: str
     ) -> list[Any]:
         """The results of a function for all batches. The last batch is padded to `batch_size`."""
         params, results = replicate(self.params, self.mesh), []
@@ -110,12 +103,7 @@ class Scorer:
         return results
 
 
-def score(
-    log_prob: Callable[[UInt8[np.ndarray, "B H W C"]], Float[np.ndarray, " B"]],
-    split: str,
-    batches: Iterable[UInt8[np.ndarray, "_ H W C"]],
-    image_shape: tuple[int, int, int],
-) -> Score:
+def score(log_prob: LogProb, split: str, batches: Batches, image_shape: tuple[int, int, int]) -> Score:
     """Scores a split, in batches, by any function that gives log-probabilities on the host."""
     log_probs = np.concatenate([log_prob(batch) for batch in batches])
     return make_score(split, -float(log_probs.mean()), (len(log_probs), *image_shape))

@@ -122,13 +122,8 @@ def decode_row(
 ) -> tuple[DecodeState, Any]:
     """Decodes the sub-pixels of one row, in order. Returns the state after it, and the outputs of `choose`.
 
-    Args:
-      model: a `PixelRNN`.
-      params: its parameters.
-      state: after the rows before.
-      row: index of the row.
-      choose: takes the logits of a sub-pixel, its column and its channel; returns its values [B] and any output.
-      scan: `jax.lax.scan`, or `scan_on_host` if `choose` is not traceable.
+    `choose` takes the logits of a sub-pixel, its column and its channel; it returns its values [B] and any output. If it is
+    not traceable, `scan` must be `scan_on_host`.
     """
     _, columns, _, channels = state.canvas.shape
 

@@ -94,15 +94,7 @@ def complete(
     return _complete(model, params, key, images, known, temperature, conditions)
 
 
-def check_completion(
-    model: nn.Module,
-    params: Any,
-    key: jax.Array | Any,
-    images: Images,
-    known: Shaped[Array | np.ndarray, "..."],
-    temperature: ArrayLike,
-    conditions: Conditions,
-) -> Bool[Array | np.ndarray, "B H W"]:
+def check_completion(model, params, key, images, known, temperature, conditions) -> Bool[Array | np.ndarray, "B H W"]:
     """Checks the arguments of `complete`; returns `known` for each image."""
     _check_key(key)
     check_params(model, params)
@@ -197,15 +189,7 @@ def pick(logits: Float[Array, "B levels"], uniform: Float32[Array, " B"]) -> UIn
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def _complete(
-    model: nn.Module,
-    params: Any,
-    key: jax.Array,
-    images: UInt8[Array, "B H W C"],
-    known: Bool[Array, "B H W"],
-    temperature: ArrayLike,
-    conditions: Conditions,
-) -> UInt8[Array, "B H W C"]:
+def _complete(model, params, key, images, known, temperature, conditions) -> UInt8[Array, "B H W C"]:
     uniform = draw_uniform(key, jnp.arange(len(images)), images.shape[1:])
     for stage in stages(model.config):
         state, rows = begin_stage(stage, params, images, known, uniform, conditions)

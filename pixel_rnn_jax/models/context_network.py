@@ -34,10 +34,7 @@ class ContextNetwork(nn.Module):
 
 def prime_factors(number: int) -> list[int]:
     """The prime factors of a number, the smallest first; empty for 1."""
-    factors, factor = [], 2
-    while number > 1:
-        while number % factor == 0:
-            factors.append(factor)
-            number //= factor
-        factor += 1
-    return factors
+    if number == 1:
+        return []
+    smallest = next(factor for factor in range(2, number + 1) if number % factor == 0)
+    return [smallest, *prime_factors(number // smallest)]
