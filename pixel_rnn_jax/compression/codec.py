@@ -7,7 +7,6 @@ first, so images are coded in the model's order.
 
 import dataclasses
 import functools
-import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ import constriction
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Float32, Integer, UInt8
+from jaxtyping import Array, Float32, Integer, UInt8
 
 from pixel_rnn_jax.compression.container import Header, pack, unpack
 from pixel_rnn_jax.compression.fingerprint import checksum, fingerprint, this_platform
@@ -196,15 +195,10 @@ def _checksum(conditions: Conditions) -> str:
 
 def _check_memory(shape: tuple[int, int, int, int], model: nn.Module, params: Any, tile_conditions: Conditions) -> None:
     """Raises `InputError` if the decode state of a batch is too large, at the last stage, the largest."""
-    stage = stages(model.config)[-1]
-    tiles = jax.ShapeDtypeStruct(shape, np.uint8)
+    begin = functools.partial(_begin_stage, stages(model.config)[-1])
     conditions = jax.tree.map(lambda array: jax.ShapeDtypeStruct((shape[0], *array.shape[1:]), array.dtype), tile_conditions)
-
-    def begin(params, tiles, conditions):
-        return start(stage.network, stage.params(params), shape[:3], stage.conditions(tiles, conditions))
-
-    arrays = jax.tree.leaves(jax.eval_shape(begin, params, tiles, conditions))
-    needed = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
+    _, state = jax.eval_shape(begin, params, jax.ShapeDtypeStruct(shape, np.uint8), conditions)
+    needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     if needed > MAX_MEMORY:
         raise InputError(
             f"a batch of {shape[0]} images of {shape[1]}x{shape[2]} pixels must need at most {MAX_MEMORY / 2**30:.0f} GiB of"
@@ -254,8 +248,8 @@ def _take(conditions: Conditions, numbers: Integer[np.ndarray, " B"]) -> Conditi
 
 
 def _begin_stage(
-    stage: Stage, params: Any, batch: UInt8[np.ndarray, "B h w C"], conditions: Conditions
-) -> tuple[UInt8[np.ndarray, "B rows columns C"], DecodeState]:
+    stage: Stage, params: Any, batch: UInt8[Array | np.ndarray, "B h w C"], conditions: Conditions
+) -> tuple[UInt8[Array | np.ndarray, "B rows columns C"], DecodeState]:
     """The stage's images, as a view into which a decoder writes, and the state before their first row."""
     part = batch[:, :: stage.stride, :: stage.stride]
     return part, start(stage.network, stage.params(params), part.shape[:3], stage.conditions(batch, conditions))

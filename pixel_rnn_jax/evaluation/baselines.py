@@ -24,13 +24,11 @@ def uniform(levels: int) -> LogProb:
 
 def independent_pixels(batches: Batches, levels: int) -> LogProb:
     """Every sub-pixel has a histogram of its own, over the training images, with one added to each count."""
-    counts: Float[np.ndarray, "D levels"] | None = None
+    counts = 1
     for batch in batches:
         flat = batch.reshape(len(batch), -1)
-        if counts is None:
-            counts = np.ones((flat.shape[1], levels))
         cells = flat + levels * np.arange(flat.shape[1])
-        counts += np.bincount(cells.ravel(), minlength=counts.size).reshape(counts.shape)
+        counts = counts + np.bincount(cells.ravel(), minlength=levels * flat.shape[1]).reshape(-1, levels)
     log_probs = np.log(counts / counts.sum(axis=1, keepdims=True))
 
     def log_prob(images: UInt8[np.ndarray, "B H W C"]) -> Float[np.ndarray, " B"]:
