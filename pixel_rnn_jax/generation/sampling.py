@@ -159,10 +159,7 @@ def begin_stage(
 def draw_row(
     model: nn.Module, params: Any, state: DecodeState, rows: Rows, row: ArrayLike, temperature: ArrayLike
 ) -> tuple[DecodeState, tuple[UInt8[Array, "W C B"], Float32[Array, "W C B"]]]:
-    """Draws the unknown pixels of one row of a stage.
-
-    Returns the state after this row, the row's values, and log p(x_i | x_<i) of each sub-pixel, in nats, at temperature 1.
-    """
+    """Draws a row's unknown pixels. Returns the state after it, its values, and log p(x_i | x_<i) in nats (temperature 1)."""
     images, known, uniform = jax.tree.map(lambda array: array[row], rows)
 
     def choose(logits, column, channel):
