@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
-from pixel_rnn_jax.models.conditioning import Context
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.masked_conv import MaskedConv
 
@@ -50,7 +49,7 @@ class LSTM(nn.Module):
         )
 
     def input_gates(
-        self, x: Float[Array, "B rows columns in"], context: Context | None, *, pad: bool = True
+        self, x: Float[Array, "B rows columns in"], context: Float[Array, "#B #H #W context"] | None, *, pad: bool = True
     ) -> Float[Array, "B H W 4*{self.config.features}"]:
         """The part of the gates that does not depend on the state: K_is ⊛ x, and an unmasked 1x1 convolution of the context.
 
