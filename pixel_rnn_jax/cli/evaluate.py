@@ -7,6 +7,7 @@ Multi-Scale PixelRNN, the terms log p(x_s) and log p(x | x_s) are printed too.
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import logsumexp
 
 from pixel_rnn_jax.cli import command, datasets, flags, outputs
 from pixel_rnn_jax.data import Dataset, Examples, at_most
@@ -65,8 +66,8 @@ def classify_examples(scorer: Scorer, dataset: Dataset, examples: Examples) -> d
     images, conditions = examples
     prior = log_prior(dataset.examples("train").conditions.labels, scorer.model.config.num_classes)
     joint = classify(scorer, images, prior, conditions)
-    accuracy = float(np.mean(joint.classes == conditions.labels))
-    nats = -float(joint.marginal.mean())
+    accuracy = float(np.mean(joint.argmax(1) == conditions.labels))
+    nats = -float(logsumexp(joint, axis=1).mean())
     bits = bits_per_dim(-nats, images.shape[1:])
     command.say(f"class by Bayes' rule: {accuracy:.2%} of {len(images)} images right")
     command.say(f"without the class, by the sum over all classes: {nats:.2f} nats {bits:.4f} bits/dim")

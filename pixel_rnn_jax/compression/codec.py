@@ -7,22 +7,19 @@ first, so images are coded in the model's order.
 
 import dataclasses
 import functools
-import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import constriction
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Float32, UInt8
-from tqdm import tqdm
+from jaxtyping import Array, Float32, Integer, UInt8
 
-from pixel_rnn_jax.compression.checksum import checksum
 from pixel_rnn_jax.compression.container import Header, pack, unpack
-from pixel_rnn_jax.compression.fingerprint import fingerprint, this_platform
+from pixel_rnn_jax.compression.fingerprint import checksum, fingerprint, this_platform
 from pixel_rnn_jax.compression.tiles import cut, join
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
 from pixel_rnn_jax.generation.decoding import DecodeState, decode_row, scan_on_host, start
@@ -85,11 +82,7 @@ def compress(
     )
     tiles = cut(images, (header.tile_height, header.tile_width))
     encoder = constriction.stream.queue.RangeEncoder()
-    encode = functools.partial(_encode, encoder)
-    with _progress(header, config, "compressing") as bar:
-        for batch, count, batch_conditions in _batches(header, model, params, conditions):
-            batch[:count], tiles = tiles[:count], tiles[count:]
-            _code_batch(model, params, batch, count, batch_conditions, encode, bar)
+    _code_tiles(model, params, header, tiles, conditions, functools.partial(_encode, encoder), "compressing")
     return pack(header, encoder.get_compressed().astype("<u4").tobytes())
 
 
@@ -118,7 +111,11 @@ def decompress(
     if not isinstance(blob, bytes):
         raise InputError(f"blob must be the bytes of a .prnn file; got {type(blob).__name__}.")
     header, payload = unpack(blob)
-    _check_model(header, model, params)
+    model_hash = fingerprint(model, params).hex()
+    if header.model_hash != model_hash:
+        raise InputError(
+            f"the file was compressed by another model: its hash is {header.model_hash}, this one's is {model_hash}."
+        )
     conditions = Conditions(context, labels)
     check_conditions(model.config, conditions, (header.num, header.height, header.width))
     conditions = plain(conditions)
@@ -128,16 +125,12 @@ def decompress(
     if header.platform != this_platform():
         warnings.warn(f"the file may not decode here: {platforms}.", stacklevel=2)
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-    decode = functools.partial(_decode, decoder)
-    tiles = [np.empty((0, header.tile_height, header.tile_width, header.channels), np.uint8)]
+    tiles = np.zeros((header.num_tiles, header.tile_height, header.tile_width, header.channels), np.uint8)
     try:
-        with _progress(header, model.config, "decompressing") as bar:
-            for batch, count, batch_conditions in _batches(header, model, params, conditions):
-                _code_batch(model, params, batch, count, batch_conditions, decode, bar)
-                tiles.append(batch[:count])
+        _code_tiles(model, params, header, tiles, conditions, functools.partial(_decode, decoder), "decompressing")
     except AssertionError as error:  # constriction's
         raise InputError(f"the file does not decode here ({error}): {platforms}.") from None
-    images = join(np.concatenate(tiles), header.num, (header.height, header.width))
+    images = join(tiles, header.num, (header.height, header.width))
     if checksum(images.tobytes()).hex() != header.images_checksum:
         raise InputError(f"the file does not decode here, the checksum of its images differs: {platforms}.")
     return images
@@ -152,26 +145,18 @@ def seconds_to_code(
     batch_size: int = BATCH_SIZE,
     tile: Sequence[int] | Any = None,
 ) -> float:
-    """Estimates the seconds to compress (or decompress) images, once compiled, from one row of each stage.
-
-    Args:
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: its parameters.
-      shape: number, height and width of the images; at least one image.
-      conditions: of the images.
-      batch_size: as for `compress`.
-      tile: as for `compress`.
-    """
+    """Estimates the seconds to compress (or decompress) one or more images, once compiled, from one row of each stage."""
     header = _plan(model.config, shape, batch_size, tile)
     encode, seconds = functools.partial(_encode, constriction.stream.queue.RangeEncoder()), 0.0
     params = jax.device_put(params)
-    batch, count, batch_conditions = next(_batches(header, model, params, plain(conditions)))
+    conditions = _take(cut_conditions(header, model.config, plain(conditions)), np.arange(header.batch_size))
+    batch = np.zeros((header.batch_size, header.tile_height, header.tile_width, header.channels), np.uint8)
+    _check_memory(batch.shape, model, params, conditions)
     for stage in stages(model.config):
-        part = batch[:, :: stage.stride, :: stage.stride]
-        state = start(stage.network, stage.params(params), part.shape[:3], stage.conditions(batch, batch_conditions))
+        part, state = _begin_stage(stage, params, batch, conditions)
         for _ in range(2):  # the first one compiles
             begin = time.perf_counter()
-            state = jax.block_until_ready(_code_row(stage, stage.params(params), state, 0, part, count, encode))
+            state = jax.block_until_ready(_code_row(stage, stage.params(params), state, 0, part, len(part), encode))
             row_seconds = time.perf_counter() - begin
         seconds += row_seconds * part.shape[1]
     return seconds * header.num_batches
@@ -179,11 +164,12 @@ def seconds_to_code(
 
 def cut_conditions(header: Header, config: ModelConfig, conditions: Conditions) -> Conditions:
     """Returns for each tile of the images its part of the context and the label of its image."""
-    tiles_per_image = header.num_tiles // max(header.num, 1)
     context, labels = conditions
     if context is not None:
         context = cut(context, (header.tile_height // config.context_scale, header.tile_width // config.context_scale))
-    return Conditions(context, None if labels is None else np.repeat(labels, tiles_per_image))
+    if labels is not None:
+        labels = np.repeat(labels, header.num_tiles // max(header.num, 1))
+    return Conditions(context, labels)
 
 
 def _plan(config: ModelConfig, shape: tuple[int, int, int], batch_size: int, tile: Sequence[int] | Any) -> Header:
@@ -197,54 +183,22 @@ def _plan(config: ModelConfig, shape: tuple[int, int, int], batch_size: int, til
         raise InputError(
             f"tiles must have sides that are multiples of {config.multiple}; got {tile_height}x{tile_width} pixels."
         )
-    hashes = {"model_hash": "", "conditions_checksum": "", "images_checksum": "", "platform": ""}
-    header = Header(num, height, width, config.channels, config.levels, 1, tile_height, tile_width, **hashes)
+    header = Header(num, height, width, config.channels, config.levels, 1, tile_height, tile_width)
     header = dataclasses.replace(header, batch_size=max(1, min(batch_size, header.num_tiles)))
     header.check()
     return header
-
-
-def _check_model(header: Header, model: nn.Module, params: Any) -> None:
-    for name in ("levels", "channels"):
-        if getattr(header, name) != getattr(model.config, name):
-            raise InputError(
-                f"the file holds images of {getattr(header, name)} {name}; the model has {getattr(model.config, name)}."
-            )
-    model_hash = fingerprint(model, params).hex()
-    if header.model_hash != model_hash:
-        raise InputError(
-            f"the file was compressed by another model: its hash is {header.model_hash}, this one's is {model_hash}."
-        )
 
 
 def _checksum(conditions: Conditions) -> str:
     return checksum(b"".join(array.tobytes() for array in jax.tree.leaves(conditions))).hex()
 
 
-def _batches(
-    header: Header, model: nn.Module, params: Any, conditions: Conditions
-) -> Iterator[tuple[UInt8[np.ndarray, "B h w C"], int, Conditions]]:
-    """Yields for each batch an array of zeros for its tiles, how many it has (the last one fewer), and their conditions."""
-    shape = (header.batch_size, header.tile_height, header.tile_width, header.channels)
-    tile_conditions = cut_conditions(header, model.config, conditions)
-    _check_memory(shape, model, params, tile_conditions)
-    for first in range(0, header.num_tiles, header.batch_size):
-        numbers = np.minimum(np.arange(first, first + header.batch_size), header.num_tiles - 1)
-        batch_conditions = jax.tree.map(lambda array, numbers=numbers: array[numbers], tile_conditions)
-        yield np.zeros(shape, np.uint8), min(header.batch_size, header.num_tiles - first), batch_conditions
-
-
 def _check_memory(shape: tuple[int, int, int, int], model: nn.Module, params: Any, tile_conditions: Conditions) -> None:
     """Raises `InputError` if the decode state of a batch is too large, at the last stage, the largest."""
-    stage = stages(model.config)[-1]
-    tiles = jax.ShapeDtypeStruct(shape, np.uint8)
+    begin = functools.partial(_begin_stage, stages(model.config)[-1])
     conditions = jax.tree.map(lambda array: jax.ShapeDtypeStruct((shape[0], *array.shape[1:]), array.dtype), tile_conditions)
-
-    def begin(params, tiles, conditions):
-        return start(stage.network, stage.params(params), shape[:3], stage.conditions(tiles, conditions))
-
-    arrays = jax.tree.leaves(jax.eval_shape(begin, params, tiles, conditions))
-    needed = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
+    _, state = jax.eval_shape(begin, params, jax.ShapeDtypeStruct(shape, np.uint8), conditions)
+    needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     if needed > MAX_MEMORY:
         raise InputError(
             f"a batch of {shape[0]} images of {shape[1]}x{shape[2]} pixels must need at most {MAX_MEMORY / 2**30:.0f} GiB of"
@@ -260,23 +214,45 @@ def _decode(decoder: Any, values: UInt8[np.ndarray, " count"], probabilities: Fl
     values[:] = decoder.decode(FAMILY, probabilities)
 
 
-def _code_batch(
+def _code_tiles(
     model: nn.Module,
     params: Any,
-    images: UInt8[np.ndarray, "B h w C"],
-    count: int,
+    header: Header,
+    tiles: UInt8[np.ndarray, "tiles h w C"],
     conditions: Conditions,
     code: Coder,
-    bar: tqdm,
+    description: str,
 ) -> None:
-    """Codes the first `count` images of a batch, sub-pixel by sub-pixel, in the model's order."""
-    params = jax.device_put(params)
-    for stage in stages(model.config):
-        part = images[:, :: stage.stride, :: stage.stride]  # a view, into which a decoder writes
-        state = start(stage.network, stage.params(params), part.shape[:3], stage.conditions(images, conditions))
-        for row in range(part.shape[1]):
-            state = _code_row(stage, stage.params(params), state, row, part, count, code)
-            bar.update()
+    """Codes tiles in batches, sub-pixel by sub-pixel, in the model's order. A decoder writes into them."""
+    conditions, params = cut_conditions(header, model.config, conditions), jax.device_put(params)
+    shape = (header.batch_size, *tiles.shape[1:])
+    _check_memory(shape, model, params, conditions)
+    rows = header.num_batches * sum(header.tile_height // stage.stride for stage in stages(model.config))
+    with progress_bar(rows, unit="row", description=description, delay=2.0, leave=False) as bar:
+        for first in range(0, len(tiles), header.batch_size):
+            numbers = np.arange(first, first + header.batch_size)
+            count = min(header.batch_size, len(tiles) - first)
+            batch = np.zeros(shape, np.uint8)
+            batch[:count] = tiles[first : first + count]
+            for stage in stages(model.config):
+                part, state = _begin_stage(stage, params, batch, _take(conditions, numbers))
+                for row in range(part.shape[1]):
+                    state = _code_row(stage, stage.params(params), state, row, part, count, code)
+                    bar.update()
+            tiles[first : first + count] = batch[:count]
+
+
+def _take(conditions: Conditions, numbers: Integer[np.ndarray, " B"]) -> Conditions:
+    """The conditions of some tiles. Where there are fewer tiles, the last one is repeated."""
+    return jax.tree.map(lambda array: array[np.minimum(numbers, len(array) - 1)], conditions)
+
+
+def _begin_stage(
+    stage: Stage, params: Any, batch: UInt8[Array | np.ndarray, "B h w C"], conditions: Conditions
+) -> tuple[UInt8[Array | np.ndarray, "B rows columns C"], DecodeState]:
+    """The stage's images, as a view into which a decoder writes, and the state before their first row."""
+    part = batch[:, :: stage.stride, :: stage.stride]
+    return part, start(stage.network, stage.params(params), part.shape[:3], stage.conditions(batch, conditions))
 
 
 def _code_row(
@@ -306,8 +282,3 @@ def _softmax(logits: Float32[np.ndarray, "count levels"]) -> Float32[np.ndarray,
         raise InputError("the model's logits are not finite: its parameters are damaged.")
     probabilities = np.exp(logits - logits.max(-1, keepdims=True))
     return probabilities / probabilities.sum(-1, keepdims=True)
-
-
-def _progress(header: Header, config: ModelConfig, description: str) -> tqdm:
-    rows = header.num_batches * sum(header.tile_height // stage.stride for stage in stages(config))
-    return progress_bar(rows, unit="row", description=description, delay=2.0, leave=False)

@@ -15,7 +15,7 @@ import dataclasses
 import json
 import struct
 
-from pixel_rnn_jax.compression.checksum import checksum
+from pixel_rnn_jax.compression.fingerprint import checksum
 from pixel_rnn_jax.errors import InputError
 
 MAGIC = b"PRNN"
@@ -28,49 +28,31 @@ _START = struct.Struct("<4sHI")
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What a reader must know before it decodes.
+    """What a reader must know before it decodes. Hashes are in hexadecimal."""
 
-    Attributes:
-      num: number of images.
-      height: of an image.
-      width: of an image.
-      channels: of an image.
-      levels: number of values of a sub-pixel.
-      batch_size: tiles that are coded at a time.
-      tile_height: height of the tiles into which images are cut; `height` if they are not.
-      tile_width: likewise.
-      model_hash: of the model and its parameters, in hexadecimal.
-      conditions_checksum: of the labels and the context.
-      images_checksum: of the images.
-      platform: see `fingerprint.this_platform`.
-    """
-
-    num: int
+    num: int  # of images
     height: int
     width: int
     channels: int
     levels: int
-    batch_size: int
-    tile_height: int
+    batch_size: int  # tiles that are coded at a time
+    tile_height: int  # `height` and `width` if images are not cut into tiles
     tile_width: int
-    model_hash: str
-    conditions_checksum: str
-    images_checksum: str
-    platform: str
+    model_hash: str = ""  # of the model and its parameters
+    conditions_checksum: str = ""  # of the labels and the context
+    images_checksum: str = ""
+    platform: str = ""  # see `fingerprint.this_platform`
 
     @property
     def num_tiles(self) -> int:
-        """Number of tiles of all images."""
         return self.num * -(-self.height // self.tile_height) * -(-self.width // self.tile_width)
 
     @property
     def num_batches(self) -> int:
-        """Number of batches in which the tiles are coded."""
         return -(-self.num_tiles // self.batch_size)
 
     @property
     def min_payload_bytes(self) -> int:
-        """Least length of the payload."""
         sub_pixels = self.num_tiles * self.tile_height * self.tile_width * self.channels
         return -(-sub_pixels // SUB_PIXELS_PER_WORD) * WORD_BYTES
 
@@ -92,18 +74,11 @@ def pack(header: Header, payload: bytes) -> bytes:
 
 
 def unpack(blob: bytes) -> tuple[Header, bytes]:
-    """Takes a file apart.
-
-    Returns:
-      The header and the payload.
-
-    Raises:
-      InputError: if this is not a .prnn file of this version, it is damaged, or its sizes are impossible.
-    """
+    """Returns header and payload; raises `InputError` if they are not those of a .prnn file of this version, or damaged."""
     if blob[: len(MAGIC)] != MAGIC:
         raise InputError(f"a .prnn file must start with {MAGIC!r}; got {blob[: len(MAGIC)]!r}.")
     if len(blob) < _START.size + CHECKSUM_BYTES:
-        raise InputError(f"a .prnn file has at least a header and a checksum; this one is cut off after {len(blob)} bytes.")
+        raise InputError(f"the .prnn file is cut off after {len(blob)} bytes.")
     _, version, length = _START.unpack_from(blob)
     if version != VERSION:
         raise InputError(
@@ -114,12 +89,10 @@ def unpack(blob: bytes) -> tuple[Header, bytes]:
         raise InputError("the .prnn file is damaged or cut off: its checksum does not match its bytes.")
     end = _START.size + length
     header, payload = _read_header(body[_START.size : end]), body[end:]
-    if len(payload) % WORD_BYTES:
-        raise InputError(f"the .prnn file's payload must be whole words of {WORD_BYTES} bytes; got {len(payload)} bytes.")
-    if len(payload) < header.min_payload_bytes:
+    if len(payload) % WORD_BYTES or len(payload) < header.min_payload_bytes:
         raise InputError(
-            f"the .prnn file's payload must have at least {header.min_payload_bytes} bytes for the images in its header;"
-            f" got {len(payload)}."
+            f"the .prnn file's payload must have at least {header.min_payload_bytes} bytes for the images in its header, in"
+            f" words of {WORD_BYTES} bytes; got {len(payload)} bytes."
         )
     return header, payload
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import platform
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ import jax
 import jaxlib
 import numpy as np
 
-from pixel_rnn_jax.compression.checksum import checksum
 from pixel_rnn_jax.parallel.distributed import num_cores
+
+
+def checksum(data: bytes, size: int = 8) -> bytes:
+    """BLAKE2b hash of `size` bytes."""
+    return hashlib.blake2b(data, digest_size=size).digest()
 
 
 def fingerprint(model: nn.Module, params: Any) -> bytes:

@@ -13,14 +13,9 @@ MAX_SIDE = 16_383  # WebP's
 
 
 def encoded_sizes(images: UInt8[np.ndarray, "N H W C"], levels: int) -> dict[str, int]:
-    """Bytes of images in each format, as one file for each image or as one sheet, whichever is smaller.
+    """Bytes of images in [0, levels) in each format, as one file for each image or as one sheet, whichever is smaller.
 
-    Args:
-      images: in [0, levels). PNG stores those of two levels in 1 bit.
-      levels: number of values.
-
-    Returns:
-      Bytes by name of the format; empty for images that are too large, or that have neither 1 nor 3 channels.
+    Empty for images that are too large, or that have neither 1 nor 3 channels.
     """
     if images.shape[-1] not in (1, 3) or not len(images):
         return {}

@@ -23,19 +23,12 @@ def uniform(levels: int) -> LogProb:
 
 
 def independent_pixels(batches: Batches, levels: int) -> LogProb:
-    """Every sub-pixel has a histogram of its own, over the training images, with one added to each count.
-
-    Args:
-      batches: the training images, in batches.
-      levels: number of values that a sub-pixel can take.
-    """
-    counts: Float[np.ndarray, "D levels"] | None = None
+    """Every sub-pixel has a histogram of its own, over the training images, with one added to each count."""
+    counts = 1
     for batch in batches:
         flat = batch.reshape(len(batch), -1)
-        if counts is None:
-            counts = np.ones((flat.shape[1], levels))
         cells = flat + levels * np.arange(flat.shape[1])
-        counts += np.bincount(cells.ravel(), minlength=counts.size).reshape(counts.shape)
+        counts = counts + np.bincount(cells.ravel(), minlength=levels * flat.shape[1]).reshape(-1, levels)
     log_probs = np.log(counts / counts.sum(axis=1, keepdims=True))
 
     def log_prob(images: UInt8[np.ndarray, "B H W C"]) -> Float[np.ndarray, " B"]:
@@ -49,11 +42,7 @@ def gaussian(batches: Batches, levels: int) -> LogProb:
     """A multivariate normal density of y = (x + u) / levels, with u uniform in [0, 1), turned into a probability of x.
 
     P(x) = ∫ p(x + u) du is bounded by Jensen's inequality: log P(x) >= E_u[log p(y)] - D log levels. The expectation over u
-    and the noise's share of mean and covariance are in closed form, not sampled.
-
-    Args:
-      batches: the training images, in batches.
-      levels: number of values that a sub-pixel can take.
+    and the noise's share of mean and covariance are in closed form, not sampled. `batches` are the training images.
     """
     count, total, products = 0, 0.0, 0.0
     for batch in batches:

@@ -1,10 +1,7 @@
 """Classification by a class-conditional model and Bayes' rule: p(y | x) = p(x | y) p(y) / p(x)."""
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Float64, Integer
-from scipy.special import logsumexp
 
 from pixel_rnn_jax.data import ImageSet
 from pixel_rnn_jax.errors import InputError
@@ -12,35 +9,12 @@ from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 
 
-class Joint(NamedTuple):
-    """The joint log-probability of each image and each class, log p(x, y) = log p(x | y) + log p(y), in nats."""
-
-    log_probs: Float64[np.ndarray, "N classes"]
-
-    @property
-    def classes(self) -> Integer[np.ndarray, " N"]:
-        """The most probable class of each image, argmax_y log p(x | y) + log p(y)."""
-        return self.log_probs.argmax(1)
-
-    @property
-    def marginal(self) -> Float64[np.ndarray, " N"]:
-        """log p(x) = log Σ_y p(x, y), as a model without classes would give it."""
-        return logsumexp(self.log_probs, axis=1)
-
-
 def classify(
-    scorer: Scorer,
-    images: ImageSet,
-    log_prior: Float64[np.ndarray, " classes"],
-    conditions: Conditions = UNCONDITIONAL,
-) -> Joint:
-    """Scores images under each class.
+    scorer: Scorer, images: ImageSet, log_prior: Float64[np.ndarray, " classes"], conditions: Conditions = UNCONDITIONAL
+) -> Float64[np.ndarray, "N classes"]:
+    """The joint log-probability of each image and each class, log p(x, y) = log p(x | y) + log p(y), in nats.
 
-    Args:
-      scorer: of a class-conditional model.
-      images: integers [N, H, W, C] in [0, levels).
-      log_prior: log p(y) of each class, in nats.
-      conditions: the context, if the model has one; labels are ignored.
+    The most probable class is its argmax over y. Its logsumexp over y is log p(x), as a model without classes would give it.
 
     Raises:
       InputError: if the model is not class-conditional.
@@ -48,9 +22,9 @@ def classify(
     num_classes = scorer.model.config.num_classes
     if not num_classes:
         raise InputError("only a class-conditional model classifies; this one has num_classes=0.")
-    labels = (np.full(len(images), label, np.int32) for label in range(num_classes))
+    labels = [np.full(len(images), label, np.int32) for label in range(num_classes)]
     log_probs = [scorer.log_probs(images, conditions._replace(labels=same)) for same in labels]
-    return Joint(np.stack(log_probs, 1).astype(np.float64) + log_prior)
+    return np.stack(log_probs, 1).astype(np.float64) + log_prior
 
 
 def log_prior(labels: Integer[np.ndarray, " N"], num_classes: int) -> Float64[np.ndarray, " classes"]:

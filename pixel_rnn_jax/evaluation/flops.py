@@ -5,35 +5,29 @@ masked weights, but not the cells of the Diagonal BiLSTM's skewed map outside th
 are not counted; their share shrinks as 1/h.
 """
 
+import math
 from typing import NamedTuple
+
+from flax.traverse_util import flatten_dict
 
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.context_network import prime_factors
-from pixel_rnn_jax.models.masked_conv import margin
 from pixel_rnn_jax.models.multi_scale import stages
-from pixel_rnn_jax.models.pixel_rnn import STEM_SIZE
+from pixel_rnn_jax.models.params import abstract_params
+from pixel_rnn_jax.models.pixel_rnn import PixelRNN
 
 
 class FLOPs(NamedTuple):
-    """Floating-point operations by part of the network.
+    """Floating-point operations by part of the network."""
 
-    Attributes:
-      context: the context network.
-      stem: the 7x7 convolution.
-      layers: all layers, including their products with the context.
-      skips: their skip connections.
-      head: the 1x1 layers up to the logits.
-    """
-
-    context: int
-    stem: int
-    layers: int
-    skips: int
-    head: int
+    context: int  # the context network
+    stem: int  # the 7x7 convolution
+    layers: int  # all layers, including their products with the context
+    skips: int  # their skip connections
+    head: int  # the 1x1 layers up to the logits
 
     @property
     def total(self) -> int:
-        """The sum of all parts."""
         return sum(self)
 
 
@@ -51,64 +45,34 @@ def training_flops(config: ModelConfig, height: int, width: int) -> FLOPs:
     and context, and, without `skip`, the last product of each layer in the second computation.
     """
     forward = forward_flops(config, height, width)
-    return FLOPs(
-        context=3 * forward.context,
-        stem=2 * forward.stem,
-        layers=(4 if config.remat else 3) * forward.layers,
-        skips=3 * forward.skips,
-        head=3 * forward.head,
-    )
+    tripled = FLOPs(*(3 * flops for flops in forward))
+    return tripled._replace(stem=2 * forward.stem, layers=(4 if config.remat else 3) * forward.layers)
 
 
 def _one_size(config: ModelConfig, height: int, width: int) -> FLOPs:
-    pixels, mapped = height * width, 2 * config.features
-    outputs = config.channels * (1 if config.levels == 2 else config.levels)
-    head = ((mapped, config.head_features), (config.head_features, config.head_features), (config.head_features, outputs))
-    return FLOPs(
-        context=_context_network(config, pixels) if config.context_channels else 0,
-        stem=_masked_conv(pixels, config.channels, mapped, STEM_SIZE),
-        layers=config.depth * _layer(config, height, width),
-        skips=config.depth * _masked_conv(pixels, mapped, mapped) if config.skip else 0,
-        head=sum(_masked_conv(pixels, *features) for features in head),
-    )
+    flops = dict.fromkeys(FLOPs._fields, 0)
+    for path, leaf in flatten_dict(abstract_params(PixelRNN(config))).items():
+        if path[-1] in ("kernel", "state_to_state"):
+            part = "skips" if "skip" in path else path[0].removesuffix("_network")
+            flops[part] += 2 * _rows(config, path, height * width) * _multiplied_weights(path, leaf.shape)
+    return FLOPs(**flops)
 
 
-def _layer(config: ModelConfig, height: int, width: int) -> int:
-    pixels, h = height * width, config.features
-    # Labels are the same at all pixels of an image.
-    context = (pixels if config.context_channels else 1, _context_width(config))
-    by_layer = {
-        "pixel_cnn": _masked_conv(pixels, 2 * h, h) + _product(*context, h) + _masked_conv(pixels, h, h, (3, 3)),
-        "row_lstm": _masked_conv(pixels, 2 * h, 4 * h, (1, 3)) + _product(*context, 4 * h) + _product(pixels, 3 * h, 4 * h),
-        "diagonal_bilstm": 2
-        * (_masked_conv(pixels, 2 * h, 4 * h) + _product(*context, 4 * h) + _product(pixels, 2 * h, 4 * h)),
-    }
-    return by_layer[config.layer] + _masked_conv(pixels, h, 2 * h)
+def _rows(config: ModelConfig, path: tuple[str, ...], pixels: int) -> int:
+    """The number of vectors that a matrix of weights is multiplied with: one for each pixel, with two exceptions."""
+    layer = path[-2]
+    if layer.startswith("context_to_") and not config.context_channels:
+        return 1  # labels are the same at all pixels of an image
+    if layer.startswith("upsampling_"):  # all of the kernel, for each pixel of the input
+        factors = prime_factors(config.context_scale)[int(layer.removeprefix("upsampling_")) - 1 :]
+        return pixels // math.prod(factors) ** 2
+    return pixels
 
 
-def _context_width(config: ModelConfig) -> int:
-    has_network = config.context_scale > 1 or config.context_depth
-    image_features = config.context_features if has_network else config.context_channels
-    return config.num_classes + (image_features if config.context_channels else 0)
-
-
-def _context_network(config: ModelConfig, pixels: int) -> int:
-    rows_by_columns, features, flops = pixels // config.context_scale**2, config.context_channels, 0
-    for factor in prime_factors(config.context_scale):
-        rows_by_columns *= factor**2
-        flops += _product(rows_by_columns, 2 * 2 * features, config.context_features)  # two pixels along each axis
-        features = config.context_features
-    for _ in range(config.context_depth):
-        flops += _product(pixels, 3 * 3 * features, config.context_features)
-        features = config.context_features
-    return flops
-
-
-def _masked_conv(pixels: int, features: int, outputs: int, kernel_size: tuple[int, int] = (1, 1)) -> int:
-    """The operations of a `MaskedConv`, which multiplies the taps up to its centre."""
-    above, sides = margin(kernel_size)
-    return _product(pixels, (above * kernel_size[1] + sides + 1) * features, outputs)
-
-
-def _product(rows: int, inner: int, columns: int) -> int:
-    return 2 * rows * inner * columns
+def _multiplied_weights(path: tuple[str, ...], shape: tuple[int, ...]) -> int:
+    """The number of weights, of which a `MaskedConv` multiplies the taps up to its centre."""
+    weights = math.prod(shape)
+    if path[-1] == "state_to_state" or path[0] == "context_network" or path[-2].startswith("context_to_"):
+        return weights
+    taps = math.prod(shape[-4:-2])
+    return weights // taps * (taps // 2 + 1)

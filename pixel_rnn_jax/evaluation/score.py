@@ -1,7 +1,7 @@
 """The exact mean negative log-likelihood of a split, under a model or any other function that gives log-probabilities."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Bool, Float, Float32, UInt8
+from jaxtyping import Array, Bool, Float32
 
 from pixel_rnn_jax.data import Batch, Examples, ImageSet, eval_batches
+from pixel_rnn_jax.evaluation.baselines import Batches, LogProb
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob
 from pixel_rnn_jax.models.live_units import log_prob_and_live_units
@@ -23,34 +24,21 @@ from pixel_rnn_jax.progress import progress_bar
 
 @dataclass(frozen=True)
 class LiveUnits:
-    """How many ReLU units of a layer, or of all layers of one kind, are above zero somewhere in a split.
-
-    Attributes:
-      live: units that are.
-      total: all units.
-    """
+    """How many ReLU units of a layer, or of all layers of one kind, are above zero somewhere in a split."""
 
     live: int
-    total: int
+    total: int  # live or not
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model predicts a split.
-
-    Attributes:
-      split: name of the split.
-      num_images: number of images in it.
-      nats: mean negative log-likelihood of an image, in nats.
-      bits_per_dim: the same in bits per sub-pixel.
-      relu_units: live units by the name of a layer; empty if they were not counted.
-    """
+    """How well a model predicts a split."""
 
     split: str
     num_images: int
-    nats: float
-    bits_per_dim: float
-    relu_units: Mapping[str, LiveUnits] = field(default_factory=dict)
+    nats: float  # mean negative log-likelihood of an image
+    bits_per_dim: float  # the same in bits per sub-pixel
+    relu_units: Mapping[str, LiveUnits] = field(default_factory=dict)  # by layer; empty if not counted
 
     @property
     def dead_share(self) -> float:
@@ -61,9 +49,8 @@ class Score:
     @property
     def dead_units(self) -> str:
         """How many units of each layer are zero on the whole split, in words."""
-        counts = [(name, count.total - count.live, count.total) for name, count in self.relu_units.items()]
-        words = [f"{name} {dead} of {total}" for name, dead, total in counts if dead]
-        return ", ".join(words) or "none"
+        dead = {name: count.total - count.live for name, count in self.relu_units.items()}
+        return ", ".join(f"{name} {dead[name]} of {self.relu_units[name].total}" for name in dead if dead[name]) or "none"
 
     def __str__(self) -> str:
         return f"{self.split} {self.nats:.2f} nats {self.bits_per_dim:.4f} bits/dim"
@@ -78,30 +65,16 @@ def make_score(
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores images with a model, one batch after the other.
-
-    Attributes:
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: the parameters.
-      mesh: devices over which a batch is sharded.
-      batch_size: images at a time; a multiple of the mesh's devices.
-      num_threads: decode images ahead, if they are not in memory.
-    """
+    """Scores images with a model, one batch after the other, sharded over the devices of a mesh."""
 
     model: nn.Module
     params: Any
     mesh: Mesh
-    batch_size: int
-    num_threads: int = 1
+    batch_size: int  # a multiple of the mesh's devices
+    num_threads: int = 1  # that decode images ahead, if they are not in memory
 
     def evaluate(self, split: str, images: ImageSet, conditions: Conditions = UNCONDITIONAL) -> Score:
-        """Scores every image of a split once, all with the same weight.
-
-        Args:
-          split: name of the split, for the record.
-          images: integers [N, H, W, C] in [0, levels).
-          conditions: labels and context of the images.
-        """
+        """Scores every image of a split once, all with the same weight."""
         results = self._map_batches(_nats_and_live, images, conditions, f"scoring {split}")
         nats, live = zip(*jax.device_get(results), strict=True)
         live = jax.tree.map(lambda *units: np.any(units, 0), *live)
@@ -109,38 +82,19 @@ class Scorer:
         return make_score(split, sum(map(float, nats)) / len(images), images.shape, relu_units)
 
     def log_probs(
-        self,
-        images: ImageSet,
-        conditions: Conditions = UNCONDITIONAL,
-        *,
-        function: Callable[..., Float32[Array, "B ..."]] = log_prob,
+        self, images: ImageSet, conditions: Conditions = UNCONDITIONAL, *, function: Callable[..., Array] = log_prob
     ) -> Float32[np.ndarray, "N ..."]:
-        """The log-probability of each image, in nats.
-
-        Args:
-          images: integers [N, H, W, C] in [0, levels).
-          conditions: labels and context of the images.
-          function: `log_prob`, or a function like it, such as `log_prob_by_size`.
-
-        Returns:
-          The function's values for all images, [N] or, for `log_prob_by_size`, [N, sizes].
-        """
+        """The log-probability of each image, in nats, by `log_prob` or a function like it, such as `log_prob_by_size`."""
         results = self._map_batches(functools.partial(score_batch, function), images, conditions, "scoring")
         return np.concatenate(fetch(results))[: len(images)]
 
     def _map_batches(
-        self,
-        function: Callable[[nn.Module, Mesh, Any, Batch], Any],
-        images: ImageSet,
-        conditions: Conditions,
-        description: str,
+        self, function: Callable[..., Any], images: ImageSet, conditions: Conditions, description: str
     ) -> list[Any]:
         """The results of a function for all batches. The last batch is padded to `batch_size`."""
         params, results = replicate(self.params, self.mesh), []
-        share = process_share(self.batch_size)
-        batches = eval_batches(
-            Examples(images, conditions), batch_size=self.batch_size, share=share, num_threads=self.num_threads
-        )
+        options = {"batch_size": self.batch_size, "share": process_share(self.batch_size), "num_threads": self.num_threads}
+        batches = eval_batches(Examples(images, conditions), **options)
         with progress_bar(len(images), unit="image", description=description, delay=5.0, leave=False) as bar:
             for batch in batches:
                 results.append(function(self.model, self.mesh, params, shard_batch(batch, self.mesh)))
@@ -149,20 +103,8 @@ class Scorer:
         return results
 
 
-def score(
-    log_prob: Callable[[UInt8[np.ndarray, "B H W C"]], Float[np.ndarray, " B"]],
-    split: str,
-    batches: Iterable[UInt8[np.ndarray, "_ H W C"]],
-    image_shape: tuple[int, int, int],
-) -> Score:
-    """Scores a split by any function that gives log-probabilities on the host.
-
-    Args:
-      log_prob: from images [B, H, W, C] to nats [B].
-      split: name of the split, for the record.
-      batches: all its images, in batches.
-      image_shape: [H, W, C].
-    """
+def score(log_prob: LogProb, split: str, batches: Batches, image_shape: tuple[int, int, int]) -> Score:
+    """Scores a split, in batches, by any function that gives log-probabilities on the host."""
     log_probs = np.concatenate([log_prob(batch) for batch in batches])
     return make_score(split, -float(log_probs.mean()), (len(log_probs), *image_shape))
 
@@ -179,15 +121,7 @@ def _nats_and_live(
 
 @functools.partial(jax.jit, static_argnames=("function", "model", "mesh"))
 def score_batch(function: Callable[..., Any], model: nn.Module, mesh: Mesh, params: Any, batch: Batch) -> Any:
-    """`log_prob`, or a function like it, of a batch that is sharded over the devices of a mesh: each scores its share.
-
-    Args:
-      function: (model, params, images, context, labels) -> arrays whose first axis is that of the images.
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      mesh: the devices.
-      params: the parameters, replicated.
-      batch: images and conditions, sharded.
-    """
+    """`log_prob`, or a function like it, of a batch that is sharded over the devices of a mesh: each scores its share."""
 
     def microbatch_fn(params, batch):
         return function(model, params, batch["image"], *batch["conditions"])

@@ -15,17 +15,12 @@ from pixel_rnn_jax.generation.sampling import ROWS_BATCH_AXES, begin_stage, chec
 from pixel_rnn_jax.images import Images
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import Stage, stages
-from pixel_rnn_jax.parallel.mesh import batch_sharding, batch_spec, fetch, on_shares, replicate
+from pixel_rnn_jax.parallel.mesh import batch_sharding, batch_spec, fetch, next_multiple, on_shares, replicate
 from pixel_rnn_jax.progress import progress_bar
 
 
 class Generated(NamedTuple):
-    """Images, and the log-probability of each sub-pixel.
-
-    Attributes:
-      images: in [0, levels).
-      log_probs: log p(x_i | x_<i) at temperature 1, in nats.
-    """
+    """Images in [0, levels), and log p(x_i | x_<i) of each sub-pixel at temperature 1, in nats."""
 
     images: UInt8[np.ndarray, "N H W C"]
     log_probs: Float32[np.ndarray, "N H W C"]
@@ -45,19 +40,7 @@ def generate(
 ) -> Generated:
     """Completes images like `complete`, batch by batch, with the same result up to rounding (see `sample`).
 
-    Args:
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: its parameters.
-      key: random key.
-      images: integers [N, H, W, C] in [0, levels); values under unknown pixels have no influence.
-      known: bool, [H, W] or [N, H, W].
-      conditions: of the images.
-      temperature: divides the logits.
-      batch_size: images at a time; rounded up to a multiple of the number of devices.
-      mesh: devices over which a batch is sharded.
-
-    Raises:
-      InputError: (a ValueError) as `complete`.
+    Takes the arguments of `complete`. The batch size is rounded up to a multiple of the number of devices.
     """
     known = np.asarray(check_completion(model, params, key, images, known, temperature, conditions))
     images = np.where(known[..., None], images, 0).astype(np.uint8)
@@ -65,7 +48,7 @@ def generate(
     count, height = images.shape[:2]
     if not count:
         return Generated(images, log_probs)
-    size = -(-min(batch_size, count) // mesh.size) * mesh.size
+    size = next_multiple(min(batch_size, count), mesh.size)
     params, key = replicate((params, key), mesh)
     uniform_fn, sharding = _uniform_fn(images.shape[1:], mesh), batch_sharding(mesh)
     firsts = range(0, count, size)
@@ -106,18 +89,8 @@ def _uniform_fn(shape: tuple[int, int, int], mesh: Mesh) -> Callable[..., Any]:
 def _stage_fns(stage: Stage, mesh: Mesh) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Compiled `begin_stage` and `draw_row`. Each device works on its share of the batch, without communication."""
     whole, images = PartitionSpec(), batch_spec()
-    state, rows = jax.tree.map(batch_spec, (STATE_BATCH_AXES, ROWS_BATCH_AXES))
-    values = batch_spec(2)
-    begin = on_shares(
-        functools.partial(begin_stage, stage),
-        mesh,
-        in_specs=(whole, images, images, images, images),
-        out_specs=(state, rows),
-    )
-    draw = on_shares(
-        functools.partial(draw_row, stage.network),
-        mesh,
-        in_specs=(whole, state, rows, whole, whole),
-        out_specs=(state, values),
-    )
+    state, rows, values = jax.tree.map(batch_spec, (STATE_BATCH_AXES, ROWS_BATCH_AXES, 2))
+    begin, draw = functools.partial(begin_stage, stage), functools.partial(draw_row, stage.network)
+    begin = on_shares(begin, mesh, in_specs=(whole, images, images, images, images), out_specs=(state, rows))
+    draw = on_shares(draw, mesh, in_specs=(whole, state, rows, whole, whole), out_specs=(state, values))
     return jax.jit(begin), jax.jit(draw, donate_argnums=1)

@@ -24,8 +24,8 @@ from jaxtyping import Array, Float, Float32, Integer
 
 from pixel_rnn_jax.images import centre
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
+from pixel_rnn_jax.models.layer import Neighbours
 from pixel_rnn_jax.models.masked_conv import margin
-from pixel_rnn_jax.models.neighbours import Neighbours
 from pixel_rnn_jax.models.pixel_rnn import STEM_SIZE, make_layer
 
 ABOVE, SIDES = margin(STEM_SIZE)
@@ -34,22 +34,17 @@ ABOVE, SIDES = margin(STEM_SIZE)
 class DecodeState(NamedTuple):
     """What later decode steps need of the pixels so far.
 
-    Attributes:
-      canvas: the images so far, centred, with the stem's margin; zero where nothing has been written.
-      context: the context map, or None. Its H and W may be 1: then it is the same for all rows or columns.
-      above: the layers' caches at the pixels of the row above and, on either side, one pixel outside the image.
-      row: the caches of the current row.
-      left: the caches of the pixel to the left.
-      here: the caches of the current pixel. Kept apart from `row`: XLA would copy an array that is read and written in one
-        step.
+    The layers' caches are trees of arrays [depth, B, 1, 1, features]. A row of them has an axis W + 2 in front, for its pixels
+    and one outside the image on either side. The current pixel's are kept apart from the row: XLA would copy an array that is
+    read and written in one step.
     """
 
-    canvas: Float32[Array, "rows columns B C"]
-    context: Float[Array, "H W B F"] | None
-    above: Any  # a tree of arrays [W+2, depth, B, 1, 1, features]
-    row: Any
-    left: Any  # a tree of arrays [depth, B, 1, 1, features]
-    here: Any
+    canvas: Float32[Array, "rows columns B C"]  # the images so far, centred, with the stem's margin; zero where not written
+    context: Float[Array, "H W B F"] | None  # the context map; H and W may be 1, see `Context`
+    above: Any  # caches of the row above
+    row: Any  # of the current row
+    left: Any  # of the pixel to the left
+    here: Any  # of the current pixel
 
 
 STATE_BATCH_AXES = DecodeState(canvas=2, context=2, above=2, row=2, left=1, here=1)  # for sharding by images
@@ -61,14 +56,7 @@ _compiled = functools.partial(jax.jit, static_argnames="model", donate_argnames=
 
 @functools.partial(jax.jit, static_argnames=("model", "shape"), inline=True)
 def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions: Conditions = UNCONDITIONAL) -> DecodeState:
-    """Returns the state before the first decode step of a `PixelRNN`.
-
-    Args:
-      model: a `PixelRNN`; for a `MultiScalePixelRNN`, the network of one stage.
-      params: of that network.
-      shape: number, height and width of the images.
-      conditions: labels and context of the images.
-    """
+    """Returns the state before the first decode step of a `PixelRNN`, for images of this number, height and width."""
     batch, height, width = shape
     canvas = jnp.zeros((ABOVE + height, SIDES + width + SIDES, batch, model.config.channels), jnp.float32)
     layer = make_layer(model.config)
@@ -116,12 +104,9 @@ def write(
 def finish_row(model: nn.Module, params: Any, state: DecodeState, row: ArrayLike) -> DecodeState:
     """Makes the current row the row above, after its last pixel. All layers do so in parallel."""
     context = _context_row(state, row)
-
-    def finish(params, caches, above):
-        return make_layer(model.config).apply(params, caches, above, context, method="finish_row")
-
+    finish = functools.partial(make_layer(model.config).apply, method="finish_row")
     caches, above = jax.tree.map(lambda caches: caches[1:-1], (state.row, state.above))
-    caches = jax.vmap(finish, in_axes=(0, 1, 1), out_axes=1)(_layer_params(model, params), caches, above)
+    caches = jax.vmap(finish, (0, 1, 1, None), 1)(_layer_params(model, params), caches, above, context)
     above = jax.tree.map(lambda caches, new: caches.at[1:-1].set(new), state.row, caches)
     return state._replace(above=above, here=_at(above, 0))  # left of the next row's first pixel lies the outside
 
@@ -135,18 +120,10 @@ def decode_row(
     *,
     scan: Callable[..., tuple[DecodeState, Any]] = jax.lax.scan,
 ) -> tuple[DecodeState, Any]:
-    """Decodes the sub-pixels of one row, in order.
+    """Decodes the sub-pixels of one row, in order. Returns the state after it, and the outputs of `choose`.
 
-    Args:
-      model: as for `start`.
-      params: as for `start`.
-      state: after the rows before.
-      row: index of the row.
-      choose: takes the logits of a sub-pixel, its column and its channel; returns its values [B] and any output.
-      scan: `jax.lax.scan`, or `scan_on_host` if `choose` is not traceable.
-
-    Returns:
-      The state after this row, and the outputs of `choose` as `scan` returns them.
+    `choose` takes the logits of a sub-pixel, its column and its channel; it returns its values [B] and any output. If it is
+    not traceable, `scan` must be `scan_on_host`.
     """
     _, columns, _, channels = state.canvas.shape
 

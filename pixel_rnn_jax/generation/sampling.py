@@ -94,15 +94,7 @@ def complete(
     return _complete(model, params, key, images, known, temperature, conditions)
 
 
-def check_completion(
-    model: nn.Module,
-    params: Any,
-    key: jax.Array | Any,
-    images: Images,
-    known: Shaped[Array | np.ndarray, "..."],
-    temperature: ArrayLike,
-    conditions: Conditions,
-) -> Bool[Array | np.ndarray, "B H W"]:
+def check_completion(model, params, key, images, known, temperature, conditions) -> Bool[Array | np.ndarray, "B H W"]:
     """Checks the arguments of `complete`; returns `known` for each image."""
     _check_key(key)
     check_params(model, params)
@@ -116,8 +108,10 @@ def check_completion(
     xp = np if is_concrete(known) else jnp
     known = xp.broadcast_to(known, images.shape[:3])
     check_values(images, levels=model.config.levels, where=known[..., None])
-    if is_concrete(temperature) and not (_is_number(temperature) and temperature > 0):
-        raise InputError(f"temperature must be a number greater than 0; got {temperature!r}.")
+    if is_concrete(temperature):
+        is_number = np.ndim(temperature) == 0 and np.issubdtype(np.asarray(temperature).dtype, np.number)
+        if not is_number or not temperature > 0:
+            raise InputError(f"temperature must be a number greater than 0; got {temperature!r}.")
     return known
 
 
@@ -131,17 +125,11 @@ def _check_key(key: Any) -> None:
 
 
 class Rows(NamedTuple):
-    """The inputs of one stage, with the rows on the leading axis, since they are read row by row.
+    """The inputs of one stage, with the rows on the leading axis, since they are read row by row."""
 
-    Attributes:
-      images: any values in [0, levels) where unknown.
-      known: pixels that are kept or that an earlier stage has drawn.
-      uniform: in [0, 1); each decides which value is drawn.
-    """
-
-    images: UInt8[Array, "H W C B"]
-    known: Bool[Array, "H W B"]
-    uniform: Float32[Array, "H W C B"]
+    images: UInt8[Array, "H W C B"]  # any values in [0, levels) where unknown
+    known: Bool[Array, "H W B"]  # pixels that are kept or that an earlier stage has drawn
+    uniform: Float32[Array, "H W C B"]  # in [0, 1); each decides which value is drawn
 
 
 ROWS_BATCH_AXES = Rows(images=3, known=2, uniform=3)
@@ -154,22 +142,13 @@ def draw_uniform(key: jax.Array, numbers: Integer[Array, " B"], shape: tuple[int
 
 def begin_stage(
     stage: Stage,
-    params: Any,
-    images: UInt8[Array, "B H W C"],
+    params: Any,  # of the whole model
+    images: UInt8[Array, "B H W C"],  # whole images, complete at the pixels of earlier stages
     known: Bool[Array, "B H W"],
     uniform: Float32[Array, "B H W C"],
     conditions: Conditions,
 ) -> tuple[DecodeState, Rows]:
-    """Returns the decode state before the first row of a stage, and the stage's inputs.
-
-    Args:
-      stage: one of `stages(model.config)`.
-      params: of the whole model.
-      images: whole images, complete at the pixels of earlier stages.
-      known: the pixels that are kept.
-      uniform: see `draw_uniform`.
-      conditions: of the images.
-    """
+    """Returns the decode state before the first row of a stage, and the stage's inputs."""
     conditions = stage.conditions(images, conditions)
     images, known, uniform = (array[:, :: stage.stride, :: stage.stride] for array in (images, known, uniform))
     state = start(stage.network, stage.params(params), images.shape[:3], conditions)
@@ -180,19 +159,7 @@ def begin_stage(
 def draw_row(
     model: nn.Module, params: Any, state: DecodeState, rows: Rows, row: ArrayLike, temperature: ArrayLike
 ) -> tuple[DecodeState, tuple[UInt8[Array, "W C B"], Float32[Array, "W C B"]]]:
-    """Draws the unknown pixels of one row.
-
-    Args:
-      model: the network of a stage.
-      params: of that network.
-      state: after the rows before.
-      rows: the inputs of the stage.
-      row: index of the row.
-      temperature: divides the logits.
-
-    Returns:
-      The state after this row, the row's values, and log p(x_i | x_<i) of each sub-pixel, in nats, at temperature 1.
-    """
+    """Draws a row's unknown pixels. Returns the state after it, its values, and log p(x_i | x_<i) in nats (temperature 1)."""
     images, known, uniform = jax.tree.map(lambda array: array[row], rows)
 
     def choose(logits, column, channel):
@@ -218,20 +185,8 @@ def pick(logits: Float[Array, "B levels"], uniform: Float32[Array, " B"]) -> UIn
     return jnp.sum(cumulative <= threshold[:, None], -1).astype(jnp.uint8)
 
 
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and np.ndim(value) == 0 and np.issubdtype(np.asarray(value).dtype, np.number)
-
-
 @functools.partial(jax.jit, static_argnames="model")
-def _complete(
-    model: nn.Module,
-    params: Any,
-    key: jax.Array,
-    images: UInt8[Array, "B H W C"],
-    known: Bool[Array, "B H W"],
-    temperature: ArrayLike,
-    conditions: Conditions,
-) -> UInt8[Array, "B H W C"]:
+def _complete(model, params, key, images, known, temperature, conditions) -> UInt8[Array, "B H W C"]:
     uniform = draw_uniform(key, jnp.arange(len(images)), images.shape[1:])
     for stage in stages(model.config):
         state, rows = begin_stage(stage, params, images, known, uniform, conditions)

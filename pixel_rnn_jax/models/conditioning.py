@@ -15,12 +15,7 @@ Context = Float[Array, "B #H #W context"]
 
 
 class Conditions(NamedTuple):
-    """The conditioning inputs of a batch of images; either may be None.
-
-    Attributes:
-      context: images [B, H / context_scale, W / context_scale, context_channels], integers in [0, context_levels).
-      labels: integers [B] in [0, num_classes).
-    """
+    """The conditioning inputs of a batch of images, see `PixelRNN.__call__`; either may be None."""
 
     context: Shaped[Array | np.ndarray, "..."] | Any = None
     labels: Shaped[Array | np.ndarray, "..."] | Any = None
@@ -32,13 +27,9 @@ UNCONDITIONAL = Conditions()
 def check_conditions(
     config: ModelConfig, conditions: Conditions, shape: tuple[int, int, int], *, allow_float: bool = False
 ) -> None:
-    """Raises `InputError` unless the conditions are those that a model needs for its images.
+    """Raises `InputError` unless the conditions are those that a model needs for images of this number, height and width.
 
-    Args:
-      config: of the model.
-      conditions: to be checked; the values of traced arrays are not.
-      shape: number, height and width of the images.
-      allow_float: also accept floating-point context images, as in `check_images`.
+    Values of traced arrays are not checked. `allow_float` is that of `check_images`.
     """
     batch, height, width = shape
     if height % config.multiple or width % config.multiple:
@@ -60,39 +51,34 @@ def plain(conditions: Conditions) -> Conditions:
 
 
 def context_shape(config: ModelConfig, shape: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """The shape of the context images of a model with `context_channels`.
-
-    Args:
-      config: of the model.
-      shape: number, height and width of the images that it models.
-    """
+    """The shape of the context images, from number, height and width of the modelled ones."""
     batch, height, width = shape
     return batch, height // config.context_scale, width // config.context_scale, config.context_channels
 
 
 def blank_conditions(config: ModelConfig, shape: tuple[int, int, int]) -> Conditions:
-    """Conditions of zeros, for what depends on shapes only, such as the creation of parameters.
-
-    Args:
-      config: of the model.
-      shape: number, height and width of the images.
-    """
+    """Conditions of zeros, for what depends on shapes only, such as the creation of parameters."""
     return Conditions(
         context=np.zeros(context_shape(config, shape), np.uint8) if config.context_channels else None,
         labels=np.zeros(shape[0], np.int32) if config.num_classes else None,
     )
 
 
+def _is_needed(name: str, value: Any, field: str, config: ModelConfig, expected: str) -> bool:
+    """Whether the model takes an input; raises `InputError` if it is superfluous, missing, or not an array."""
+    if not getattr(config, field):
+        if value is not None:
+            raise InputError(f"{name} must be None: the model takes none ({field}=0).")
+        return False
+    if not hasattr(value, "dtype"):
+        raise InputError(f"{expected}, as an array; got {'none' if value is None else type(value).__name__}.")
+    return True
+
+
 def _check_labels(config: ModelConfig, labels: Any, batch: int) -> None:
-    if not config.num_classes:
-        if labels is not None:
-            raise InputError("labels must be None: the model is not class-conditional (num_classes=0).")
-        return
     expected = f"labels must be integers [{batch}] in [0, {config.num_classes}), one for each image"
-    if labels is None:
-        raise InputError(f"{expected}; the model is class-conditional, and got none.")
-    if not hasattr(labels, "dtype"):
-        raise InputError(f"{expected}, as an array; got {type(labels).__name__}.")
+    if not _is_needed("labels", labels, "num_classes", config, expected):
+        return
     if not jnp.issubdtype(labels.dtype, jnp.integer) or labels.shape != (batch,):
         raise InputError(f"{expected}; got {labels.dtype} of shape {labels.shape}.")
     if is_concrete(labels) and batch:
@@ -102,15 +88,9 @@ def _check_labels(config: ModelConfig, labels: Any, batch: int) -> None:
 
 
 def _check_context(config: ModelConfig, context: Any, shape: tuple[int, int, int], *, allow_float: bool) -> None:
-    if not config.context_channels:
-        if context is not None:
-            raise InputError("context must be None: the model is not conditional on images (context_channels=0).")
-        return
     expected = f"context must be images of shape {context_shape(config, shape)}"
-    if context is None:
-        raise InputError(f"{expected}; the model is conditional on images, and got none.")
-    if not hasattr(context, "ndim"):
-        raise InputError(f"{expected}; got {type(context).__name__}.")
+    if not _is_needed("context", context, "context_channels", config, expected):
+        return
     try:
         check_images(context, levels=config.context_levels, channels=config.context_channels, allow_float=allow_float)
     except InputError as error:

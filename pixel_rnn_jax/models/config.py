@@ -10,19 +10,13 @@ from pixel_rnn_jax.errors import InputError, check_integer
 LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
 PRECISIONS = ("highest", "high", "default")
 DTYPES = ("float32", "bfloat16")
-INTEGERS = (  # name, smallest and largest value
-    ("depth", 1, None),
-    ("features", 1, None),
-    ("head_features", 1, None),
-    ("channels", 1, None),
-    ("levels", 2, 256),
-    ("num_classes", 0, None),
-    ("context_channels", 0, None),
-    ("context_levels", 2, 256),
-    ("context_scale", 1, None),
-    ("context_features", 1, None),
-    ("context_depth", 0, None),
-)
+RANGES = {  # of integers; that of the others is (1, None)
+    "levels": (2, 256),
+    "num_classes": (0, None),
+    "context_channels": (0, None),
+    "context_levels": (2, 256),
+    "context_depth": (0, None),
+}
 
 
 @no_type_check  # __post_init__ checks the fields, with ValueErrors
@@ -81,14 +75,15 @@ class ModelConfig:
         _check_name("layer", self.layer, LAYERS)
         _check_name("precision", self.precision, PRECISIONS)
         _check_name("dtype", self.dtype, DTYPES)
-        for name, low, high in INTEGERS:
-            object.__setattr__(self, name, check_integer(name, getattr(self, name), low, high))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is int:
+                object.__setattr__(self, field.name, check_integer(field.name, value, *RANGES.get(field.name, (1, None))))
+            if field.type is bool and not isinstance(value, bool):
+                raise InputError(f"{field.name} must be True or False; got {value!r}.")
         for name in ("features", "head_features"):
             if getattr(self, name) < self.channels:
                 raise InputError(f"{name} (={getattr(self, name)}) must be at least channels (={self.channels}).")
-        for name in ("residual", "skip", "remat"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} must be True or False; got {getattr(self, name)!r}.")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
             raise InputError(f"dropout must be a number in [0, 1); got {self.dropout!r}.")
         if self.context_scale > 1 and not self.context_channels:

@@ -14,27 +14,19 @@ class ContextNetwork(nn.Module):
     f (a prime factor of `context_scale`; its kernel is 2f wide) sees two pixels of its input: output f · n + r, with r < f,
     sees n, and n - 1 if r < f / 2, else n + 1. Each 3x3 convolution sees one pixel more on either side. So a pixel sees
     2 · `context_depth` + 1 pixels along each axis of a context image that is as large as the modelled one.
-
-    Attributes:
-      config: of the whole model.
     """
 
     config: ModelConfig
 
     @nn.compact
     def __call__(self, images: Num[Array, "B rows columns channels"]) -> Float[Array, "B H W F"]:
-        """Returns the map, [B, rows · context_scale, columns · context_scale, F].
-
-        F is `context_features`; without any layer the map is the image, centred.
-        """
+        """Returns the map. Without any layer it is the image, centred."""
         config = self.config
         options = {"dtype": config.dtype, "precision": config.precision}
         x = centre(images, config.context_levels)
         for number, factor in enumerate(prime_factors(config.context_scale), start=1):
-            kernel_size, strides = (2 * factor, 2 * factor), (factor, factor)
-            x = nn.relu(
-                nn.ConvTranspose(config.context_features, kernel_size, strides, name=f"upsampling_{number}", **options)(x)
-            )
+            kernel_size, strides, name = (2 * factor, 2 * factor), (factor, factor), f"upsampling_{number}"
+            x = nn.relu(nn.ConvTranspose(config.context_features, kernel_size, strides, name=name, **options)(x))
         for number in range(1, config.context_depth + 1):
             x = nn.relu(nn.Conv(config.context_features, (3, 3), name=f"conv_{number}", **options)(x))
         return x
@@ -42,10 +34,7 @@ class ContextNetwork(nn.Module):
 
 def prime_factors(number: int) -> list[int]:
     """The prime factors of a number, the smallest first; empty for 1."""
-    factors, factor = [], 2
-    while number > 1:
-        while number % factor == 0:
-            factors.append(factor)
-            number //= factor
-        factor += 1
-    return factors
+    if number == 1:
+        return []
+    smallest = next(factor for factor in range(2, number + 1) if number % factor == 0)
+    return [smallest, *prime_factors(number // smallest)]

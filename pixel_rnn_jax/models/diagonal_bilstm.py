@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from pixel_rnn_jax.models.conditioning import Context
-from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.models.layer import Layer, Maps, Neighbours, Pixel
 from pixel_rnn_jax.models.lstm import LSTM, State, initial_state, lstm_step
 from pixel_rnn_jax.models.masked_conv import MaskedConv
-from pixel_rnn_jax.models.neighbours import Neighbours
 from pixel_rnn_jax.models.recurrent_scan import recurrent_scan
 from pixel_rnn_jax.models.skew import from_diagonals, to_diagonals
 
@@ -21,33 +20,21 @@ SIDE_BY_SIDE = 4
 
 
 class DiagonalCache(NamedTuple):
-    """The layer's cache at a pixel.
-
-    Attributes:
-      x: its input.
-      left: the state from the left.
-      right: the hidden state from the right.
-      shifted: the hidden state from the right as the layer adds it one row below. It is zero outside the image, `right` h_0.
-    """
+    """The layer's input at one pixel, or at the pixels of a row, and its states there."""
 
     x: Float[Array, "*W B 1 1 2*h"]
-    left: State
-    right: Float[Array, "*W B 1 1 h"]
-    shifted: Float[Array, "*W B 1 1 h"]
+    left: State  # from the left
+    right: Float[Array, "*W B 1 1 h"]  # the hidden state from the right
+    shifted: Float[Array, "*W B 1 1 h"]  # the same, as added one row below: zero outside the image, where `right` is h_0
 
 
-class DiagonalBiLSTM(nn.Module):
+class DiagonalBiLSTM(Layer):
     """Two LSTMs over the diagonals of an image, one from the left and one from the right, one diagonal at a time.
 
     The input-to-state convolution is 1x1 (mask B). The state-to-state convolution (2x1, not masked) reads the left and the
     upper neighbour. Together the two directions see the layer's input at all pixels above and to the left. No pixel's input
     contains its own last colour: the one of the last pixel of the row above is seen only where the 7x7 stem reaches it.
-
-    Attributes:
-      config: of the whole model.
     """
-
-    config: ModelConfig
 
     def setup(self):
         self.left = LSTM(self.config, kernel_width=1, taps=2)
@@ -55,10 +42,7 @@ class DiagonalBiLSTM(nn.Module):
         self.drop = nn.Dropout(self.config.dropout)
         self.up = MaskedConv(self.config, 2 * self.config.features)
 
-    def __call__(
-        self, x: Float[Array, "B H W 2*{self.config.features}"], context: Context | None, train: bool
-    ) -> Float[Array, "B H W 2*{self.config.features}"]:
-        """Returns the layer's output, before the residual addition (Figure 5, right)."""
+    def __call__(self, x: Maps, context: Context | None, train: bool) -> Maps:
         batch, height, width, _ = x.shape
         images = side_by_side(batch)
         # From the right: the image is flipped, scanned from the left, and flipped back.
@@ -72,13 +56,8 @@ class DiagonalBiLSTM(nn.Module):
         right = jnp.pad(right[:, :-1, ::-1], ((0, 0), (1, 0), (0, 0), (0, 0)))
         return self.up(self.drop(left + right, deterministic=not train))
 
-    def decode_step(
-        self, x: Float[Array, "B 1 1 2*{self.config.features}"], neighbours: Neighbours, context: Context | None
-    ) -> tuple[Float[Array, "B 1 1 2*{self.config.features}"], DiagonalCache]:
-        """Returns the layer's output at one pixel, and its cache there.
-
-        The map from the right is shifted down by one row: `finish_row` has computed what it adds here with the row above.
-        """
+    def decode_step(self, x: Pixel, neighbours: Neighbours, context: Context | None) -> tuple[Pixel, DiagonalCache]:
+        # The map from the right is shifted down by one row: `finish_row` has computed what it adds here with the row above.
         left, above = neighbours.left, neighbours.above
         gates = self.left.input_gates(x, context)
         hidden = jnp.concatenate([above.left.hidden, left.left.hidden], -1).astype(self.config.dtype)
@@ -86,23 +65,13 @@ class DiagonalBiLSTM(nn.Module):
         return self.up(state.hidden + above.shifted), DiagonalCache(x, state, above.right, above.shifted)
 
     def outside(self, batch: int) -> DiagonalCache:
-        """The cache at a pixel outside the image."""
         left = initial_state(self.left.recurrence, batch, 1, 1)
         right = initial_state(self.right.recurrence, batch, 1, 1).hidden
         x = jnp.zeros((batch, 1, 1, 2 * self.config.features), self.config.dtype)
         return DiagonalCache(x, left, right, jnp.zeros_like(right))
 
     def finish_row(self, row: DiagonalCache, above: DiagonalCache, context: Context | None) -> DiagonalCache:
-        """Runs the LSTM from the right over a complete row, from its last pixel to its first.
-
-        Args:
-          row: caches at the row's pixels, [W, B, 1, 1, ...].
-          above: caches at the pixels of the row above.
-          context: the row's context.
-
-        Returns:
-          `row`, with the hidden states from the right.
-        """
+        """Runs the LSTM from the right over a complete row, from its last pixel to its first."""
         recurrence = self.right.recurrence
 
         def step(state, pixel):
@@ -141,10 +110,7 @@ def outside_diagonals(height: int, width: int, images: int) -> Bool[np.ndarray, 
 def _diagonal_gates(
     lstm: LSTM, x: Float[Array, "B H W in"], context: Context | None, images: int
 ) -> Float[Array, "columns batch H gates"]:
-    """`LSTM.input_gates` as diagonals.
-
-    Skews the input before K_is, since it has fewer features than the gates, and adds the context's share after that.
-    """
+    """`LSTM.input_gates` as diagonals. Skews the input before K_is, since it has fewer features than the gates."""
     gates = lstm.input_gates(to_diagonals(x, images), None)
     if context is None:
         return gates

@@ -19,15 +19,7 @@ from pixel_rnn_jax.models.params import check_params
 def log_prob_from_logits(
     logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
 ) -> Float32[Array, " B"]:
-    """log p(x): the sum of log softmax(logits)[x] over all sub-pixels (equations 1 and 2).
-
-    Args:
-      logits: [B, H, W, C, levels], unnormalised log-probabilities of each sub-pixel's values.
-      images: integers [B, H, W, C] in [0, levels).
-
-    Returns:
-      [B], nats; NaN for an image with a value out of range.
-    """
+    """log p(x) in nats, the sum of log softmax(logits)[x] over all sub-pixels (equations 1 and 2)."""
     return jnp.sum(log_probs_from_logits(logits, images), (1, 2, 3))
 
 

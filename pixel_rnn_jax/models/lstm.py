@@ -23,31 +23,19 @@ class State(NamedTuple):
 
 
 class Recurrence(NamedTuple):
-    """The parameters that a step of the scan needs.
+    """The parameters that a step of the scan needs: K_ss, and the learned state outside the image."""
 
-    Attributes:
-      state_to_state: K_ss, not masked. Tap k reads the hidden state of pixel n - 1 + k of the line before.
-      initial_hidden: h_0, the learned hidden state outside the image.
-      initial_cell: c_0, the learned cell state outside the image.
-    """
-
-    state_to_state: Float32[Array, "taps h 4*h"]
-    initial_hidden: Float32[Array, " h"]
-    initial_cell: Float32[Array, " h"]
+    state_to_state: Float32[Array, "taps h 4*h"]  # not masked; tap k reads h of pixel n - 1 + k of the line before
+    initial_hidden: Float32[Array, " h"]  # h_0
+    initial_cell: Float32[Array, " h"]  # c_0
 
 
 class LSTM(nn.Module):
-    """The parameters of one LSTM: the input-to-state convolution K_is with its bias, the context's weights, the recurrence.
-
-    Attributes:
-      config: of the whole model.
-      kernel_width: width of K_is along the row; masked (B).
-      taps: number of pixels that K_ss reads: 3 (n - 1, n, n + 1) or 2 (n - 1, n).
-    """
+    """The parameters of one LSTM: the input-to-state convolution K_is with its bias, the context's weights, the recurrence."""
 
     config: ModelConfig
-    kernel_width: int
-    taps: int
+    kernel_width: int  # of K_is along the row; mask B
+    taps: int  # number of pixels that K_ss reads: 3 (n - 1, n, n + 1) or 2 (n - 1, n)
 
     def setup(self):
         config, h = self.config, self.config.features
@@ -67,11 +55,6 @@ class LSTM(nn.Module):
 
         "For each layer in the conditional PixelRNN, one applies a 1x1 unmasked convolutional layer that maps the upsampled
         image into a map that is added to the input-to-state map of the corresponding layer" (§3.6).
-
-        Args:
-          x: the layer's input; with `pad=False`, including its margin. Columns of a skewed map can stand in for rows.
-          context: see `Context`; None for an unconditional model.
-          pad: whether to add a margin of zeros.
         """
         gates = self.input_to_state(x, pad=pad)
         return gates if context is None else gates + self.context_to_state(context)
@@ -85,9 +68,8 @@ def open_forget_gates(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32)
 
 def initial_state(recurrence: Recurrence, *pixels: int) -> State:
     """h_0 and c_0, the state outside the image, for pixels of any shape: [*pixels, h]."""
-    return State(
-        *(jnp.broadcast_to(state, (*pixels, state.size)) for state in (recurrence.initial_hidden, recurrence.initial_cell))
-    )
+    shape = (*pixels, recurrence.initial_cell.size)
+    return State(jnp.broadcast_to(recurrence.initial_hidden, shape), jnp.broadcast_to(recurrence.initial_cell, shape))
 
 
 def activate(gates: Float32[Array, "*pixels gates"]) -> Float32[Array, "*pixels gates"]:
@@ -101,10 +83,10 @@ def activate(gates: Float32[Array, "*pixels gates"]) -> Float32[Array, "*pixels 
 
 
 def lstm_step(
-    state_to_state: Float32[Array, "taps h gates"],
-    neighbours: Float[Array, "*pixels inner"],
-    cell: Float32[Array, "*pixels h"],
-    input_gates: Float[Array, "*pixels gates"],
+    state_to_state: Float32[Array, "taps h gates"],  # K_ss
+    neighbours: Float[Array, "*pixels inner"],  # h_{i-1}, the hidden states that the taps of K_ss read, side by side
+    cell: Float32[Array, "*pixels h"],  # c_{i-1}
+    input_gates: Float[Array, "*pixels gates"],  # K_is ⊛ x_i, with the bias
     precision: str,
 ) -> tuple[State, Float32[Array, "*pixels gates"]]:
     """Equation 3, for pixels that do not depend on one another.
@@ -113,18 +95,8 @@ def lstm_step(
         c_i = f ⊙ c_{i-1} + i ⊙ g
         h_i = o ⊙ tanh(c_i)
 
-    σ is the sigmoid for o, f and i, and tanh for g.
-
-    Args:
-      state_to_state: K_ss.
-      neighbours: h_{i-1}, the hidden states that the taps of K_ss read, side by side. Its product with K_ss has this dtype for
-        its factors and is summed in float32.
-      cell: c_{i-1}.
-      input_gates: K_is ⊛ x_i, with the bias.
-      precision: of the product.
-
-    Returns:
-      h_i and c_i; and [o, f, i, g].
+    σ is the sigmoid for o, f and i, and tanh for g. The product's factors have the dtype of `neighbours`; it is summed in
+    float32. Returns h_i and c_i; and [o, f, i, g].
     """
     kernel = state_to_state.reshape(-1, state_to_state.shape[-1]).astype(neighbours.dtype)
     state_gates = jnp.matmul(neighbours, kernel, precision=precision, preferred_element_type=jnp.float32)
@@ -135,19 +107,13 @@ def lstm_step(
 
 
 def lstm_step_derivative(
-    activations: Float[Array, "*pixels gates"],
-    cell: Float32[Array, "*pixels h"],
-    d_state: State,
+    activations: Float[Array, "*pixels gates"],  # [o, f, i, g]
+    cell: Float32[Array, "*pixels h"],  # c_{i-1}
+    d_state: State,  # the loss's derivatives by h_i, and by c_i except through h_i
 ) -> tuple[Float32[Array, "*pixels gates"], Float32[Array, "*pixels h"]]:
     """The backward pass of equation 3, with σ' = σ (1 - σ) and tanh' = 1 - tanh².
 
-    Args:
-      activations: [o, f, i, g].
-      cell: c_{i-1}.
-      d_state: the loss's derivatives by h_i, and by c_i except through h_i.
-
-    Returns:
-      The loss's derivatives by K_ss ⊛ h_{i-1} + K_is ⊛ x_i, and by c_{i-1}.
+    Returns the loss's derivatives by K_ss ⊛ h_{i-1} + K_is ⊛ x_i, and by c_{i-1}.
     """
     o, f, i, g = jnp.split(activations.astype(jnp.float32), 4, -1)
     tanh_cell = jnp.tanh(f * cell + i * g)

@@ -5,67 +5,38 @@ features are split into one group per colour. A weight at the kernel's centre co
 type says which groups may be connected.
 """
 
-from collections.abc import Sequence
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
-from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.config import ModelConfig
-
-MASK_TYPES = ("A", "B")
 
 
 def channel_groups(features: int, channels: int, gates: int = 1) -> Int[np.ndarray, " {gates}*{features}"]:
     """The colour of each feature, from 0 to channels - 1: contiguous groups, as even as possible.
 
-    Args:
-      features: number of features, or of features per gate; at least `channels`, but not necessarily divisible by it.
-      channels: number of colours.
-      gates: number of gates side by side on the feature axis. Each gate is split into groups of its own: split as one, an axis
-        of 4h features would mix the colours of a gate, since the same h features read every gate.
-
-    Raises:
-      InputError: if there are fewer features than channels.
+    Of several gates side by side, each is split into groups of its own: split as one, an axis of 4h features would mix the
+    colours of a gate, since the same h features read every gate.
     """
-    if features < channels:
-        raise InputError(f"features (={features}) must be at least channels (={channels}), one group for each colour.")
     return np.tile(np.arange(features) * channels // features, gates)
 
 
 def kernel_mask(
-    kernel_size: tuple[int, int],
-    in_groups: Int[np.ndarray, " in"] | Sequence[int],
-    out_groups: Int[np.ndarray, " out"] | Sequence[int],
-    mask_type: str,
+    kernel_size: tuple[int, int], in_groups: Int[np.ndarray, " in"], out_groups: Int[np.ndarray, " out"], mask_type: str
 ) -> Float32[np.ndarray, "height width in out"]:
-    """The mask of a convolution kernel: 1 where a weight is allowed, 0 elsewhere.
+    """The mask of a kernel of odd height and width: 1 where a weight is allowed, 0 elsewhere.
 
-    Weights before the centre in raster order are allowed, weights after it are not. At the centre, mask A lets a colour see
-    the earlier colours of its pixel (in_group < out_group); mask B lets it see itself too (in_group <= out_group).
-
-    Args:
-      kernel_size: height and width of the kernel, both odd.
-      in_groups: colour of each input feature.
-      out_groups: colour of each output feature.
-      mask_type: "A" (first layer only) or "B" (all later layers).
-
-    Raises:
-      InputError: if the kernel size is even or the mask type unknown.
+    Weights before the centre in raster order are allowed, weights after it are not. At the centre, mask A (first layer only)
+    lets a colour see the earlier colours of its pixel, in_group < out_group; mask B (all later layers) also itself.
     """
     height, width = kernel_size
-    if height % 2 == 0 or width % 2 == 0:
-        raise InputError(f"kernel_size must be odd, so that the kernel has a centre; got {kernel_size}.")
-    if mask_type not in MASK_TYPES:
-        raise InputError(f"mask_type must be one of {', '.join(MASK_TYPES)}; got {mask_type!r}.")
-    of, to = np.asarray(in_groups)[:, None], np.asarray(out_groups)[None, :]
-    mask = np.zeros((height, width, of.size, to.size), np.float32)
+    mask = np.zeros((height, width, in_groups.size, out_groups.size), np.float32)
     mask[: height // 2] = 1
     mask[height // 2, : width // 2] = 1
-    mask[height // 2, width // 2] = of < to if mask_type == "A" else of <= to
+    allowed = {"A": np.less, "B": np.less_equal}[mask_type]
+    mask[height // 2, width // 2] = allowed.outer(in_groups, out_groups)
     return mask
 
 
@@ -73,15 +44,7 @@ class MaskedConv(nn.Module):
     """A convolution with a masked kernel: a feature sees the pixels before its own and, there, what its colour may see.
 
     Serves for the 7x7, 3x3 and 1x1 convolutions and for the Row LSTM's along a row (`kernel_size=(1, 3)`, which the paper
-    writes as 3x1).
-
-    Attributes:
-      config: of the whole model; gives channels, dtype and precision.
-      features: number of output features; with several gates, of each gate.
-      kernel_size: height and width, both odd.
-      mask_type: "A" or "B".
-      gates: number of gates side by side on the output axis, [B, H, W, gates * features].
-      bias_init: initialiser of the bias.
+    writes as 3x1). With several gates, side by side on the output axis, `features` counts those of each gate.
     """
 
     config: ModelConfig
@@ -93,12 +56,7 @@ class MaskedConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B rows columns in"], *, pad: bool = True) -> Float[Array, "B H W out"]:
-        """Convolves maps.
-
-        Args:
-          x: the maps; with `pad=False`, including their `margin`.
-          pad: whether to add a margin of zeros.
-        """
+        """Convolves maps, which with `pad=False` must include their `margin`; else it is filled with zeros."""
         config = self.config
         mask = kernel_mask(
             self.kernel_size,

@@ -28,23 +28,15 @@ from pixel_rnn_jax.models.pixel_rnn import PixelRNN
 
 
 class Stage(NamedTuple):
-    """One size of image, and its network.
+    """One size of image, and its network."""
 
-    Attributes:
-      config: of the network: conditional on the next smaller image, except for the smallest size.
-      name: of its parameters in those of the whole model; None if the stage is the whole model.
-      stride: the stage's image is x[::stride, ::stride].
-      context_stride: stride of the next smaller image; None for the smallest size.
-    """
-
-    config: ModelConfig
-    name: str | None
-    stride: int
-    context_stride: int | None
+    config: ModelConfig  # of the network: conditional on the next smaller image, except for the smallest size
+    name: str | None  # of its parameters in those of the whole model; None if the stage is the whole model
+    stride: int  # the stage's image is x[::stride, ::stride]
+    context_stride: int | None  # stride of the next smaller image; None for the smallest size
 
     @property
     def network(self) -> PixelRNN:
-        """The model of the stage's images."""
         return PixelRNN(self.config)
 
     def params(self, params: Any) -> Any:
@@ -52,12 +44,7 @@ class Stage(NamedTuple):
         return params if self.name is None else params[self.name]
 
     def conditions(self, images: Images, conditions: Conditions) -> Conditions:
-        """The conditions of the stage's network.
-
-        Args:
-          images: whole images [B, H, W, C]. Only the pixels of smaller sizes are read.
-          conditions: of the whole model.
-        """
+        """The conditions of the stage's network. Of the whole images, only the pixels of smaller sizes are read."""
         if self.context_stride is None:
             return conditions
         return conditions._replace(context=images[:, :: self.context_stride, :: self.context_stride])

@@ -23,19 +23,12 @@ def abstract_params(model: nn.Module) -> Any:
 
 
 def check_params(model: nn.Module, params: Any) -> None:
-    """Raises `InputError` unless parameters have the model's names and shapes. Flax itself ignores superfluous ones.
-
-    Args:
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
-      params: arrays of any type, possibly traced.
-    """
+    """Raises `InputError` unless parameters have the model's names and shapes. Flax itself ignores superfluous ones."""
     expected, found = _model_shapes(model), _shapes(params)
     for name in sorted({*expected, *found}):
         if expected.get(name) != found.get(name):
-            raise InputError(
-                f"params must be the parameters of {model.config}: {name} must be {_words(expected.get(name))};"
-                f" it is {_words(found.get(name))}."
-            )
+            must, is_ = (f"of shape {shapes[name]}" if name in shapes else "absent" for shapes in (expected, found))
+            raise InputError(f"params must be the parameters of {model.config}: {name} must be {must}; it is {is_}.")
 
 
 @functools.cache
@@ -46,7 +39,3 @@ def _model_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 def _shapes(params: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(params)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf) for path, leaf in leaves}
-
-
-def _words(shape: tuple[int, ...] | None) -> str:
-    return "absent" if shape is None else f"of shape {shape}"

@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float32
 
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import Images, centre, check_images
@@ -13,9 +13,9 @@ from pixel_rnn_jax.models.conditioning import Conditions, Context, check_conditi
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.context_network import ContextNetwork
 from pixel_rnn_jax.models.diagonal_bilstm import DiagonalBiLSTM
+from pixel_rnn_jax.models.layer import Layer, Maps, Neighbours
 from pixel_rnn_jax.models.live_units import LIVE, report_live
 from pixel_rnn_jax.models.masked_conv import MaskedConv
-from pixel_rnn_jax.models.neighbours import Neighbours
 from pixel_rnn_jax.models.pixel_cnn import PixelCNNBlock
 from pixel_rnn_jax.models.row_lstm import RowLSTM
 
@@ -82,12 +82,7 @@ class PixelRNN(nn.Module):
         return self._after_stem(x, None, context, train)[0]
 
     def context_map(self, shape: tuple[int, int, int], conditions: Conditions) -> Context | None:
-        """Computes the map that every layer adds to its input-to-state map; None for an unconditional model.
-
-        Args:
-          shape: number, height and width of the images.
-          conditions: see `__call__`.
-        """
+        """Computes the map that every layer adds to its input-to-state map; None for an unconditional model."""
         config = self.config
         check_conditions(config, conditions, shape, allow_float=True)
         maps = []
@@ -103,58 +98,37 @@ class PixelRNN(nn.Module):
     def decode_step(
         self, window: Float32[Array, "B rows columns C"], neighbours: Neighbours, context: Context | None
     ) -> tuple[Float32[Array, "B 1 1 C levels"], Any]:
-        """Computes the same logits for one pixel, from the layers' caches at its neighbours.
+        """Computes the same logits for one pixel, and the layers' caches there. Caches have a leading depth axis.
 
-        Args:
-          window: the centred image around the pixel, as far as the stem sees, with zeros outside the image.
-          neighbours: caches with a leading depth axis.
-          context: the context map at that pixel.
-
-        Returns:
-          The logits, and the layers' caches at the pixel. The logits of a colour are right once the window holds the earlier
-          colours of the pixel; the caches, once it holds all colours but the last.
+        The window is the centred image around the pixel, as far as the stem sees. The logits of a colour are right once it
+        holds the earlier colours of the pixel; the caches, once it holds all colours but the last.
         """
         return self._after_stem(self.stem(window, pad=False), neighbours, context, False)
 
     def _after_stem(
-        self, x: Float[Array, "B H W F"], neighbours: Neighbours | None, context: Context | None, train: bool
+        self, x: Maps, neighbours: Neighbours | None, context: Context | None, train: bool
     ) -> tuple[Float32[Array, "B H W C levels"], Any]:
         (x, skips), caches = self.layers((x, jnp.zeros_like(x)), neighbours, context, train)
         return self.head(skips if self.config.skip else x), caches
 
 
-def make_layer(config: ModelConfig) -> nn.Module:
+def make_layer(config: ModelConfig) -> Layer:
     """One layer of a model; `config.layer` names it and its parameters."""
     return LAYER_TYPES[config.layer](config, name=config.layer)
 
 
 class ResidualLayer(nn.Module):
-    """One layer with its residual and skip connections (§3.5); `PixelRNN` scans over `depth` of them.
-
-    Attributes:
-      config: of the whole model.
-    """
+    """One layer with its residual and skip connections (§3.5); `PixelRNN` scans over `depth` of them."""
 
     config: ModelConfig
 
     @nn.compact
     def __call__(
-        self,
-        maps: tuple[Float[Array, "B H W F"], Float[Array, "B H W F"]],
-        neighbours: Neighbours | None,
-        context: Context | None,
-        train: bool,
-    ) -> tuple[tuple[Float[Array, "B H W F"], Float[Array, "B H W F"]], Any]:
-        """Applies the layer to whole maps or, with `neighbours`, to one pixel.
+        self, maps: tuple[Maps, Maps], neighbours: Neighbours | None, context: Context | None, train: bool
+    ) -> tuple[tuple[Maps, Maps], Any]:
+        """Updates the residual stream and the sum of the skip connections: whole maps or, with `neighbours`, one pixel.
 
-        Args:
-          maps: the residual stream, and the sum of the skip connections so far.
-          neighbours: the layer's caches at the pixel's neighbours; None for whole maps.
-          context: see `PixelRNN.context_map`.
-          train: drop hidden features.
-
-        Returns:
-          Both maps; and the layer's cache at the pixel, None for whole maps.
+        Also returns the layer's cache at that pixel; None for whole maps.
         """
         config = self.config
         x, skips = maps
@@ -167,16 +141,12 @@ class ResidualLayer(nn.Module):
 
 
 class Head(nn.Module):
-    """From features to logits: (ReLU, 1x1) twice, then ReLU and the 1x1 layer that gives the logits. All use mask B.
-
-    Attributes:
-      config: of the whole model.
-    """
+    """From features to logits: (ReLU, 1x1) twice, then ReLU and the 1x1 layer that gives the logits. All use mask B."""
 
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B H W F"]) -> Float32[Array, "B H W C levels"]:
+    def __call__(self, x: Maps) -> Float32[Array, "B H W C levels"]:
         """Returns the logits; for two levels [0, z], with the paper's z: softmax([0, z]) = [1 - sigmoid(z), sigmoid(z)]."""
         config = self.config
         x = nn.relu(x)

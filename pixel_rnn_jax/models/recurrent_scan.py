@@ -19,50 +19,37 @@ from pixel_rnn_jax.models.lstm import Recurrence, State, lstm_step, lstm_step_de
 OWN = 1  # the tap of K_ss that reads the same place in the line before, from which c_{i-1} comes, too
 
 
+Gates = tuple[Float[Array, "lines B N gates"], ...]  # of each LSTM
+Hidden = tuple[Float[Array, "lines B N h"], ...]
+Outside = Bool[Array, "lines taps N 1"]  # where a tap of K_ss reads outside the image; everywhere beyond the ends of a line
+Line = Float32[Array, "pixels h"]
+
+
 class Trace(NamedTuple):
-    """What the derivative needs of each pixel. All but c_{i-1} has the dtype of the gates.
+    """What the derivative needs of each pixel.
 
     In bfloat16, which rounds off σ (1 - σ) of saturated gates, the gradient of a trained model differs by 0.4 % from the one
     with gates kept in float32; the bfloat16 products before and after account for 5.6 %.
-
-    Attributes:
-      neighbours: h_{i-1}, the hidden states that the taps of K_ss read, side by side.
-      cell_before: c_{i-1}.
-      activations: [o, f, i, g].
     """
 
-    neighbours: Float[Array, "*lines pixels inner"]
-    cell_before: Float32[Array, "*lines pixels h"]
-    activations: Float[Array, "*lines pixels gates"]
+    neighbours: Float[Array, "*lines pixels inner"]  # h_{i-1}, the hidden states that the taps of K_ss read, side by side
+    cell_before: Float32[Array, "*lines pixels h"]  # c_{i-1}
+    activations: Float[Array, "*lines pixels gates"]  # [o, f, i, g]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def recurrent_scan(
-    recurrences: tuple[Recurrence, ...],
-    gates: tuple[Float[Array, "lines B N gates"], ...],
-    outside: Bool[Array, "lines taps N 1"],
-    precision: str,
-) -> tuple[Float[Array, "lines B N h"], ...]:
+def recurrent_scan(recurrences: tuple[Recurrence, ...], gates: Gates, outside: Outside, precision: str) -> Hidden:
     """Runs LSTMs over the lines of their maps, all in one scan; differentiable in reverse mode, by one scan backwards.
 
-    Args:
-      recurrences: the parameters of each LSTM.
-      gates: K_is ⊛ x of each LSTM, with the bias.
-      outside: where a tap of K_ss reads outside the image, and so the initial state; everywhere beyond the ends of a line.
-      precision: of the products.
-
-    Returns:
-      The hidden states h_i of each LSTM, in the dtype of the gates.
+    Takes K_is ⊛ x of each LSTM, with the bias, and returns its hidden states h_i in the same dtype. Outside the image, a tap
+    reads the initial state.
     """
     return scan_lines(recurrences, gates, outside, precision)[0]
 
 
 def scan_lines(
-    recurrences: tuple[Recurrence, ...],
-    gates: tuple[Float[Array, "lines B N gates"], ...],
-    outside: Bool[Array, "lines taps N 1"],
-    precision: str,
-) -> tuple[tuple[Float[Array, "lines B N h"], ...], tuple[Trace, ...]]:
+    recurrences: tuple[Recurrence, ...], gates: Gates, outside: Outside, precision: str
+) -> tuple[Hidden, tuple[Trace, ...]]:
     """`recurrent_scan`; also returns a `Trace` [lines, B*N, ...] of each LSTM."""
 
     def step(states, line):
@@ -79,11 +66,7 @@ def scan_lines(
 
 
 def _line(
-    recurrence: Recurrence,
-    state: State,
-    gates: Float[Array, "pixels gates"],
-    outside: Bool[Array, "taps N 1"],
-    precision: str,
+    recurrence: Recurrence, state: State, gates: Float[Array, "pixels gates"], outside: Bool[Array, "taps N 1"], precision: str
 ) -> tuple[State, Trace]:
     """One line of one LSTM, from the states of the line before."""
     neighbours = _read(state.hidden, recurrence.initial_hidden, outside).astype(gates.dtype)
@@ -94,40 +77,27 @@ def _line(
 
 def _line_derivative(
     recurrence: Recurrence,
-    carry: tuple[State, Float32[Array, "pixels h"]],
+    carry: tuple[State, Line],  # derivatives by the line's states and, summed so far, by c_0
     activations: Float[Array, "pixels gates"],
-    cell_before: Float32[Array, "pixels h"],
-    d_hidden: Float[Array, "pixels h"],
+    cell_before: Line,
+    d_hidden: Float[Array, "pixels h"],  # derivative by the h_i that the scan returned, which the carry does not contain
     outside: Bool[Array, "taps N 1"],
     precision: str,
-) -> tuple[tuple[State, Float32[Array, "pixels h"]], Float[Array, "pixels gates"]]:
-    """The backward pass of `_line`.
-
-    Args:
-      recurrence: the LSTM's parameters.
-      carry: the loss's derivatives by the line's states, except through `d_hidden`; and by c_0, summed over the lines so far.
-      activations: see `Trace`.
-      cell_before: see `Trace`.
-      d_hidden: the loss's derivative by the h_i that the scan returned.
-      outside: see `recurrent_scan`.
-      precision: of the product.
-
-    Returns:
-      The carry for the line before, and the loss's derivative by the line's gates.
-    """
+) -> tuple[tuple[State, Line], Float[Array, "pixels gates"]]:
+    """The backward pass of `_line`: the carry for the line before, and the loss's derivative by the line's gates."""
     d_state, d_initial_cell = carry
     d_state = d_state._replace(hidden=d_state.hidden + d_hidden)
     d_gates, d_cell = lstm_step_derivative(activations, cell_before, d_state)
     d_gates = d_gates.astype(activations.dtype)
     kernel = recurrence.state_to_state.reshape(-1, d_gates.shape[-1]).astype(d_gates.dtype)
     d_neighbours = jnp.matmul(d_gates, kernel.T, precision=precision, preferred_element_type=jnp.float32)
-    d_before = State(_read_derivative(d_neighbours, outside), _select(outside[OWN], 0, d_cell))
+    zero = jnp.zeros_like(recurrence.initial_hidden)
+    (d_hidden,) = jax.linear_transpose(lambda hidden: _read(hidden, zero, outside), d_cell)(d_neighbours)
+    d_before = State(d_hidden, _select(outside[OWN], 0, d_cell))
     return (d_before, d_initial_cell + _select(~outside[OWN], 0, d_cell)), d_gates
 
 
-def _read(
-    hidden: Float32[Array, "pixels h"], initial: Float32[Array, " h"], outside: Bool[Array, "taps N 1"]
-) -> Float32[Array, "pixels inner"]:
+def _read(hidden: Line, initial: Float32[Array, " h"], outside: Bool[Array, "taps N 1"]) -> Float32[Array, "pixels inner"]:
     """The hidden states that the taps of K_ss read in the line before: for pixel n, tap k reads pixel n - 1 + k."""
     taps, size, _ = outside.shape
     padded = jnp.pad(hidden.reshape(-1, size, hidden.shape[-1]), ((0, 0), (OWN, taps - 1 - OWN), (0, 0)))
@@ -135,20 +105,7 @@ def _read(
     return jnp.concatenate(read, -1).reshape(len(hidden), taps * hidden.shape[-1])
 
 
-def _read_derivative(
-    d_neighbours: Float32[Array, "pixels inner"], outside: Bool[Array, "taps N 1"]
-) -> Float32[Array, "pixels h"]:
-    """The backward pass of `_read`, by the hidden states."""
-    taps, size, _ = outside.shape
-    d_taps = jnp.split(d_neighbours.reshape(-1, size, d_neighbours.shape[-1]), taps, -1)
-    inside = [jnp.where(outside[tap], 0, d_tap) for tap, d_tap in enumerate(d_taps)]
-    d_padded = sum(jnp.pad(d_tap, ((0, 0), (tap, taps - 1 - tap), (0, 0))) for tap, d_tap in enumerate(inside))
-    return d_padded[:, OWN : OWN + size].reshape(len(d_neighbours), d_padded.shape[-1])
-
-
-def _select(
-    condition: Bool[Array, "N 1"], value: Float32[Array, " h"] | int, x: Float32[Array, "pixels h"]
-) -> Float32[Array, "pixels h"]:
+def _select(condition: Bool[Array, "N 1"], value: Float32[Array, " h"] | int, x: Line) -> Line:
     """`jnp.where` with one condition for all images."""
     return jnp.where(condition, value, x.reshape(-1, len(condition), x.shape[-1])).reshape(x.shape)
 
@@ -159,10 +116,8 @@ def _forward(recurrences, gates, outside, precision: str):
 
 
 def _backward(
-    precision: str,
-    residuals: tuple[tuple[Recurrence, ...], tuple[Trace, ...], Bool[Array, "lines taps N 1"]],
-    d_hidden: tuple[Float[Array, "lines B N h"], ...],
-) -> tuple[tuple[Recurrence, ...], tuple[Float[Array, "lines B N gates"], ...], None]:
+    precision: str, residuals: tuple[tuple[Recurrence, ...], tuple[Trace, ...], Outside], d_hidden: Hidden
+) -> tuple[tuple[Recurrence, ...], Gates, None]:
     """The loss's derivatives by each LSTM's parameters and gates, from those by its hidden states."""
     recurrences, traces, outside = residuals
 
@@ -187,7 +142,7 @@ def _recurrence_derivative(
     trace: Trace,
     d_gates: Float[Array, "lines B N gates"],
     d_initial_cell: Float32[Array, " h"],
-    outside: Bool[Array, "lines taps N 1"],
+    outside: Outside,
     precision: str,
 ) -> Recurrence:
     kernel = recurrence.state_to_state

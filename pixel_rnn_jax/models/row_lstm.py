@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from pixel_rnn_jax.models.conditioning import Context
-from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.models.layer import Layer, Maps, Neighbours, Pixel
 from pixel_rnn_jax.models.lstm import LSTM, State, initial_state, lstm_step
 from pixel_rnn_jax.models.masked_conv import MaskedConv
-from pixel_rnn_jax.models.neighbours import Neighbours
 from pixel_rnn_jax.models.recurrent_scan import recurrent_scan
 
 
@@ -22,27 +21,19 @@ class RowLSTMCache(NamedTuple):
     state: State
 
 
-class RowLSTM(nn.Module):
+class RowLSTM(Layer):
     """An LSTM over the rows of an image, from top to bottom, one row at a time.
 
     The input-to-state convolution (3x1, mask B) reads columns j - 1 and j of the same row. The state-to-state convolution
     (3x1, not masked) reads columns j - 1, j and j + 1 of the row above. So a layer sees the triangle above a pixel.
-
-    Attributes:
-      config: of the whole model.
     """
-
-    config: ModelConfig
 
     def setup(self):
         self.lstm = LSTM(self.config, kernel_width=3, taps=3)
         self.drop = nn.Dropout(self.config.dropout)
         self.up = MaskedConv(self.config, 2 * self.config.features)
 
-    def __call__(
-        self, x: Float[Array, "B H W 2*{self.config.features}"], context: Context | None, train: bool
-    ) -> Float[Array, "B H W 2*{self.config.features}"]:
-        """Returns the layer's output, before the residual addition (Figure 5, right)."""
+    def __call__(self, x: Maps, context: Context | None, train: bool) -> Maps:
         _, height, width, _ = x.shape
         rows = jnp.swapaxes(x, 0, 1)  # [H, B, W, 2h]
         gates = self.lstm.input_gates(rows, None if context is None else jnp.swapaxes(context, 0, 1))
@@ -51,10 +42,7 @@ class RowLSTM(nn.Module):
         hidden = jnp.swapaxes(hidden, 0, 1)  # [B, H, W, h]
         return self.up(self.drop(hidden, deterministic=not train))
 
-    def decode_step(
-        self, x: Float[Array, "B 1 1 2*{self.config.features}"], neighbours: Neighbours, context: Context | None
-    ) -> tuple[Float[Array, "B 1 1 2*{self.config.features}"], RowLSTMCache]:
-        """Returns the layer's output at one pixel, and its cache there."""
+    def decode_step(self, x: Pixel, neighbours: Neighbours, context: Context | None) -> tuple[Pixel, RowLSTMCache]:
         left, *above = neighbours
         window = jnp.concatenate([left.x, x, jnp.zeros_like(x)], 2)  # the mask hides the pixel to the right
         gates = self.lstm.input_gates(window, context, pad=False)
@@ -64,13 +52,8 @@ class RowLSTM(nn.Module):
         return self.up(state.hidden), RowLSTMCache(x, state)
 
     def outside(self, batch: int) -> RowLSTMCache:
-        """The cache at a pixel outside the image."""
         x = jnp.zeros((batch, 1, 1, 2 * self.config.features), self.config.dtype)
         return RowLSTMCache(x, initial_state(self.lstm.recurrence, batch, 1, 1))
-
-    def finish_row(self, row: RowLSTMCache, above: RowLSTMCache, context: Context | None) -> RowLSTMCache:
-        """Returns `row` unchanged; see `DiagonalBiLSTM.finish_row`."""
-        return row
 
 
 def outside_rows(height: int, width: int) -> Bool[np.ndarray, "{height} 3 {width} 1"]:

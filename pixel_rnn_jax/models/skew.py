@@ -5,6 +5,7 @@ W + H places and then read as rows of W + H - 1 move one place further to the ri
 """
 
 import jax.numpy as jnp
+from einops import rearrange
 from jaxtyping import Array, Shaped
 
 
@@ -25,24 +26,10 @@ def unskew(x: Shaped[Array, "B H columns C"]) -> Shaped[Array, "B H columns+1-H 
 
 
 def to_diagonals(x: Shaped[Array, "B H W C"], images: int = 1) -> Shaped[Array, "columns batch H C"]:
-    """The columns of skewed maps, on the leading axis.
-
-    Args:
-      x: maps.
-      images: how many of them are laid side by side, as one map of `images * W` columns, before it is skewed.
-
-    Returns:
-      `images * W + H - 1` columns of `B / images` maps.
-    """
-    batch, height, width, features = x.shape
-    x = jnp.swapaxes(x.reshape(batch // images, images, height, width, features), 1, 2)
-    x = skew(x.reshape(batch // images, height, images * width, features))
-    return jnp.transpose(x, (2, 0, 1, 3))
+    """The columns of skewed maps, on the leading axis. So many `images` lie side by side in a map before it is skewed."""
+    return rearrange(skew(rearrange(x, "(b n) h w c -> b h (n w) c", n=images)), "b h columns c -> columns b h c")
 
 
 def from_diagonals(x: Shaped[Array, "columns batch H C"], images: int = 1) -> Shaped[Array, "B H W C"]:
     """The inverse of `to_diagonals`."""
-    x = unskew(jnp.transpose(x, (1, 2, 0, 3)))
-    batch, height, width, features = x.shape
-    x = jnp.swapaxes(x.reshape(batch, height, images, width // images, features), 1, 2)
-    return x.reshape(batch * images, height, width // images, features)
+    return rearrange(unskew(rearrange(x, "columns b h c -> b h columns c")), "b h (n w) c -> (b n) h w c", n=images)

@@ -13,11 +13,7 @@ def share_among_cores(batch_size: int | None, *, microbatches: int = 1) -> None:
     """Makes a CPU device of each core, of as many cores as can have equal shares of a batch; must come before JAX is used.
 
     Cores gain more by images of their own than by sharing each of a scan's small products. It does nothing if the user has set
-    the number of CPU devices.
-
-    Args:
-      batch_size: images in a batch; None: any number, so that all cores are used.
-      microbatches: into which each share will be split.
+    the number of CPU devices. With a batch size of None, all cores are used.
     """
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "") or jax.config.jax_num_cpu_devices != -1:
         return

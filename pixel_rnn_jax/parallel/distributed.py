@@ -21,25 +21,16 @@ def num_cores() -> int:
 
 
 def connect(
-    coordinator: str | None = None,
+    coordinator: str | None = None,  # HOST:PORT of process 0
     num_processes: int | None = None,
-    process: int | None = None,
+    process: int | None = None,  # number of this process, from 0
     *,
     stop_together: bool = False,
 ) -> None:
-    """Joins the other processes. Must run before JAX is used for anything else.
+    """Joins the other processes, or raises `InputError`. Must run before JAX is used for anything else.
 
-    Without arguments, JAX detects the cluster itself: on Cloud TPUs, under SLURM, and under Open MPI.
-
-    Args:
-      coordinator: HOST:PORT of process 0.
-      num_processes: total number of processes.
-      process: number of this process, from 0.
-      stop_together: hand SIGTERM over to JAX, so that all processes agree on a step to stop at (see `StopSignals`); by
-        default each process handles its own signals.
-
-    Raises:
-      InputError: if only some of the first three are set, JAX detects no cluster, or the processes cannot be reached.
+    Without arguments, JAX detects the cluster itself: on Cloud TPUs, under SLURM, and under Open MPI. `stop_together` hands
+    SIGTERM over to JAX, so that all processes agree on a step to stop at (see `StopSignals`).
     """
     explicit = (coordinator, num_processes, process)
     if any(value is None for value in explicit) and any(value is not None for value in explicit):
@@ -76,9 +67,7 @@ def is_main() -> bool:
 def on_main(function: Callable[[], T], *, raises: tuple[type[Exception], ...] = (InputError, OSError)) -> T | None:
     """Calls a function in the main process while the others wait. Returns its result there, and None in the others.
 
-    Args:
-      function: to be called, without arguments.
-      raises: errors that it may raise. All processes raise the same one, so that none keeps waiting.
+    If it raises one of the errors in `raises`, all processes raise the same one, so that none keeps waiting.
     """
     result, error = None, None
     if is_main():

@@ -21,12 +21,7 @@ IMAGES_PER_DEVICE = 4  # at least, in a batch to score
 
 
 def make_mesh(data: int = -1, fsdp: int = 1, *, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Makes a mesh of devices.
-
-    Args:
-      data: length of the axis "data"; -1: whatever the number of devices allows.
-      fsdp: length of the axis "fsdp".
-      devices: the devices; by default all of all processes.
+    """Makes a mesh with axes of these lengths, by default of all devices of all processes. -1 takes what there is.
 
     Raises:
       InputError: if the number of devices does not fit.
@@ -57,14 +52,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def on_shares(function: Callable[..., Any], mesh: Mesh, *, in_specs: Any, out_specs: Any) -> Callable[..., Any]:
-    """Turns a function of shards, which runs on every device, into a function of whole arrays.
-
-    Args:
-      function: takes and returns the shards of one device.
-      mesh: the devices.
-      in_specs: the sharding of each argument, a `PartitionSpec` or a tree of them.
-      out_specs: the sharding of the results.
-    """
+    """Turns a function of shards, which runs on every device, into a function of whole arrays."""
     # JAX's check of what varies over devices would require annotations in the loops.
     return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
 
@@ -75,12 +63,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def state_sharding(state: Any, mesh: Mesh) -> Any:
-    """Shards the longest divisible axis of each array along "fsdp"; arrays without one are replicated.
-
-    Args:
-      state: a tree of arrays, or of their shapes.
-      mesh: the devices.
-    """
+    """Shards the longest divisible axis of each array along "fsdp"; arrays without one are replicated."""
     shards = mesh.shape["fsdp"]
 
     def leaf_sharding(leaf: Any) -> NamedSharding:
@@ -99,22 +82,12 @@ def check_batch_size(batch_size: int, mesh: Mesh, *, microbatches: int = 1) -> N
     if batch_size < 1 or batch_size % divisor:
         below = batch_size // divisor * divisor
         near = " or ".join(str(size) for size in (below, below + divisor) if size > 0)
-        of = (
-            f"{divisor} ({mesh.size} devices times {microbatches} microbatches)"
-            if microbatches > 1
-            else f"the {divisor} devices"
-        )
-        raise InputError(f"batch_size (={batch_size}) must be a multiple of {of}: {near}.")
+        times = f" times {microbatches} microbatches" if microbatches > 1 else ""
+        raise InputError(f"batch_size (={batch_size}) must be a multiple of the {mesh.size} devices{times}: {near}.")
 
 
 def scoring_batch_size(asked: int | None, training_batch_size: int, mesh: Mesh) -> int:
-    """The number of images to score at a time.
-
-    Args:
-      asked: as a user says; None: the batch size of the training, and at least a few images a device.
-      training_batch_size: of the run.
-      mesh: the devices, which must divide the batch.
-    """
+    """The number of images to score at a time: as asked, else about as many as in training, and a few for each device."""
     if asked is None:
         return next_multiple(max(training_batch_size, IMAGES_PER_DEVICE * mesh.size), mesh.size)
     check_batch_size(asked, mesh)

@@ -15,12 +15,6 @@ def fast_microbatches(images: int, size: tuple[int, int], features: int, platfor
     An accelerator is fastest with all images at once. A CPU core is fastest with as many as its caches hold; the next
     microbatch then reuses their memory. If that number does not divide the share, microbatches are the largest smaller ones
     that do.
-
-    Args:
-      images: number of images in the share.
-      size: their height and width.
-      features: h.
-      platform: of the device, as JAX names it.
     """
     if platform != "cpu":
         return 1

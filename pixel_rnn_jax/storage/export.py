@@ -24,7 +24,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from pixel_rnn_jax.compression.checksum import checksum
+from pixel_rnn_jax.compression.fingerprint import checksum
 from pixel_rnn_jax.data import SOURCES, DataConfig
 from pixel_rnn_jax.errors import InputError, check_size, damage_as
 from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions

@@ -16,10 +16,9 @@ from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.compression import codec, fingerprint
-from pixel_rnn_jax.compression.checksum import checksum
 from pixel_rnn_jax.compression.codec import cut_conditions, seconds_to_code
 from pixel_rnn_jax.compression.container import pack, unpack
-from pixel_rnn_jax.compression.fingerprint import this_platform
+from pixel_rnn_jax.compression.fingerprint import checksum, this_platform
 from pixel_rnn_jax.compression.tiles import cut, join
 from pixel_rnn_jax.models.conditioning import Conditions
 
@@ -53,7 +52,7 @@ def test_conditions_are_needed_to_decode(fields):
     for name, array in conditions.items():
         with pytest.raises(ValueError, match="context and labels must be those that the file was compressed with"):
             prnn.decompress(model, params, blob, **{**conditions, name: array[::-1]})
-    with pytest.raises(ValueError, match="the model is class-conditional, and got none"):
+    with pytest.raises(ValueError, match="labels must be integers .* got none"):
         prnn.decompress(model, params, blob, **{**conditions, "labels": None})
     with pytest.raises(ValueError, match="tiles must have sides that are multiples of 2; got 3x4 pixels"):
         prnn.compress(model, params, images, **conditions, tile=(3, 4))
@@ -177,7 +176,7 @@ def forge(fields, payload):
 @pytest.mark.parametrize(
     "changes,message",
     [
-        ({"num": 2**31 - 1}, r"payload must have at least \d+ bytes for the images in its header; got 48"),
+        ({"num": 2**31 - 1}, r"payload must have at least \d+ bytes for the images in its header, .* got 48"),
         ({"num": 7}, "does not decode here"),
         ({"num": 5, "batch_size": 5}, "checksum of its images differs"),
         ({"height": 2**31 - 1}, r"payload must have at least \d+ bytes"),
@@ -189,8 +188,6 @@ def forge(fields, payload):
         ({"num": 0, "height": 2**30, "tile_height": 2**30, "batch_size": 1}, "at most 4 GiB of memory"),
         ({"width": 0}, "sizes must be at least 1"),
         ({"levels": 1}, "levels from 2 to 256"),
-        ({"levels": 5}, "the file holds images of 5 levels; the model has 4"),
-        ({"channels": 3}, "the file holds images of 3 channels; the model has 1"),
         ({"model_hash": "00" * 16}, "compressed by another model"),
         ({"num": 1.0}, r"header must be a JSON object of num \(int\), height"),
         ({"height": True}, "header must be a JSON object"),
@@ -215,7 +212,7 @@ def test_headers_that_are_no_json_objects(text):
 
 def test_lengths_that_are_wrong(coded):
     header, payload = unpack(coded[3])
-    with pytest.raises(ValueError, match="whole words of 4 bytes; got 47 bytes"):
+    with pytest.raises(ValueError, match="words of 4 bytes; got 47 bytes"):
         unpack(forge(dataclasses.asdict(header), payload[:-1]))
     body = b"PRNN" + struct.pack("<HI", 3, 2**32 - 1)
     with pytest.raises(ValueError, match="header must be a JSON object"):

@@ -362,7 +362,7 @@ def test_init_from_refuses_what_cannot_go_on(tiny_run, tmp_path, overrides, init
     [
         ("batch_size=12", r"batch_size \(=12\) must be a multiple of the 8 devices"),
         ("gradient_accumulation=-1", "gradient_accumulation must be an integer of at least 0; got -1"),
-        ("gradient_accumulation=3", r"batch_size \(=16\) must be a multiple of 24 \(8 devices times 3 microbatches\): 24"),
+        ("gradient_accumulation=3", r"batch_size \(=16\) must be a multiple of the 8 devices times 3 microbatches: 24"),
         ("mesh.fsdp=3", "mesh.fsdp must divide 8, the number of devices; got 3"),
         ("mesh.fsdp=0", "mesh.fsdp must be an integer of at least 1; got 0"),
         ("mesh.data=3", "mesh.data must be 8 with mesh.fsdp=1 on 8 devices, or -1; got 3"),
