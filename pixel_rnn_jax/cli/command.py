@@ -25,6 +25,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     # absl logs each of Orbax's saves; the others log errors that we report ourselves, with a traceback.
     for library in ("absl", "asyncio", "gcsfs"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
+    sys.unraisablehook = _hide_late_reads
     warnings.formatwarning = lambda message, *where: f"warning: {message}\n"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -47,6 +48,12 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     except KeyboardInterrupt:
         print("stopped by SIGINT", file=sys.stderr)
         leave(128 + signal.SIGINT)
+
+
+def _hide_late_reads(failure: "sys.UnraisableHookArgs") -> None:
+    """Hides what TensorStore's threads report when a damaged checkpoint has already ended in an error."""
+    if "Event loop is closed" not in str(failure.exc_value):
+        sys.__unraisablehook__(failure)
 
 
 def leave(status: int) -> NoReturn:

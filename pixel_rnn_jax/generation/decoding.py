@@ -73,7 +73,7 @@ def decode_step(
 ) -> tuple[DecodeState, Float32[Array, "B levels"]]:
     """Computes the logits of one sub-pixel of each image; all sub-pixels before it must have been decoded and written."""
     _, _, batch, channels = state.canvas.shape
-    window = jax.lax.dynamic_slice(state.canvas, (row, column, 0, 0), (ABOVE + 1, SIDES + 1 + SIDES, batch, channels))
+    window = jax.lax.dynamic_slice(state.canvas, _indices(row, column, 0, 0), (ABOVE + 1, SIDES + 1 + SIDES, batch, channels))
     left = jax.tree.map(lambda before, same: jnp.where(channel == 0, before, same), state.here, state.left)
     neighbours = Neighbours(left, *(_at(state.above, column + place) for place in range(3)))  # pixel j is at index j + 1
     context = _context_row(state, row)
@@ -96,8 +96,13 @@ def write(
 ) -> DecodeState:
     """Writes the values, in [0, levels), of the sub-pixel of the last decode step."""
     values = centre(values, model.config.levels)[None, None, :, None]
-    place = (row + ABOVE, column + SIDES, 0, channel)
+    place = _indices(row + ABOVE, column + SIDES, 0, channel)
     return state._replace(canvas=jax.lax.dynamic_update_slice(state.canvas, values, place))
+
+
+def _indices(*places: ArrayLike) -> tuple[jax.Array, ...]:
+    """Indices of one type, which a slice must have; also where JAX is set to use 64 bits."""
+    return tuple(jnp.asarray(place, jnp.int32) for place in places)
 
 
 @_compiled

@@ -64,7 +64,7 @@ class MaskedConv(nn.Module):
             channel_groups(self.features, config.channels, self.gates),
             self.mask_type,
         )
-        kernel = jnp.multiply(self.param("kernel", masked_lecun_normal(mask), mask.shape), mask)
+        kernel = jnp.multiply(self.param("kernel", masked_lecun_normal, mask), mask)
         bias = self.param("bias", self.bias_init, mask.shape[-1:], jnp.float32)
         if pad:
             above, sides = margin(self.kernel_size)
@@ -96,11 +96,9 @@ def convolve_causal(
     return jnp.matmul(jnp.concatenate(windows, -1), kernel, precision=precision)
 
 
-def masked_lecun_normal(mask: Float32[np.ndarray, "height width in out"]) -> nn.initializers.Initializer:
+def masked_lecun_normal(
+    key: jax.Array, mask: Float32[np.ndarray, "height width in out"]
+) -> Float32[Array, "height width in out"]:
     """LeCun's normal initialiser. The fan-in of an output counts only the weights that its mask allows."""
     fan_in = np.maximum(mask.sum((0, 1, 2)), 1)
-
-    def init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> Float[Array, "height width in out"]:
-        return jax.random.normal(key, shape, dtype) * (mask / np.sqrt(fan_in))
-
-    return init
+    return jax.random.normal(key, mask.shape, jnp.float32) * (mask / np.sqrt(fan_in))

@@ -97,7 +97,7 @@ def run_processes(count, devices, workdir, last_step, *overrides):
     env = {
         **os.environ,
         "PYTHONPATH": str(root),
-        "XLA_FLAGS": f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": re.sub(r"(device_count)=\d+", rf"\1={devices}", os.environ["XLA_FLAGS"]),
     }
     command = [sys.executable, str(root / "tests" / "layouts.py"), coordinator, str(count)]
     rest = [str(workdir), str(last_step), *overrides]
