@@ -17,7 +17,7 @@ from pixel_rnn_jax.cli import flags, outputs
 from pixel_rnn_jax.generation.sampling import sample
 from pixel_rnn_jax.models.config import LAYERS, ModelConfig
 from pixel_rnn_jax.models.pixel_rnn import PixelRNN
-from pixel_rnn_jax.parallel.machine import timed
+from pixel_rnn_jax.parallel.hardware import timed
 
 MNIST = {"depth": 7, "features": 16, "head_features": 32, "levels": 2, "channels": 1}
 CIFAR = {"depth": 12, "features": 128, "head_features": 1024, "levels": 256, "channels": 3}

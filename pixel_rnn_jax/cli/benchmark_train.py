@@ -23,7 +23,7 @@ from pixel_rnn_jax.cli import benchmark_tables, configuration, flags, outputs
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.config import LAYERS
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
-from pixel_rnn_jax.parallel.machine import describe_machine, product_rate
+from pixel_rnn_jax.parallel.hardware import describe_machine, product_rate
 from pixel_rnn_jax.parallel.mesh import next_multiple
 from pixel_rnn_jax.training.config import shipped_config
 from pixel_rnn_jax.training.run import StepRecipe, prepare_step

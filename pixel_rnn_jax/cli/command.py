@@ -14,7 +14,7 @@ import jax
 
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.parallel.distributed import is_main
-from pixel_rnn_jax.parallel.machine import is_out_of_memory
+from pixel_rnn_jax.parallel.hardware import is_out_of_memory
 from pixel_rnn_jax.training.preemption import Interrupted, ends_at_sigterm
 
 PREEMPTED = 75  # exit status after SIGTERM: the same command continues the work; sysexits.h's EX_TEMPFAIL, "try again"

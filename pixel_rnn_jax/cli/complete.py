@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Integer
 
 from pixel_rnn_jax.cli import command, flags, inputs, outputs
-from pixel_rnn_jax.data.inputs import read_mask
+from pixel_rnn_jax.data.user_files import read_mask
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.batched import generate
 from pixel_rnn_jax.models.multi_scale import pixel_order

@@ -15,7 +15,7 @@ from PIL import Image
 from pixel_rnn_jax.cli import command, flags, outputs
 from pixel_rnn_jax.cli.compress import conditions_path
 from pixel_rnn_jax.compression.codec import decompress
-from pixel_rnn_jax.data.inputs import read_conditions
+from pixel_rnn_jax.data.user_files import read_conditions
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
 from pixel_rnn_jax.storage.load import load_run

@@ -12,7 +12,7 @@ from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.data import SOURCES, Examples, ImageSet, at_most
 from pixel_rnn_jax.data.conditioning import grey
 from pixel_rnn_jax.data.image_set import decoded, random_numbers, take
-from pixel_rnn_jax.data.inputs import ImageForm, holds_images, is_npz, picture_files, read_conditions, read_images
+from pixel_rnn_jax.data.user_files import ImageForm, holds_images, is_npz, picture_files, read_conditions, read_images
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_shape
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions, plain

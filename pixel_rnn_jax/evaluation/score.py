@@ -16,7 +16,7 @@ from pixel_rnn_jax.data import Batch, Examples, ImageSet, eval_batches
 from pixel_rnn_jax.evaluation.baselines import Batches, LogProb
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob
-from pixel_rnn_jax.models.live_units import log_prob_and_live_units
+from pixel_rnn_jax.models.relu_units import log_prob_and_live_units
 from pixel_rnn_jax.parallel.mesh import batch_spec, fetch, on_shares, process_share, replicate, shard_batch
 from pixel_rnn_jax.parallel.microbatch import fast_microbatches, split_microbatches
 from pixel_rnn_jax.progress import progress_bar

@@ -6,8 +6,8 @@ from jaxtyping import Array, Float
 
 from pixel_rnn_jax.models.conditioning import Context
 from pixel_rnn_jax.models.layer import Layer, Maps, Neighbours, Pixel
-from pixel_rnn_jax.models.live_units import report_live
 from pixel_rnn_jax.models.masked_conv import MaskedConv
+from pixel_rnn_jax.models.relu_units import report_live
 
 
 class PixelCNNBlock(Layer):

@@ -14,9 +14,9 @@ from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.context_network import ContextNetwork
 from pixel_rnn_jax.models.diagonal_bilstm import DiagonalBiLSTM
 from pixel_rnn_jax.models.layer import Layer, Maps, Neighbours
-from pixel_rnn_jax.models.live_units import LIVE, report_live
 from pixel_rnn_jax.models.masked_conv import MaskedConv
 from pixel_rnn_jax.models.pixel_cnn import PixelCNNBlock
+from pixel_rnn_jax.models.relu_units import LIVE, report_live
 from pixel_rnn_jax.models.row_lstm import RowLSTM
 
 LAYER_TYPES = {"pixel_cnn": PixelCNNBlock, "row_lstm": RowLSTM, "diagonal_bilstm": DiagonalBiLSTM}

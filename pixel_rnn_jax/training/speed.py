@@ -12,7 +12,7 @@ from pixel_rnn_jax.evaluation.flops import training_flops
 from pixel_rnn_jax.evaluation.score import score_batch
 from pixel_rnn_jax.generation.sampling import sample
 from pixel_rnn_jax.models.likelihood import log_prob
-from pixel_rnn_jax.parallel.machine import is_out_of_memory, timed
+from pixel_rnn_jax.parallel.hardware import is_out_of_memory, timed
 from pixel_rnn_jax.parallel.mesh import replicate, shard_batch
 from pixel_rnn_jax.training.run import StepRecipe, compile_step
 from pixel_rnn_jax.training.step import blank_batch

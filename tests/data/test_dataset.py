@@ -9,9 +9,9 @@ from sklearn.datasets import load_digits
 
 from pixel_rnn_jax.data import DataConfig, Dataset, Examples, eval_batches
 from pixel_rnn_jax.data.image_set import LazyImages
-from pixel_rnn_jax.data.inputs import ImageForm, read_images
 from pixel_rnn_jax.data.pipeline import train_batches
 from pixel_rnn_jax.data.preprocessing import RandomPreprocessing
+from pixel_rnn_jax.data.user_files import ImageForm, read_images
 from pixel_rnn_jax.errors import InputError
 
 

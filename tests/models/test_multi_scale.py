@@ -6,8 +6,8 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy_twin as twin
 import pytest
-import twin
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn

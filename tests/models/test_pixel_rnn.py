@@ -8,8 +8,8 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy_twin as twin
 import pytest
-import twin
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pixel_rnn_jax.cli.inputs import open_input
 from pixel_rnn_jax.data import DataConfig
-from pixel_rnn_jax.data.inputs import ImageForm, holds_images, read_conditions, read_images, read_mask
+from pixel_rnn_jax.data.user_files import ImageForm, holds_images, read_conditions, read_images, read_mask
 from pixel_rnn_jax.images import from_picture, to_picture
 from pixel_rnn_jax.storage.run_record import RunRecord
 
