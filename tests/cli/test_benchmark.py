@@ -172,7 +172,7 @@ def test_the_exponent_is_that_of_the_upper_half():
         (["train", "--profile"], "--profile needs --out"),
         (["train", "--config=cifar_rowlstm", "--size=8,8", "--sweeps"], "--sweeps goes without --config"),
         (["train", "--config=nowhere", "--size=8,8"], "--config must be a file or one of"),
-        (["train", "--config=cifar_rowlstm", "--size=8,8", "--config.model.dept=3"], "unknown field in --config.model.dept=3"),
+        (["train", "--config=cifar_rowlstm", "--size=8,8", "--config.model.dept=3"], "--config.model.dept=3; did you mean --config.model.depth?"),
         (
             ["train", "--config=cifar_rowlstm", "--size=8,8", "--config.gradient_accumulation=-1"],
             "must be an integer of at least 0",

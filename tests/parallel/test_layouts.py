@@ -26,7 +26,7 @@ LAYOUTS = {
     "two microbatches": ["--config.gradient_accumulation=2"],
     "two microbatches, fsdp=4": ["--config.gradient_accumulation=2", "--config.mesh.fsdp=4"],
 }
-SLOW = ("data=8", "fsdp=8", "two microbatches")  # the others are all of these and more
+SLOW = ("data=8", "fsdp=8", "data=2, fsdp=4", "two microbatches")  # the last one is all of these together
 
 
 @pytest.fixture(scope="module")

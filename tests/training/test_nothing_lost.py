@@ -120,6 +120,7 @@ def test_a_signal_is_no_damage(tiny_run, tmp_path, monkeypatch, moment):
     assert measured(tmp_path / "run") == measured(tiny_run[0])
 
 
+@pytest.mark.slow
 def test_another_mesh_is_no_other_configuration(tiny_run, tmp_path):
     whole, score = tiny_run
     shutil.copytree(whole, tmp_path / "run")
