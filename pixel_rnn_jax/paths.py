@@ -103,9 +103,12 @@ def local_copy(path: AnyPath) -> Path:
                 continue
             copy.parent.mkdir(parents=True, exist_ok=True)
             new = copy.with_name(f".{copy.name}.{uuid.uuid4().hex}")
-            remote.get_file(name, str(new))
-            os.utime(new, (time_there, time_there))
-            new.replace(copy)
+            try:
+                remote.get_file(name, str(new))
+                os.utime(new, (time_there, time_there))
+                new.replace(copy)
+            finally:
+                new.unlink(missing_ok=True)
     if not found:
         raise InputError(f"{path} must be a file or a folder with files; there is nothing.")
     here = root / str(path).removeprefix("gs://")

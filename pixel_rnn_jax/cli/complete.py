@@ -1,4 +1,4 @@
-"""Completes partly known images:  python -m experiments.complete --workdir=runs/digits --out=completions.png
+"""Completes partly known images:  pixel-rnn complete --workdir=runs/digits --out=completions.png
 
 Each row of the sheet shows the known pixels of an image, several completions and the original, as in the paper's Figure 1.
 Known are the rows at the top (--keep), all pixels outside a rectangle (--box), or those of a mask (--mask). For your own

@@ -1,4 +1,4 @@
-"""Compresses images without loss:  python -m experiments.compress --workdir=runs/digits --input=pictures --out=x.prnn --verify
+"""Compresses images without loss:  pixel-rnn compress --workdir=runs/digits --input=pictures --out=x.prnn --verify
 
 The file is tied to the model and the platform: `decompress` needs the same parameters, and a processor and libraries that
 round in the same way. Do not use it for archives. The labels and context images of a conditional model are written beside the
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_whole(args.out, blob)
     sizes = compare(model, params, images, conditions, blob)
     if arrays:
-        sizes["what the images were given"] = path.stat().st_size
+        sizes["labels and context"] = path.stat().st_size
     for name, size in sizes.items():
         print(f"{name:32} {size:12,.0f} bytes {8 * size / images.size:8.4f} bits/dim")
     if args.json:

@@ -1,9 +1,10 @@
-"""Decodes what `compress` wrote:  python -m experiments.decompress --workdir=runs/digits --input=x.prnn --out=images.npz
+"""Decodes what `compress` wrote:  pixel-rnn decompress --workdir=runs/digits --input=x.prnn --out=images.npz
 
 The labels and context images of a conditional model are read from x.given.npz by default.
 """
 
 import argparse
+import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,12 @@ from PIL import Image
 from pixel_rnn_jax.cli import command, flags, outputs
 from pixel_rnn_jax.cli.compress import conditions_path
 from pixel_rnn_jax.compression.codec import decompress
+from pixel_rnn_jax.compression.container import Header, unpack
 from pixel_rnn_jax.data.user_files import read_conditions
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
+from pixel_rnn_jax.paths import write_whole
 from pixel_rnn_jax.storage.load import load_run
 
 
@@ -25,31 +29,52 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Decodes images and writes them as arrays or pictures."""
     parser = flags.make_parser("decompress", __doc__, "--workdir")
     parser.add_argument("--input", type=Path, required=True, help="file that `compress` wrote")
-    out = "npz file (array `images`), or a new folder for PNG files"
+    out = "npz file (array `images`), PNG file (for one image), or a new folder for PNG files"
     parser.add_argument("--out", type=_file_or_folder, required=True, help=out)
     parser.add_argument("--given", type=Path, help="npz file of labels and context (default: x.given.npz for x.prnn)")
     args = parser.parse_args(argv)
     blob = args.input.read_bytes()
+    _check_output(args.out, unpack(blob)[0])
     model, params, _ = load_run(args.workdir)
     conditions = UNCONDITIONAL
     if args.given is not None or model.config.num_classes or model.config.context_channels:
-        conditions = read_conditions(args.given or conditions_path(args.input))
+        path = args.given or conditions_path(args.input)
+        if not path.is_file():
+            raise InputError(f"the model is conditional: --given must name its labels or context; there is no file {path}.")
+        conditions = read_conditions(path)
     images = decompress(model, params, blob, *conditions)
-    if args.out.suffix:
+    if args.out.suffix == ".npz":
         outputs.write_arrays(args.out, images=images)
+    elif args.out.suffix:
+        write_whole(args.out, png_bytes(to_picture(images, model.config.levels)[0]))
     else:
         write_pictures(args.out, images, model.config.levels)
     print(f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}: {args.out}")
 
 
 def _file_or_folder(path: str) -> Path:
-    """An argparse type: an npz file, or a new folder."""
+    """An argparse type: an npz file, a PNG file, or a new folder."""
     if Path(path).suffix:
-        return outputs.output_file(".npz")(path)
+        return outputs.output_file(".npz", ".png")(path)
     folder = outputs.output_folder(path)
     if folder.exists():
         raise argparse.ArgumentTypeError(f"{path!r} must be a new folder; it is there already")
     return folder
+
+
+def _check_output(path: Path, header: Header) -> None:
+    """Raises `InputError` unless this kind of file can hold the images."""
+    if path.suffix != ".npz" and header.channels not in (1, 3):
+        raise InputError(f"pictures must have 1 or 3 channels; these have {header.channels}: --out must be an npz file.")
+    if path.suffix == ".png" and header.num != 1:
+        raise InputError(f"--out={path} holds one image; there are {header.num}: name a new folder, or an npz file.")
+
+
+def png_bytes(picture: UInt8[np.ndarray, "H W C"]) -> bytes:
+    """A PNG file of one picture."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def write_pictures(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int) -> None:
@@ -58,7 +83,7 @@ def write_pictures(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int
     shutil.rmtree(unfinished, ignore_errors=True)  # left by an interruption
     unfinished.mkdir(parents=True)
     for number, picture in enumerate(to_picture(images, levels)):
-        Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(unfinished / f"{number:06}.png")
+        (unfinished / f"{number:06}.png").write_bytes(png_bytes(picture))
     unfinished.rename(path)
 
 

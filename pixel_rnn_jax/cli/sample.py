@@ -1,4 +1,4 @@
-"""Draws images from a trained model:  python -m experiments.sample --workdir=runs/digits --num=100 --out=samples.png
+"""Draws images from a trained model:  pixel-rnn sample --workdir=runs/digits --num=100 --out=samples.png
 
 A class-conditional model draws a row of each class, or the class that --label names. A model that is conditioned on images
 (colour from grey, for example) takes these from its data or from --input; each row of the sheet shows the context image, the
@@ -96,7 +96,7 @@ def plan_without_contexts(args: argparse.Namespace, config: ModelConfig, run: Ru
     """Plans --num images, in equal numbers of each class or all of class --label, if there are classes."""
     for name in ("input", "outputs", "split", "data_dir"):
         if getattr(args, name) is not None:
-            raise InputError(f"--{name} is for models that draw images given others; this one is not.")
+            raise InputError(f"--{name} is only for models that take context images (context_channels > 0).")
     size = args.size or tuple(run.image_shape[:2])
     label = inputs.label_number(args.label, run)
     rows = config.num_classes if label is None else 0

@@ -177,7 +177,7 @@ def _plan(config: ModelConfig, shape: tuple[int, int, int], batch_size: int, til
     num, height, width = shape
     if tile is not None:
         tile = check_size("tile", tile)
-    check_integer("batch_size", batch_size, 1)
+    batch_size = check_integer("batch_size", batch_size, 1)
     tile_height, tile_width = np.minimum(tile or (height, width), (height, width)).tolist()
     if tile_height % config.multiple or tile_width % config.multiple:
         raise InputError(

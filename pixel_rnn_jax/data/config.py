@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sized
 from typing import no_type_check
 
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
@@ -52,8 +53,9 @@ class DataConfig:
 
     def __post_init__(self):
         if self.size is not None:
-            sides = (self.size,) if isinstance(self.size, int) else tuple(self.size)
-            object.__setattr__(self, "size", check_size("data.size", sides * 2 if len(sides) == 1 else sides))
+            sides = (self.size,) if isinstance(self.size, int) else self.size
+            sides = tuple(sides) * 2 if isinstance(sides, Sized) and len(sides) == 1 else sides
+            object.__setattr__(self, "size", check_size("data.size", sides))
         if self.source_levels is not None:
             check_integer("data.source_levels", self.source_levels, 2, 256)
         for name, choices in (("binarization", BINARIZATIONS), ("context", CONTEXTS)):

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 
 import jax
@@ -21,7 +22,10 @@ class Interrupted(BaseException):
 
 @contextlib.contextmanager
 def ends_at_sigterm() -> Iterator[None]:
-    """A context in which SIGTERM raises `Interrupted`, as SIGINT raises `KeyboardInterrupt`."""
+    """A context in which SIGTERM raises `Interrupted`, as SIGINT raises `KeyboardInterrupt`; in the main thread only."""
+    if not _takes_signals():
+        yield
+        return
 
     def end(number: int, frame: object) -> None:
         raise Interrupted("stopped by SIGTERM", number)
@@ -31,6 +35,11 @@ def ends_at_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _takes_signals() -> bool:
+    """Python's signal handlers are the main thread's."""
+    return threading.current_thread() is threading.main_thread()
 
 
 class StopSignals:
@@ -44,9 +53,10 @@ class StopSignals:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopSignals":
-        self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._note)
-        if jax.process_count() == 1:
-            self._previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._note)
+        if _takes_signals():
+            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._note)
+            if jax.process_count() == 1:
+                self._previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._note)
         return self
 
     def at(self, step: int) -> int | None:
@@ -57,7 +67,7 @@ class StopSignals:
 
     def __exit__(self, kind, error, traceback) -> None:
         self._restore()
-        if jax.process_count() > 1:
+        if jax.process_count() > 1 and _takes_signals():
             signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # restores Python's handler in place of JAX's
         if self._received is not None and error is None:
             signal.raise_signal(self._received)  # it came after the last call of `at`

@@ -10,6 +10,7 @@ from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.paths import AnyPath
 from pixel_rnn_jax.storage.checkpoint import Checkpoints, DamagedCheckpoint, changed_fields
 from pixel_rnn_jax.storage.run_record import RunRecord, Validations
+from pixel_rnn_jax.training.config import TrainConfig
 from pixel_rnn_jax.training.run import TrainingRun
 from pixel_rnn_jax.training.step import TrainState
 
@@ -68,9 +69,17 @@ def _restore(run: TrainingRun, checkpoints: Checkpoints, step: int, record: RunR
     return TrainState(ema=arrays["ema"], **arrays["state"])
 
 
+def with_defaults(old: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with the fields that a later version has added, at their defaults."""
+    added = {name: value for name, value in defaults.items() if name not in old}
+    sections = {name: with_defaults(value, defaults.get(name, {})) for name, value in old.items() if isinstance(value, dict)}
+    return old | added | sections
+
+
 def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints) -> None:
     """Raises `InputError` unless a checkpoint's training was started with this configuration, on whatever mesh."""
-    old, new = {**record.config, "data": dataclasses.asdict(record.data)}, dataclasses.asdict(run.config)
+    new = dataclasses.asdict(run.config)
+    old = with_defaults(record.config, dataclasses.asdict(TrainConfig(model=run.config.model)))
     changes = changed_fields({**old, "mesh": None}, {**new, "mesh": None})
     if changes:
         raise InputError(

@@ -9,7 +9,7 @@ from conftest import LAYERS, run_in_process
 from PIL import Image
 
 from pixel_rnn_jax.cli import benchmark, benchmark_generate, benchmark_tables, benchmark_train
-from pixel_rnn_jax.parallel import machine
+from pixel_rnn_jax.parallel import hardware
 from pixel_rnn_jax.training import speed
 
 TINY = {"depth": 1, "features": 4, "head_features": 4}
@@ -20,7 +20,7 @@ ERROR = "does not fit in memory"
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """Little to compute."""
-    monkeypatch.setattr(machine, "PRODUCT_SIZES", {"cpu": 16})
+    monkeypatch.setattr(hardware, "PRODUCT_SIZES", {"cpu": 16})
     monkeypatch.setattr(benchmark_train, "MNIST", SIZES)
     monkeypatch.setattr(benchmark_train, "CIFAR", SIZES._replace(name="other", batch_sizes=(15, 8, 16)))
     monkeypatch.setattr(
@@ -71,7 +71,7 @@ def test_a_step_is_measured(tmp_path, capsys):
     check_entry(entry, rate)
     assert (entry["name"], entry["layer"]) == ("mnist_pixelcnn", "pixel_cnn")
     assert (entry["image_shape"], entry["batch_size"], entry["levels"]) == ([3, 3, 1], 8, 2)
-    assert record["machine"] == machine.describe_machine() | {"dtype": "float32", "product_gflop_per_second": rate}
+    assert record["machine"] == hardware.describe_machine() | {"dtype": "float32", "product_gflop_per_second": rate}
     assert not record["sweeps"] and not (out / "sweeps.png").exists()
 
     markdown = (out / "train.md").read_text()
@@ -172,7 +172,7 @@ def test_the_exponent_is_that_of_the_upper_half():
         (["train", "--profile"], "--profile needs --out"),
         (["train", "--config=cifar_rowlstm", "--size=8,8", "--sweeps"], "--sweeps goes without --config"),
         (["train", "--config=nowhere", "--size=8,8"], "--config must be a file or one of"),
-        (["train", "--config=cifar_rowlstm", "--size=8,8", "--config.model.dept=3"], "--config.model.dept=3; did you mean --config.model.depth?"),
+        (["train", "--config=cifar_rowlstm", "--size=8,8", "--config.model.dept=3"], "did you mean --config.model.depth?"),
         (
             ["train", "--config=cifar_rowlstm", "--size=8,8", "--config.gradient_accumulation=-1"],
             "must be an integer of at least 0",

@@ -165,6 +165,13 @@ def test_images_are_compressed_and_decoded(tiny_file, tmp_path, capsys):
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/y.prnn", f"--out={tmp_path}/y.npz") == 0
     np.testing.assert_array_equal(np.load(tmp_path / "y.npz")["images"], images)
 
+    error = run_in_process(decompress.main, workdir, f"--input={tmp_path}/y.prnn", f"--out={tmp_path}/y.png")
+    assert "holds one image; there are 20" in error
+    one = (workdir, f"--input={tmp_path}/pictures/000003.png", f"--out={tmp_path}/one.prnn")
+    assert run_in_process(compress.main, *one) == 0
+    assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/one.prnn", f"--out={tmp_path}/one.png") == 0
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "pictures" / "000003.png").read_bytes()
+
 
 def test_a_file_that_does_not_decode_is_not_written(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(compress, "decompress", lambda model, params, blob, *given: np.zeros((2, 8, 8, 1), np.uint8))
@@ -232,7 +239,7 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
         (evaluate.main, ["--batch_size=3"], "multiple of the 8 devices"),
         (sample.main, ["--num=0"], "argument --num: 0 must be at least 1"),
         (sample.main, ["--seed=4294967296"], "argument --seed: 4294967296 must be from 0 to 4294967295"),
-        (sample.main, ["--outputs=3"], "--outputs is for models that draw images given others; this one is not"),
+        (sample.main, ["--outputs=3"], "--outputs is only for models that take context images"),
         (sample.main, ["--size=-8,8"], "argument --size: '-8,8' must be integers of at least 1"),
         (sample.main, ["--temperature=-1"], "temperature must be a number greater than 0"),
         (complete.main, ["--num=181"], "--num must be from 1 to 180"),

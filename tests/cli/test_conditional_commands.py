@@ -97,7 +97,7 @@ def test_complete_and_compress_know_the_classes(class_file, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"{tmp_path}/x.given.npz" in printed
     size = (tmp_path / "x.given.npz").stat().st_size
-    assert f"what the images were given {size:,}" in " ".join(printed.split())
+    assert f"labels and context {size:,}" in " ".join(printed.split())
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz") == 0
     chosen = np.sort(np.random.default_rng(0).choice(180, 3, replace=False))
     np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["images"], images[chosen])
@@ -163,7 +163,7 @@ def test_images_to_draw_from_may_come_from_a_file(pair_run, tmp_path):
         (sample.main, ["--label=10"], "--label must be a number in [0, 10); got '10'"),
         (sample.main, ["--label=-1"], "--label must be a number in [0, 10); got '-1'"),
         (sample.main, ["--num=25"], "--num must be a multiple of 10, the number of classes, or --label be given; got 25"),
-        (sample.main, ["--input=digits"], "--input is for models that draw images given others"),
+        (sample.main, ["--input=digits"], "--input is only for models that take context images"),
         (
             complete.main,
             ["--input=bare.npz"],

@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import chex
 import jax
@@ -24,9 +25,10 @@ from pixel_rnn_jax.training import run as run_module
 from pixel_rnn_jax.training import trainer as train_module
 from pixel_rnn_jax.training.metrics import read_metrics
 from pixel_rnn_jax.training.preemption import Interrupted
-from pixel_rnn_jax.training.resume import start_or_resume
+from pixel_rnn_jax.training.resume import start_or_resume, with_defaults
 from pixel_rnn_jax.training.run import TrainingRun, prepare
 from pixel_rnn_jax.training.step import TrainState, init_state, train_step
+from pixel_rnn_jax.training.step_profile import StepProfile
 from pixel_rnn_jax.training.trainer import train
 
 
@@ -420,3 +422,29 @@ def test_a_score_is_not_lost_where_the_curves_cannot_be_written(tiny_run, tmp_pa
     shutil.copytree(tiny_run[0], tmp_path / "run")
     with pytest.warns(UserWarning, match="the curves could not be drawn .No space left on device."):
         assert train(tiny_config(), tmp_path / "run") == tiny_run[1]
+
+
+def test_a_training_may_run_in_a_thread_of_its_own(tiny_run, tmp_path):
+    """Where Python takes no signals."""
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    for step in (4, 6):
+        shutil.rmtree(tmp_path / "run" / "checkpoints" / str(step))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(train, tiny_config(), tmp_path / "run").result() == tiny_run[1]
+
+
+def test_a_run_of_an_earlier_version_lacks_the_fields_that_were_added_since():
+    defaults = {"seed": 0, "calm_start": False, "optimizer": {"name": "rmsprop", "muon": {"momentum": 0.95}}}
+    old = {"seed": 3, "optimizer": {"name": "adam"}}
+    expected = {"seed": 3, "calm_start": False, "optimizer": {"name": "adam", "muon": {"momentum": 0.95}}}
+    assert with_defaults(old, defaults) == expected
+
+
+def test_a_trace_that_cannot_be_written_is_a_warning(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.warns(UserWarning, match="the steps could not be traced"),
+        StepProfile(tmp_path / "file" / "x", 1, 9) as profile,
+    ):
+        for step in range(1, 9):
+            profile.before(step)
