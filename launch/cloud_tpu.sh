@@ -42,7 +42,6 @@ source "$root/launch/common.sh"
 
 remote=pixel_rnn_jax           # folder in the home directory of each VM
 alive=-oServerAliveInterval=20 # ends a connection to a VM that is gone
-
 say() { ((switch[dry_run])) || echo "== $*" >&2; }
 queue() { execute gcloud compute tpus queued-resources "$@" "${where[@]}"; } # COMMAND [ARGUMENT...]
 
@@ -101,13 +100,14 @@ wait_for_tpu() { # and creates it if need be
 }
 
 run() {
-  trap 'say "the same command goes on; $name costs money while it is there: launch/cloud_tpu.sh delete"' EXIT
+  costs="$name costs money while it is there: launch/cloud_tpu.sh delete --name=$name --zone=${option[zone]}"
+  trap 'say "run the same command again to continue; $costs"' EXIT
   wait_for_tpu
   for step in copy install train log; do
-    say "$step"
-    "$step"
+    say "$step" && "$step"
   done
-  ((switch[keep])) || { delete && trap - EXIT; }
+  if ((switch[keep])); then say "$costs"; else delete; fi
+  trap - EXIT
 }
 
 check_training() {

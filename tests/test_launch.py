@@ -310,7 +310,7 @@ def test_the_same_command_goes_on_after_a_preemption(tpu):
     tpu.plan(follow=["preempted"])
     preempted = call_tpu(tpu, "run")
     assert preempted.returncode == 255
-    assert "the same command goes on" in preempted.stderr
+    assert "run the same command again" in preempted.stderr
     before = len(steps(tpu))
     again = call_tpu(tpu, "run")
     assert again.returncode == 0, again.stderr
@@ -327,7 +327,7 @@ def test_the_same_command_follows_a_training_that_runs(tpu):
     os.killpg(first.pid, signal.SIGINT)
     stopped = finish(first)
     assert stopped.returncode == -signal.SIGINT
-    assert "the same command goes on" in stopped.stderr
+    assert "run the same command again" in stopped.stderr
     other = call_tpu(tpu, "run", "--config.seed=1")
     assert other.returncode == 1
     assert "another training is running, with --config=digits" in other.stderr

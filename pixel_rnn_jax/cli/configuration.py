@@ -14,6 +14,8 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
 from pixel_rnn_jax.training.config import base_config, shipped_configs
 
+OVERRIDE = re.compile(r"--?(no)?config\.")
+
 
 def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
     """Reads a configuration, applies overrides to it, and locks it.
@@ -31,6 +33,8 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
         raise InputError(f"--config must be a file or one of {', '.join(shipped)}; got {path!r}.")
     config, argv, values = _load(file), ["", *overrides], flags.FlagValues()
     try:
+        if any(override.startswith("--") and not OVERRIDE.match(override) for override in overrides):
+            raise KeyError  # absl would take its own flags, such as --flagfile
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
         _, *unknown = values(argv)
     except (AttributeError, KeyError, flags.UnrecognizedFlagError):
@@ -45,11 +49,8 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
 def _unknown_field(overrides: Sequence[str], fields: Sequence[str]) -> str:
     """Names the first override that is of no field, and the field that its user may have meant."""
     names = {override: re.sub(r"=.*|^--?(no)?(config\.)?", "", override, flags=re.DOTALL) for override in overrides}
-    override = next(
-        override
-        for override, name in names.items()
-        if override.startswith("-") and not (re.match(r"--?(no)?config\.", override) and name in fields)
-    )
+    strange = [name for name in names if name.startswith("-") and not (OVERRIDE.match(name) and names[name] in fields)]
+    override = (strange or list(names))[0]
     leaf = names[override].rpartition(".")[2]
     near = difflib.get_close_matches(leaf, [field.rpartition(".")[2] for field in fields], n=1, cutoff=0.75)
     meant = [field for field in fields if [field.rpartition(".")[2]] == near]
