@@ -11,7 +11,6 @@ from pixel_rnn_jax.errors import InputError, damage_as
 
 def load_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, Shaped[np.ndarray, "..."]], list[str]]:
     """The wanted arrays that an npz file holds, by name; and the names of all its arrays."""
-    _check_exists(path)
     # `np.load` would take a file of another kind for a pickle.
     with (
         damage_as(f"{path} is damaged or no npz file of plain arrays"),
@@ -28,14 +27,8 @@ def load_npz(path: Path, wanted: Collection[str]) -> tuple[dict[str, Shaped[np.n
 
 def load_npy(path: Path, *, mmap: bool = False) -> Shaped[np.ndarray, "..."]:
     """The array of an npy file; with `mmap`, mapped into memory, so that only the parts in use are read."""
-    _check_exists(path)
     with damage_as(f"{path} is damaged or no npy file of a plain array"):
         array = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} must be an npy file of one array; it is an npz file.")
     return array
-
-
-def _check_exists(path: Path) -> None:
-    if not path.exists():
-        raise InputError(f"there is no file {path}.")

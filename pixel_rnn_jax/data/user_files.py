@@ -33,7 +33,7 @@ def read_images(path: str | Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C
     [N, H, W]; or an npz file with such an array named `images`. Pictures spread the levels over 8 bits, as those that the
     commands write; arrays hold levels.
     """
-    path = Path(path)
+    path = _existing(path)
     files = picture_files(path)
     if files:
         images = [_read_picture(file, form) for file in files]
@@ -69,22 +69,29 @@ def is_npz(path: str | Path) -> bool:
 
 def holds_images(path: str | Path) -> bool:
     """Whether a path is an npz file with the array `images`."""
-    return is_npz(path) and ARRAY in load_npz(Path(path), ())[1]
+    return is_npz(path) and ARRAY in load_npz(_existing(path), ())[1]
 
 
 def read_conditions(path: str | Path) -> Conditions:
     """Reads the arrays `labels`, integers [N], and `context`, images, that an npz file may hold."""
-    arrays, _ = load_npz(Path(path), Conditions._fields)
+    arrays, _ = load_npz(_existing(path), Conditions._fields)
     return Conditions(**arrays)
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     """Reads which pixels are known: those of a picture that are not black; or an npy file, bool [H, W]."""
-    path = Path(path)
+    path = _existing(path)
     known = load_npy(path) if path.suffix.lower() == ".npy" else _decode(path, channels=1)[..., 0] > 0
     if known.dtype != bool or known.shape != size:
         raise InputError(f"{path} must be a mask of {size[0]}x{size[1]} pixels; got {known.dtype} of shape {known.shape}.")
     return known
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"there is no file or folder {path}.")
+    return path
 
 
 def _read_picture(path: Path, form: ImageForm) -> UInt8[np.ndarray, "H W C"]:

@@ -79,7 +79,7 @@ def with_defaults(old: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
 def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints) -> None:
     """Raises `InputError` unless a checkpoint's training was started with this configuration, on whatever mesh."""
     new = dataclasses.asdict(run.config)
-    old = with_defaults(record.config, dataclasses.asdict(TrainConfig(model=run.config.model)))
+    old = with_defaults(record.config, dataclasses.asdict(TrainConfig(model=record.model)))
     changes = changed_fields({**old, "mesh": None}, {**new, "mesh": None})
     if changes:
         raise InputError(

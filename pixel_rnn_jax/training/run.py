@@ -106,15 +106,16 @@ def prepare(config: ConfigDict) -> TrainingRun:
     Raises:
       InputError: if a field of the configuration cannot be used.
     """
-    fields = TrainConfig.from_config_dict(config)
-    data = Dataset(fields.data, fields.model)
-    recipe = prepare_step(config, data.image_shape)
+    config = TrainConfig.from_config_dict(config)
+    parts = _parts(config)  # checked before data is read, or downloaded
+    data = Dataset(config.data, config.model)
+    check_image_shape(config.model, data.image_shape)
     data.decode()
     frequencies = None
-    if fields.calm_start:
+    if config.calm_start:
         images, _ = at_most(data.examples("train"), FREQUENCY_IMAGES)
-        frequencies = value_frequencies(images[np.arange(len(images))], fields.model.levels)
-    return TrainingRun(**vars(recipe) | {"frequencies": frequencies}, data=data)
+        frequencies = value_frequencies(images[np.arange(len(images))], config.model.levels)
+    return TrainingRun(**parts, image_shape=data.image_shape, frequencies=frequencies, data=data)
 
 
 def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepRecipe:
@@ -123,20 +124,28 @@ def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepR
     Raises:
       InputError: if a field of the configuration cannot be used, or not for such images.
     """
-    fields = TrainConfig.from_config_dict(config)
+    config = TrainConfig.from_config_dict(config)
+    check_image_shape(config.model, image_shape)
+    return StepRecipe(**_parts(config), image_shape=image_shape)
+
+
+def _parts(config: TrainConfig) -> dict[str, Any]:
+    """The fields of a `StepRecipe` that do not depend on the images."""
     for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every"):
-        check_integer(name, getattr(fields, name), 1)
+        check_integer(name, getattr(config, name), 1)
     for name in ("gradient_accumulation", "patience", "eval_images", "test_images"):
-        check_integer(name, getattr(fields, name), 0)
-    check_integer("seed", fields.seed, 0, MAX_SEED)
-    if not 0 <= fields.optimizer.ema_decay < 1:
-        raise InputError(f"optimizer.ema_decay must be in [0, 1); got {fields.optimizer.ema_decay}.")
-    optimizer = make_optimizer(fields.optimizer, fields.num_steps)
-    mesh = make_mesh(fields.mesh.data, fields.mesh.fsdp)
-    check_batch_size(fields.batch_size, mesh, microbatches=max(fields.gradient_accumulation, 1))
-    check_image_shape(fields.model, image_shape)
-    keys = replicate(tuple(jax.random.split(jax.random.key(fields.seed))), mesh)
-    return StepRecipe(fields, make_model(fields.model), optimizer, mesh, image_shape, *keys)
+        check_integer(name, getattr(config, name), 0)
+    check_integer("seed", config.seed, 0, MAX_SEED)
+    if not 0 <= config.optimizer.ema_decay < 1:
+        raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")
+    optimizer = make_optimizer(config.optimizer, config.num_steps)
+    mesh = make_mesh(config.mesh.data, config.mesh.fsdp)
+    check_batch_size(config.batch_size, mesh, microbatches=max(config.gradient_accumulation, 1))
+    init_key, step_key = replicate(tuple(jax.random.split(jax.random.key(config.seed))), mesh)
+    model = make_model(config.model)
+    return {
+        "config": config, "model": model, "optimizer": optimizer, "mesh": mesh, "init_key": init_key, "step_key": step_key
+    }  # fmt: skip
 
 
 def check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:

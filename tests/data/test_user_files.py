@@ -11,6 +11,7 @@ from PIL import Image
 from pixel_rnn_jax.cli.inputs import open_input
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.data.user_files import ImageForm, holds_images, read_conditions, read_images, read_mask
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import from_picture, to_picture
 from pixel_rnn_jax.storage.run_record import RunRecord
 
@@ -111,3 +112,10 @@ def test_pictures_are_treated_like_those_of_the_training_whose_size_was_one_numb
     args = Namespace(input="x.png", split=None, binarization=None, num=None, seed=0, data_dir=None, label=None)
     given = open_input(str(tmp_path / "x.png"), args, RunRecord({"data": data, "model": model}, (4, 4, 3)))
     assert given.images.shape == (1, 4, 4, 3)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.npy", "x.npz", "tdfs:mnist"])
+def test_a_missing_file_is_not_called_damaged(tmp_path, name):
+    for read in (lambda path: read_images(path, ImageForm(2, 1)), lambda path: read_mask(path, (2, 2)), read_conditions):
+        with pytest.raises(InputError, match=f"there is no file or folder .*{name}"):
+            read(tmp_path / name)

@@ -391,6 +391,11 @@ def test_bad_configuration_is_refused_before_anything_is_written(tmp_path, overr
     assert not (tmp_path / "run").exists()
 
 
+def test_a_bad_field_is_refused_before_data_is_read():
+    with pytest.raises(ValueError, match="batch_size .=12. must be a multiple of the 8 devices"):
+        prepare(tiny_config("--config.batch_size=12", "--config.data.source=npz:nowhere.npz"))
+
+
 def test_changed_fields_are_listed():
     old = {"a": 1, "b": {"c": None, "d": 2}, "gone": 0}
     new = {"a": 1, "b": {"c": "x", "d": 3}, "new": 0}
