@@ -116,7 +116,7 @@ def _nats_and_live(
     """The nats of a batch, and which ReLU units are above zero for one of its images."""
     log_probs, live = score_batch(log_prob_and_live_units, model, mesh, params, batch)
     nats = -jnp.sum(jnp.where(batch["mask"], log_probs, 0))
-    return nats, {name: jnp.tensordot(batch["mask"].astype(jnp.float32), units, 1) > 0 for name, units in live.items()}
+    return nats, {name: jnp.any(units, 0) for name, units in live.items()}  # padding copies images, and so wakes no unit
 
 
 @functools.partial(jax.jit, static_argnames=("function", "model", "mesh"))
