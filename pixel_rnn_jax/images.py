@@ -19,6 +19,11 @@ def is_concrete(array: Any) -> bool:
     return not isinstance(array, jax.core.Tracer)
 
 
+def value_type(levels: int) -> type[np.uint8] | type[np.uint16]:
+    """The type of images of so many levels: uint8 up to 256 levels, uint16 above."""
+    return np.uint8 if levels <= 256 else np.uint16
+
+
 def check_images(images: Images, *, levels: int, channels: int, allow_float: bool = False) -> None:
     """Raises `InputError` unless `images` are integers in [0, levels) of shape [B, H, W, channels].
 

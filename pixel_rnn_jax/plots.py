@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from einops import rearrange, repeat
-from jaxtyping import Bool, Float, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, UInt, UInt8
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from PIL import Image
@@ -24,7 +24,7 @@ POINTS = 80  # of a training curve, at most
 UNITS = {"bits_per_dim": "bits/dim", "nats": "nats per image"}
 
 
-def to_rgb(images: UInt8[np.ndarray, "*N H W C"], levels: int) -> UInt8[np.ndarray, "*N H W 3"]:
+def to_rgb(images: UInt[np.ndarray, "*N H W C"], levels: int) -> UInt8[np.ndarray, "*N H W 3"]:
     """Scales [0, levels) to [0, 255]. Unless there are 3 channels, all three are the mean of the channels."""
     picture = to_picture(images, levels)
     if images.shape[-1] != 3:

@@ -64,7 +64,7 @@ def open_input(
     _check_present(found.name, model, conditions)
     if not names_data(path):  # a source has checked its own
         check_conditions(model, conditions, found.images.shape[:3])
-        conditions = plain(conditions)  # files may hold any type of integers
+        conditions = plain(model, conditions)  # files may hold any type of integers
     num = _checked_num(found.name, args.num, default_num, len(found.images))
     if num < len(found.images):
         numbers = random_numbers(len(found.images), num, args.seed)
@@ -95,7 +95,7 @@ def open_contexts(
     check_shape(conditions.context, channels=model.context_channels)
     num, height, width, _ = conditions.context.shape
     check_conditions(model, conditions, (num, height * model.context_scale, width * model.context_scale))
-    return at_most(plain(conditions), _checked_num(path, args.num, default_num, num), args.seed), None
+    return at_most(plain(model, conditions), _checked_num(path, args.num, default_num, num), args.seed), None
 
 
 def names_data(path: str | None) -> bool:

@@ -16,17 +16,18 @@ import constriction
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Array, Float32, Integer, UInt8
+from jaxtyping import Array, Float32, Integer, UInt
 
 from pixel_rnn_jax.compression.container import Header, pack, unpack
 from pixel_rnn_jax.compression.fingerprint import checksum, fingerprint, this_platform
 from pixel_rnn_jax.compression.tiles import cut, join
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
 from pixel_rnn_jax.generation.decoding import DecodeState, decode_row, scan_on_host, start
-from pixel_rnn_jax.images import Images, check_images
+from pixel_rnn_jax.images import Images, check_images, value_type
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions, plain
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import Stage, stages
+from pixel_rnn_jax.models.output import make_output
 from pixel_rnn_jax.models.params import check_params
 from pixel_rnn_jax.progress import progress_bar
 
@@ -35,7 +36,7 @@ MAX_MEMORY = 4 * 2**30  # bytes of a batch's decode state, so that no header mak
 FAMILY = constriction.stream.model.Categorical(perfect=False)  # the faster of its two ways to round probabilities
 
 # Encodes the values of one sub-pixel, a view into a batch, by their probabilities; or decodes them, and sets the view.
-Coder = Callable[[UInt8[np.ndarray, " count"], Float32[np.ndarray, "count levels"]], None]
+Coder = Callable[[UInt[np.ndarray, " count"], Float32[np.ndarray, "count levels"]], None]
 
 
 def compress(
@@ -72,7 +73,7 @@ def compress(
     check_images(images, levels=config.levels, channels=config.channels)
     check_params(model, params)
     check_conditions(config, conditions, images.shape[:3])
-    images, conditions = np.asarray(images).astype(np.uint8), plain(conditions)
+    images, conditions = np.asarray(images).astype(value_type(config.levels)), plain(config, conditions)
     header = dataclasses.replace(
         _plan(config, images.shape[:3], batch_size, tile),
         model_hash=fingerprint(model, params).hex(),
@@ -88,7 +89,7 @@ def compress(
 
 def decompress(
     model: nn.Module, params: Any, blob: bytes, context: Any = None, labels: Any = None
-) -> UInt8[np.ndarray, "B H W C"]:
+) -> UInt[np.ndarray, "B H W C"]:
     """Decodes what `compress` returned.
 
     Args:
@@ -118,14 +119,14 @@ def decompress(
         )
     conditions = Conditions(context, labels)
     check_conditions(model.config, conditions, (header.num, header.height, header.width))
-    conditions = plain(conditions)
+    conditions = plain(model.config, conditions)
     if header.conditions_checksum != _checksum(conditions):
         raise InputError("context and labels must be those that the file was compressed with; these differ.")
     platforms = f"it was compressed on [{header.platform}], this is [{this_platform()}]"
     if header.platform != this_platform():
         warnings.warn(f"the file may not decode here: {platforms}.", stacklevel=2)
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-    tiles = np.zeros((header.num_tiles, header.tile_height, header.tile_width, header.channels), np.uint8)
+    tiles = np.zeros((header.num_tiles, header.tile_height, header.tile_width, header.channels), value_type(header.levels))
     try:
         _code_tiles(model, params, header, tiles, conditions, functools.partial(_decode, decoder), "decompressing")
     except AssertionError as error:  # constriction's
@@ -149,8 +150,8 @@ def seconds_to_code(
     header = _plan(model.config, shape, batch_size, tile)
     encode, seconds = functools.partial(_encode, constriction.stream.queue.RangeEncoder()), 0.0
     params = jax.device_put(params)
-    conditions = _take(cut_conditions(header, model.config, plain(conditions)), np.arange(header.batch_size))
-    batch = np.zeros((header.batch_size, header.tile_height, header.tile_width, header.channels), np.uint8)
+    conditions = _take(cut_conditions(header, model.config, plain(model.config, conditions)), np.arange(header.batch_size))
+    batch = np.zeros((header.batch_size, header.tile_height, header.tile_width, header.channels), value_type(header.levels))
     _check_memory(batch.shape, model, params, conditions)
     for stage in stages(model.config):
         part, state = _begin_stage(stage, params, batch, conditions)
@@ -197,7 +198,7 @@ def _check_memory(shape: tuple[int, int, int, int], model: nn.Module, params: An
     """Raises `InputError` if the decode state of a batch is too large, at the last stage, the largest."""
     begin = functools.partial(_begin_stage, stages(model.config)[-1])
     conditions = jax.tree.map(lambda array: jax.ShapeDtypeStruct((shape[0], *array.shape[1:]), array.dtype), tile_conditions)
-    _, state = jax.eval_shape(begin, params, jax.ShapeDtypeStruct(shape, np.uint8), conditions)
+    _, state = jax.eval_shape(begin, params, jax.ShapeDtypeStruct(shape, value_type(model.config.levels)), conditions)
     needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     if needed > MAX_MEMORY:
         raise InputError(
@@ -206,11 +207,11 @@ def _check_memory(shape: tuple[int, int, int, int], model: nn.Module, params: An
         )
 
 
-def _encode(encoder: Any, values: UInt8[np.ndarray, " count"], probabilities: Float32[np.ndarray, "count levels"]) -> None:
+def _encode(encoder: Any, values: UInt[np.ndarray, " count"], probabilities: Float32[np.ndarray, "count levels"]) -> None:
     encoder.encode(values.astype(np.int32), FAMILY, probabilities)
 
 
-def _decode(decoder: Any, values: UInt8[np.ndarray, " count"], probabilities: Float32[np.ndarray, "count levels"]) -> None:
+def _decode(decoder: Any, values: UInt[np.ndarray, " count"], probabilities: Float32[np.ndarray, "count levels"]) -> None:
     values[:] = decoder.decode(FAMILY, probabilities)
 
 
@@ -218,7 +219,7 @@ def _code_tiles(
     model: nn.Module,
     params: Any,
     header: Header,
-    tiles: UInt8[np.ndarray, "tiles h w C"],
+    tiles: UInt[np.ndarray, "tiles h w C"],
     conditions: Conditions,
     code: Coder,
     description: str,
@@ -232,7 +233,7 @@ def _code_tiles(
         for first in range(0, len(tiles), header.batch_size):
             numbers = np.arange(first, first + header.batch_size)
             count = min(header.batch_size, len(tiles) - first)
-            batch = np.zeros(shape, np.uint8)
+            batch = np.zeros(shape, tiles.dtype)
             batch[:count] = tiles[first : first + count]
             for stage in stages(model.config):
                 part, state = _begin_stage(stage, params, batch, _take(conditions, numbers))
@@ -248,8 +249,8 @@ def _take(conditions: Conditions, numbers: Integer[np.ndarray, " B"]) -> Conditi
 
 
 def _begin_stage(
-    stage: Stage, params: Any, batch: UInt8[Array | np.ndarray, "B h w C"], conditions: Conditions
-) -> tuple[UInt8[Array | np.ndarray, "B rows columns C"], DecodeState]:
+    stage: Stage, params: Any, batch: UInt[Array | np.ndarray, "B h w C"], conditions: Conditions
+) -> tuple[UInt[Array | np.ndarray, "B rows columns C"], DecodeState]:
     """The stage's images, as a view into which a decoder writes, and the state before their first row."""
     part = batch[:, :: stage.stride, :: stage.stride]
     return part, start(stage.network, stage.params(params), part.shape[:3], stage.conditions(batch, conditions))
@@ -260,20 +261,25 @@ def _code_row(
     params: Any,
     state: DecodeState,
     row: int,
-    images: UInt8[np.ndarray, "B h w C"],
+    images: UInt[np.ndarray, "B h w C"],
     count: int,
     code: Coder,
 ) -> DecodeState:
     """Codes one row of a stage's images."""
     drawn = stage.drawn(*images.shape[1:3])[row]
 
-    def choose(logits, column, channel):
+    def choose(numbers, column, channel):
         values = images[:, row, column, channel]
         if drawn[column]:
-            code(values[:count], _softmax(np.asarray(logits)[:count]))
+            code(values[:count], _softmax(np.asarray(_logits(stage.config, numbers))[:count]))
         return values, None
 
     return decode_row(stage.network, params, state, np.int32(row), choose, scan=scan_on_host)[0]
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _logits(config: ModelConfig, numbers: Float32[Array, "B size"]) -> Float32[Array, "B levels"]:
+    return make_output(config).logits(numbers)
 
 
 def _softmax(logits: Float32[np.ndarray, "count levels"]) -> Float32[np.ndarray, "count levels"]:

@@ -59,8 +59,8 @@ class Header:
     def check(self) -> None:
         """Raises `InputError` if sizes are impossible."""
         sizes = (self.height, self.width, self.channels, self.batch_size, self.tile_height, self.tile_width)
-        if min(sizes) < 1 or max(sizes) >= 2**31 or not 2 <= self.levels <= 256 or not 0 <= self.num < 2**31:
-            raise InputError(f"sizes must be at least 1, below 2^31, and levels from 2 to 256; got {self}.")
+        if min(sizes) < 1 or max(sizes) >= 2**31 or not 2 <= self.levels <= 65_536 or not 0 <= self.num < 2**31:
+            raise InputError(f"sizes must be at least 1, below 2^31, and levels from 2 to 65536; got {self}.")
         if self.tile_height > self.height or self.tile_width > self.width or self.batch_size > max(self.num_tiles, 1):
             raise InputError(f"tiles must not be larger than images, nor batches than all tiles; got {self}.")
 

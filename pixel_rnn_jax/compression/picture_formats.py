@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import UInt8
+from jaxtyping import UInt
 from PIL import Image
 
 FORMATS = {"PNG": {"optimize": True}, "WebP": {"lossless": True, "quality": 100, "method": 6}}
 MAX_SIDE = 16_383  # WebP's
 
 
-def encoded_sizes(images: UInt8[np.ndarray, "N H W C"], levels: int) -> dict[str, int]:
+def encoded_sizes(images: UInt[np.ndarray, "N H W C"], levels: int) -> dict[str, int]:
     """Bytes of images in [0, levels) in each format, as one file for each image or as one sheet, whichever is smaller.
 
     Empty for images that are too large, or that have neither 1 nor 3 channels.
@@ -27,13 +27,13 @@ def encoded_sizes(images: UInt8[np.ndarray, "N H W C"], levels: int) -> dict[str
     }
 
 
-def _sheet(images: UInt8[np.ndarray, "N H W C"]) -> UInt8[np.ndarray, "height width C"]:
+def _sheet(images: UInt[np.ndarray, "N H W C"]) -> UInt[np.ndarray, "height width C"]:
     columns = math.ceil(math.sqrt(len(images)))
     filled = np.pad(images, ((0, -len(images) % columns), (0, 0), (0, 0), (0, 0)))
     return rearrange(filled, "(rows columns) h w c -> (rows h) (columns w) c", columns=columns)
 
 
-def _encoded_size(image: UInt8[np.ndarray, "H W C"], levels: int, name: str) -> int:
+def _encoded_size(image: UInt[np.ndarray, "H W C"], levels: int, name: str) -> int:
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     if levels == 2 and name == "PNG" and image.shape[-1] == 1:
         picture = Image.fromarray(image[..., 0].astype(bool))

@@ -2,7 +2,7 @@
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Shaped, UInt
 
 
 def cut(images: Shaped[np.ndarray, "N H W C"], tile: tuple[int, int]) -> Shaped[np.ndarray, "tiles h w C"]:
@@ -14,7 +14,7 @@ def cut(images: Shaped[np.ndarray, "N H W C"], tile: tuple[int, int]) -> Shaped[
     )
 
 
-def join(tiles: UInt8[np.ndarray, "tiles h w C"], num: int, size: tuple[int, int]) -> UInt8[np.ndarray, "num H W C"]:
+def join(tiles: UInt[np.ndarray, "tiles h w C"], num: int, size: tuple[int, int]) -> UInt[np.ndarray, "num H W C"]:
     """The inverse of `cut`, for `num` images of this height and width."""
     rows, columns = -(-size[0] // tiles.shape[1]), -(-size[1] // tiles.shape[2])
     images = rearrange(tiles, "(n rows columns) h w c -> n (rows h) (columns w) c", n=num, rows=rows, columns=columns)

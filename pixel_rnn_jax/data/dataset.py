@@ -104,7 +104,7 @@ class Dataset:
             labels = source.labels.get(split) if model.num_classes else None
             with about(f"{self.config.source}: {split}:"):
                 check_conditions(model, Conditions(context, labels), images.shape[:3])
-            conditions[split] = plain(Conditions(context, labels))
+            conditions[split] = plain(model, Conditions(context, labels))
         return conditions
 
     def _conditions_of(self, split: str) -> Conditions:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt
 
-LogProb = Callable[[UInt8[np.ndarray, "B H W C"]], Float[np.ndarray, " B"]]
-Batches = Iterable[UInt8[np.ndarray, "_ H W C"]]
+LogProb = Callable[[UInt[np.ndarray, "B H W C"]], Float[np.ndarray, " B"]]
+Batches = Iterable[UInt[np.ndarray, "_ H W C"]]
 
 
 def uniform(levels: int) -> LogProb:
     """Every value of every sub-pixel has the same probability."""
 
-    def log_prob(images: UInt8[np.ndarray, "B H W C"]) -> Float[np.ndarray, " B"]:
+    def log_prob(images: UInt[np.ndarray, "B H W C"]) -> Float[np.ndarray, " B"]:
         return np.full(len(images), -np.log(levels) * images[0].size)
 
     return log_prob
@@ -31,7 +31,7 @@ def independent_pixels(batches: Batches, levels: int) -> LogProb:
         counts = counts + np.bincount(cells.ravel(), minlength=levels * flat.shape[1]).reshape(-1, levels)
     log_probs = np.log(counts / counts.sum(axis=1, keepdims=True))
 
-    def log_prob(images: UInt8[np.ndarray, "B H W C"]) -> Float[np.ndarray, " B"]:
+    def log_prob(images: UInt[np.ndarray, "B H W C"]) -> Float[np.ndarray, " B"]:
         flat = images.reshape(len(images), -1)
         return log_probs[np.arange(flat.shape[1]), flat].sum(axis=1)
 
@@ -56,7 +56,7 @@ def gaussian(batches: Batches, levels: int) -> LogProb:
     inverse_factor = scipy.linalg.solve_triangular(factor, np.eye(len(mean)), lower=True)
     expected_noise = np.square(inverse_factor).sum() / 12  # E[(u - 1/2)ᵀ Σ⁻¹ (u - 1/2)]
 
-    def log_prob(images: UInt8[np.ndarray, "B H W C"]) -> Float[np.ndarray, " B"]:
+    def log_prob(images: UInt[np.ndarray, "B H W C"]) -> Float[np.ndarray, " B"]:
         centred = images.reshape(len(images), -1) - mean
         squares = np.square(centred @ inverse_factor.T).sum(axis=1)
         return -0.5 * (len(mean) * np.log(2 * np.pi) + log_det + squares + expected_noise)

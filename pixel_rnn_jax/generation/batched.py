@@ -8,11 +8,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float32, Shaped, UInt
 
 from pixel_rnn_jax.generation.decoding import STATE_BATCH_AXES
 from pixel_rnn_jax.generation.sampling import ROWS_BATCH_AXES, begin_stage, check_completion, draw_row, draw_uniform
-from pixel_rnn_jax.images import Images
+from pixel_rnn_jax.images import Images, value_type
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import Stage, stages
 from pixel_rnn_jax.parallel.mesh import batch_sharding, batch_spec, fetch, next_multiple, on_shares, replicate
@@ -22,7 +22,7 @@ from pixel_rnn_jax.progress import progress_bar
 class Generated(NamedTuple):
     """Images in [0, levels), and log p(x_i | x_<i) of each sub-pixel at temperature 1, in nats."""
 
-    images: UInt8[np.ndarray, "N H W C"]
+    images: UInt[np.ndarray, "N H W C"]
     log_probs: Float32[np.ndarray, "N H W C"]
 
 
@@ -43,7 +43,7 @@ def generate(
     Takes the arguments of `complete`. The batch size is rounded up to a multiple of the number of devices.
     """
     known = np.asarray(check_completion(model, params, key, images, known, temperature, conditions))
-    images = np.where(known[..., None], images, 0).astype(np.uint8)
+    images = np.where(known[..., None], images, 0).astype(value_type(model.config.levels))
     log_probs = np.zeros(images.shape, np.float32)
     count, height = images.shape[:2]
     if not count:

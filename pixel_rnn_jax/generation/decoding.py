@@ -1,7 +1,7 @@
 """Decoding: the conditionals of images whose values become known one by one, in raster order.
 
 A decode step runs the network at one pixel, from what the layers left at that pixel's neighbours. Its cost does not depend on
-the size of the image. The logits are those of `PixelRNN.__call__`, up to rounding.
+the size of the image. The results are those of `PixelRNN.numbers`, up to rounding.
 
     state = start(model, params, shape, conditions)
     for each row:
@@ -22,8 +22,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Float32, Integer
 
-from pixel_rnn_jax.images import centre
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
+from pixel_rnn_jax.models.input import input_size
 from pixel_rnn_jax.models.layer import Neighbours
 from pixel_rnn_jax.models.masked_conv import margin
 from pixel_rnn_jax.models.pixel_rnn import STEM_SIZE, make_layer
@@ -39,7 +39,7 @@ class DecodeState(NamedTuple):
     read and written in one step.
     """
 
-    canvas: Float32[Array, "rows columns B C"]  # the images so far, centred, with the stem's margin; zero where not written
+    canvas: Float32[Array, "rows columns B features"]  # the images so far as `Input`, with the stem's margin; else zero
     context: Float[Array, "H W B F"] | None  # the context map; H and W may be 1, see `Context`
     above: Any  # caches of the row above
     row: Any  # of the current row
@@ -58,7 +58,8 @@ _compiled = functools.partial(jax.jit, static_argnames="model", donate_argnames=
 def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions: Conditions = UNCONDITIONAL) -> DecodeState:
     """Returns the state before the first decode step of a `PixelRNN`, for images of this number, height and width."""
     batch, height, width = shape
-    canvas = jnp.zeros((ABOVE + height, SIDES + width + SIDES, batch, model.config.channels), jnp.float32)
+    features = model.config.channels * input_size(model.config)
+    canvas = jnp.zeros((ABOVE + height, SIDES + width + SIDES, batch, features), jnp.float32)
     layer = make_layer(model.config)
     outside = jax.vmap(lambda params: layer.apply(params, batch, method="outside"))(_layer_params(model, params))
     row = jax.tree.map(lambda cache: jnp.broadcast_to(cache, (width + 2, *cache.shape)), outside)
@@ -70,24 +71,25 @@ def start(model: nn.Module, params: Any, shape: tuple[int, int, int], conditions
 @_compiled
 def decode_step(
     model: nn.Module, params: Any, state: DecodeState, row: ArrayLike, column: ArrayLike, channel: ArrayLike
-) -> tuple[DecodeState, Float32[Array, "B levels"]]:
-    """Computes the logits of one sub-pixel of each image; all sub-pixels before it must have been decoded and written."""
-    _, _, batch, channels = state.canvas.shape
-    window = jax.lax.dynamic_slice(state.canvas, _indices(row, column, 0, 0), (ABOVE + 1, SIDES + 1 + SIDES, batch, channels))
+) -> tuple[DecodeState, Float32[Array, "B size"]]:
+    """Computes the `numbers` of one sub-pixel of each image; all sub-pixels before it must have been decoded and written."""
+    size = (ABOVE + 1, SIDES + 1 + SIDES, *state.canvas.shape[2:])
+    window = jax.lax.dynamic_slice(state.canvas, _indices(row, column, 0, 0), size)
     left = jax.tree.map(lambda before, same: jnp.where(channel == 0, before, same), state.here, state.left)
     neighbours = Neighbours(left, *(_at(state.above, column + place) for place in range(3)))  # pixel j is at index j + 1
     context = _context_row(state, row)
     if context is not None:
         context = jax.lax.dynamic_slice_in_dim(context, column, 1, 2)
-    logits, here = model.apply({"params": params}, jnp.moveaxis(window, 2, 0), neighbours, context, method="decode_step")
-    logits = jax.lax.dynamic_index_in_dim(logits[:, 0, 0], channel, 1, keepdims=False)
+    numbers, here = model.apply({"params": params}, jnp.moveaxis(window, 2, 0), neighbours, context, method="decode_step")
+    numbers = jax.lax.dynamic_index_in_dim(numbers[:, 0, 0], channel, 1, keepdims=False)
     row = jax.tree.map(lambda caches, new: jax.lax.dynamic_update_index_in_dim(caches, new, column + 1, 0), state.row, here)
-    return state._replace(row=row, left=left, here=here), logits
+    return state._replace(row=row, left=left, here=here), numbers
 
 
 @_compiled
 def write(
     model: nn.Module,
+    params: Any,
     state: DecodeState,
     row: ArrayLike,
     column: ArrayLike,
@@ -95,9 +97,9 @@ def write(
     values: Integer[Array | np.ndarray, " B"],
 ) -> DecodeState:
     """Writes the values, in [0, levels), of the sub-pixel of the last decode step."""
-    values = centre(values, model.config.levels)[None, None, :, None]
-    place = _indices(row + ABOVE, column + SIDES, 0, channel)
-    return state._replace(canvas=jax.lax.dynamic_update_slice(state.canvas, values, place))
+    features = model.apply({"params": params}, values, channel, method="input_features")[None, None]
+    place = _indices(row + ABOVE, column + SIDES, 0, channel * input_size(model.config))
+    return state._replace(canvas=jax.lax.dynamic_update_slice(state.canvas, features, place))
 
 
 def _indices(*places: ArrayLike) -> tuple[jax.Array, ...]:
@@ -121,23 +123,23 @@ def decode_row(
     params: Any,
     state: DecodeState,
     row: ArrayLike,
-    choose: Callable[[Float32[Array, "B levels"], ArrayLike, ArrayLike], tuple[ArrayLike, Any]],
+    choose: Callable[[Float32[Array, "B size"], ArrayLike, ArrayLike], tuple[ArrayLike, Any]],
     *,
     scan: Callable[..., tuple[DecodeState, Any]] = jax.lax.scan,
 ) -> tuple[DecodeState, Any]:
     """Decodes the sub-pixels of one row, in order. Returns the state after it, and the outputs of `choose`.
 
-    `choose` takes the logits of a sub-pixel, its column and its channel; it returns its values [B] and any output. If it is
+    `choose` takes the numbers of a sub-pixel, its column and its channel; it returns its values [B] and any output. If it is
     not traceable, `scan` must be `scan_on_host`.
     """
-    _, columns, _, channels = state.canvas.shape
 
     def step(state, place):
-        state, logits = decode_step(model, params, state, row, *place)
-        values, output = choose(logits, *place)
-        return write(model, state, row, *place, values), output
+        state, numbers = decode_step(model, params, state, row, *place)
+        values, output = choose(numbers, *place)
+        return write(model, params, state, row, *place, values), output
 
-    places = np.divmod(np.arange((columns - 2 * SIDES) * channels, dtype=np.int32), np.int32(channels))
+    width, channels = state.canvas.shape[1] - 2 * SIDES, model.config.channels
+    places = np.divmod(np.arange(width * channels, dtype=np.int32), np.int32(channels))
     state, outputs = scan(step, state, places)
     return finish_row(model, params, state, row), outputs
 

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Float32, Integer, Shaped, UInt8
+from jaxtyping import Array, Bool, Float32, Integer, Shaped, UInt
 
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
 from pixel_rnn_jax.generation.decoding import DecodeState, decode_row, start
-from pixel_rnn_jax.images import Images, check_shape, check_values, is_concrete
+from pixel_rnn_jax.images import Images, check_shape, check_values, is_concrete, value_type
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
 from pixel_rnn_jax.models.multi_scale import Stage, stages
+from pixel_rnn_jax.models.output import make_output
 from pixel_rnn_jax.models.params import check_params
 
 
@@ -28,7 +29,7 @@ def sample(
     temperature: ArrayLike = 1.0,
     context: Any = None,
     labels: Any = None,
-) -> UInt8[Array, "num H W C"]:
+) -> UInt[Array, "num H W C"]:
     """Draws images from the model, sub-pixel by sub-pixel, each in one decode step.
 
     Image n depends on the key and on n, not on the number of images, up to rounding: a random number on the border between two
@@ -45,14 +46,14 @@ def sample(
       labels: integers [num] in [0, num_classes), for a class-conditional model.
 
     Returns:
-      uint8 [num, H, W, C] in [0, levels).
+      uint8 [num, H, W, C] in [0, levels); uint16 if there are more than 256 levels.
 
     Raises:
       InputError: (a ValueError) if num, size or temperature are not positive, the parameters do not fit the model, or key,
         context or labels are invalid.
     """
     shape = (check_integer("num", num, 1), *check_size("size", size), model.config.channels)
-    images = jnp.zeros(shape, jnp.uint8)
+    images = jnp.zeros(shape, value_type(model.config.levels))
     return complete(model, params, key, images, jnp.zeros(shape[1:3], bool), temperature, context, labels)
 
 
@@ -65,7 +66,7 @@ def complete(
     temperature: ArrayLike = 1.0,
     context: Any = None,
     labels: Any = None,
-) -> UInt8[Array, "B H W C"]:
+) -> UInt[Array, "B H W C"]:
     """Keeps the known pixels of images and draws the others in the model's order, each from all pixels before it.
 
     The order is raster order; a Multi-Scale PixelRNN first completes the small image. A known pixel that comes after an
@@ -82,7 +83,7 @@ def complete(
       labels: integers [B] in [0, num_classes), for a class-conditional model.
 
     Returns:
-      uint8 [B, H, W, C].
+      uint8 [B, H, W, C]; uint16 if there are more than 256 levels.
 
     Raises:
       InputError: (a ValueError) if the parameters do not fit the model, the key is not a PRNG key, shapes, types or values are
@@ -90,7 +91,7 @@ def complete(
     """
     conditions = Conditions(context, labels)
     known = check_completion(model, params, key, images, known, temperature, conditions)
-    images = jnp.where(known[..., None], images, 0).astype(jnp.uint8)
+    images = jnp.where(known[..., None], images, 0).astype(value_type(model.config.levels))
     return _complete(model, params, key, images, known, temperature, conditions)
 
 
@@ -127,7 +128,7 @@ def _check_key(key: Any) -> None:
 class Rows(NamedTuple):
     """The inputs of one stage, with the rows on the leading axis, since they are read row by row."""
 
-    images: UInt8[Array, "H W C B"]  # any values in [0, levels) where unknown
+    images: UInt[Array, "H W C B"]  # any values in [0, levels) where unknown
     known: Bool[Array, "H W B"]  # pixels that are kept or that an earlier stage has drawn
     uniform: Float32[Array, "H W C B"]  # in [0, 1); each decides which value is drawn
 
@@ -143,7 +144,7 @@ def draw_uniform(key: jax.Array, numbers: Integer[Array, " B"], shape: tuple[int
 def begin_stage(
     stage: Stage,
     params: Any,  # of the whole model
-    images: UInt8[Array, "B H W C"],  # whole images, complete at the pixels of earlier stages
+    images: UInt[Array, "B H W C"],  # whole images, complete at the pixels of earlier stages
     known: Bool[Array, "B H W"],
     uniform: Float32[Array, "B H W C"],
     conditions: Conditions,
@@ -158,35 +159,23 @@ def begin_stage(
 
 def draw_row(
     model: nn.Module, params: Any, state: DecodeState, rows: Rows, row: ArrayLike, temperature: ArrayLike
-) -> tuple[DecodeState, tuple[UInt8[Array, "W C B"], Float32[Array, "W C B"]]]:
+) -> tuple[DecodeState, tuple[UInt[Array, "W C B"], Float32[Array, "W C B"]]]:
     """Draws a row's unknown pixels. Returns the state after it, its values, and log p(x_i | x_<i) in nats (temperature 1)."""
+    output = make_output(model.config)
     images, known, uniform = jax.tree.map(lambda array: array[row], rows)
 
-    def choose(logits, column, channel):
+    def choose(numbers, column, channel):
         place = column, channel
-        value = jnp.where(known[column], images[place], pick(cooled(logits, temperature), uniform[place]))
-        log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), value[:, None].astype(jnp.int32), -1)[:, 0]
-        return value, (value, log_prob)
+        drawn = output.pick(numbers, uniform[place], temperature).astype(images.dtype)
+        value = jnp.where(known[column], images[place], drawn)
+        return value, (value, output.log_probs(numbers, value.astype(jnp.int32)))
 
     state, drawn = decode_row(model, params, state, row, choose)
     return state, jax.tree.map(lambda array: array.reshape(images.shape), drawn)
 
 
-def cooled(logits: Float[Array, "B levels"], temperature: ArrayLike) -> Float[Array, "B levels"]:
-    """Divides the logits by the temperature, after shifting their maximum to 0, so that low temperatures do not overflow."""
-    above_zero = jnp.maximum(temperature, jnp.finfo(jnp.float32).tiny)  # processors flush smaller numbers to 0
-    return (logits - jnp.max(logits, -1, keepdims=True)) / above_zero
-
-
-def pick(logits: Float[Array, "B levels"], uniform: Float32[Array, " B"]) -> UInt8[Array, " B"]:
-    """Picks the value at which the cumulative distribution exceeds a uniform number in [0, 1); never one of probability 0."""
-    cumulative = jnp.cumsum(jax.nn.softmax(logits), -1)
-    threshold = uniform * cumulative[:, -1]  # the sum, which rounding may leave below 1
-    return jnp.sum(cumulative <= threshold[:, None], -1).astype(jnp.uint8)
-
-
 @functools.partial(jax.jit, static_argnames="model")
-def _complete(model, params, key, images, known, temperature, conditions) -> UInt8[Array, "B H W C"]:
+def _complete(model, params, key, images, known, temperature, conditions) -> UInt[Array, "B H W C"]:
     uniform = draw_uniform(key, jnp.arange(len(images)), images.shape[1:])
     for stage in stages(model.config):
         state, rows = begin_stage(stage, params, images, known, uniform, conditions)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.images import check_images, is_concrete
+from pixel_rnn_jax.images import check_images, is_concrete, value_type
 from pixel_rnn_jax.models.config import ModelConfig
 
 # The map that every layer adds to its input-to-state map. Axes of length 1 stand for a map that is the same everywhere.
@@ -41,11 +41,11 @@ def check_conditions(
     _check_context(config, conditions.context, shape, allow_float=allow_float)
 
 
-def plain(conditions: Conditions) -> Conditions:
-    """Checked conditions as NumPy arrays of fixed types: a context of uint8, labels of int32."""
+def plain(config: ModelConfig, conditions: Conditions) -> Conditions:
+    """Checked conditions as NumPy arrays of fixed types: a context of the model's `value_type`, labels of int32."""
     context, labels = conditions
     return Conditions(
-        None if context is None else np.asarray(context).astype(np.uint8),
+        None if context is None else np.asarray(context).astype(value_type(config.context_levels)),
         None if labels is None else np.asarray(labels).astype(np.int32),
     )
 
@@ -59,7 +59,7 @@ def context_shape(config: ModelConfig, shape: tuple[int, int, int]) -> tuple[int
 def blank_conditions(config: ModelConfig, shape: tuple[int, int, int]) -> Conditions:
     """Conditions of zeros, for what depends on shapes only, such as the creation of parameters."""
     return Conditions(
-        context=np.zeros(context_shape(config, shape), np.uint8) if config.context_channels else None,
+        context=np.zeros(context_shape(config, shape), value_type(config.context_levels)) if config.context_channels else None,
         labels=np.zeros(shape[0], np.int32) if config.num_classes else None,
     )
 

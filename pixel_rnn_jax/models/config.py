@@ -6,15 +6,16 @@ from collections.abc import Collection, Sequence
 from typing import Any, no_type_check
 
 from pixel_rnn_jax.errors import InputError, check_integer
+from pixel_rnn_jax.models.registry import LAYERS, OUTPUTS
 
-LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
+INPUTS = ("scaled", "embedding")
 PRECISIONS = ("highest", "high", "default")
 DTYPES = ("float32", "bfloat16")
 RANGES = {  # of integers; that of the others is (1, None)
-    "levels": (2, 256),
+    "levels": (2, 65_536),
     "num_classes": (0, None),
     "context_channels": (0, None),
-    "context_levels": (2, 256),
+    "context_levels": (2, 65_536),
     "context_depth": (0, None),
 }
 
@@ -25,12 +26,16 @@ class ModelConfig:
     """The configuration of a `PixelRNN` or a `MultiScalePixelRNN`; immutable and hashable.
 
     Attributes:
-      layer: "pixel_cnn", "row_lstm" or "diagonal_bilstm".
+      layer: "pixel_cnn", "row_lstm", "diagonal_bilstm", or the name of a registered layer.
       depth: number of layers (of the PixelCNN: residual blocks).
       features: h, the hidden size of a layer; the residual stream has 2h features.
       head_features: width of the two 1x1 layers before the logits.
-      levels: number of values that a sub-pixel can take, 2 to 256.
+      levels: number of values that a sub-pixel can take, 2 to 65,536.
       channels: number of colour channels, predicted in order.
+      input: how values enter, "scaled" (one number) or "embedding" (a learned vector for each value of each channel).
+      embedding_features: size of these vectors.
+      output: the distribution of a value, "softmax" (over all levels), "logistic_mixture", or the name of a registered output.
+      mixture_components: number of logistics in the mixture.
       residual: add each layer's input to its output (§3.5).
       skip: connect each layer's output to the head (§3.5).
       dropout: share of each layer's hidden features that is dropped in training.
@@ -57,6 +62,10 @@ class ModelConfig:
     head_features: int = 32
     levels: int
     channels: int
+    input: str = "scaled"
+    embedding_features: int = 16
+    output: str = "softmax"
+    mixture_components: int = 10
     residual: bool = True
     skip: bool = True
     dropout: float = 0.0
@@ -73,6 +82,8 @@ class ModelConfig:
 
     def __post_init__(self):
         _check_name("layer", self.layer, LAYERS)
+        _check_name("input", self.input, INPUTS)
+        _check_name("output", self.output, OUTPUTS)
         _check_name("precision", self.precision, PRECISIONS)
         _check_name("dtype", self.dtype, DTYPES)
         for field in dataclasses.fields(self):

@@ -7,32 +7,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Float32, Integer
+from jaxtyping import Array, Float, Float32
 
 from pixel_rnn_jax.errors import check_size
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
 from pixel_rnn_jax.models.params import check_params
-
-
-def log_prob_from_logits(
-    logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
-) -> Float32[Array, " B"]:
-    """log p(x) in nats, the sum of log softmax(logits)[x] over all sub-pixels (equations 1 and 2)."""
-    return jnp.sum(log_probs_from_logits(logits, images), (1, 2, 3))
-
-
-def log_probs_from_logits(
-    logits: Float[Array, "B H W C levels"], images: Integer[Array | np.ndarray, "B H W C"]
-) -> Float32[Array, "B H W C"]:
-    """log p(x_i | x_<i) of each sub-pixel, in nats; NaN where the value is out of range."""
-    images = jnp.asarray(images).astype(jnp.int32)  # a uint8 cannot be compared with 256
-    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
-    # Selected by comparison, not by index: the gradient of a gather is a scatter, which is slow on every backend.
-    selected = jnp.arange(logits.shape[-1]) == images[..., None]
-    possible = (images >= 0) & (images < logits.shape[-1])
-    return jnp.where(possible, jnp.sum(jnp.where(selected, log_probs, 0), -1), jnp.nan)
 
 
 def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None) -> Float32[Array, " B"]:
@@ -63,7 +43,8 @@ def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None,
 
 @functools.partial(jax.jit, static_argnames="model")
 def _log_prob(model: nn.Module, params: Any, images: Images, context: Any, labels: Any) -> Float32[Array, " B"]:
-    return log_prob_from_logits(model.apply({"params": params}, images, context=context, labels=labels), images)
+    log_probs = model.apply({"params": params}, images, context=context, labels=labels, method="log_probs")
+    return jnp.sum(log_probs, (1, 2, 3))
 
 
 def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: Any) -> Float[Any, "*batch"] | float:

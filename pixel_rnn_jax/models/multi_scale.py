@@ -23,7 +23,8 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
 from pixel_rnn_jax.models.config import ModelConfig
-from pixel_rnn_jax.models.likelihood import log_probs_from_logits
+from pixel_rnn_jax.models.image_model import ImageModel
+from pixel_rnn_jax.models.output import Numbers
 from pixel_rnn_jax.models.pixel_rnn import PixelRNN
 
 
@@ -57,16 +58,11 @@ class Stage(NamedTuple):
         return drawn
 
 
-class MultiScalePixelRNN(nn.Module):
+class MultiScalePixelRNN(ImageModel):
     """A model that generates a small image first, and then larger ones, each given the one before.
 
-    It returns logits for each sub-pixel, as a `PixelRNN` does, but pixels come in another order: see the top of this file.
-
-    Attributes:
-      config: with `sizes`.
+    Pixels come in another order than in a `PixelRNN`: see the top of this file. `context` must be None.
     """
-
-    config: ModelConfig
 
     def setup(self):
         if not self.config.sizes:
@@ -74,22 +70,20 @@ class MultiScalePixelRNN(nn.Module):
         for stage in stages(self.config):
             setattr(self, stage.name, stage.network)
 
-    def __call__(
-        self, images: Images, train: bool = False, context: Any = None, labels: Any = None
-    ) -> Float32[Array, "B H W C levels"]:
-        """Computes the logits of every sub-pixel's values; see `PixelRNN`. `context` must be None."""
+    def numbers(self, images: Images, train: bool = False, context: Any = None, labels: Any = None) -> Numbers:
         config, conditions = self.config, Conditions(context, labels)
-        check_images(images, levels=config.levels, channels=config.channels, allow_float=True)
+        check_images(images, levels=config.levels, channels=config.channels, allow_float=config.input == "scaled")
         check_conditions(config, conditions, images.shape[:3])
-        logits = None
+        numbers = None
         for stage in stages(config):
             stage_images = images[:, :: stage.stride, :: stage.stride]
-            stage_logits = getattr(self, stage.name)(stage_images, train, *stage.conditions(images, conditions))
-            if logits is not None:
+            network = getattr(self, stage.name)
+            stage_numbers = network.numbers(stage_images, train, *stage.conditions(images, conditions))
+            if numbers is not None:
                 drawn = stage.drawn(*stage_images.shape[1:3])[:, :, None, None]
-                stage_logits = jnp.where(drawn, stage_logits, spread(logits, stage.config.context_scale))
-            logits = stage_logits
-        return logits
+                stage_numbers = jnp.where(drawn, stage_numbers, spread(numbers, stage.config.context_scale))
+            numbers = stage_numbers
+        return numbers
 
 
 def make_model(config: ModelConfig) -> nn.Module:
@@ -130,12 +124,12 @@ def log_prob_by_size(
     model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None
 ) -> Float32[Array, "B sizes"]:
     """The terms of `log_prob`, smallest size first: log p(x_s), log p(x | x_s). Takes the arguments of `log_prob`."""
-    logits = model.apply({"params": params}, images, context=context, labels=labels)
+    log_probs = model.apply({"params": params}, images, context=context, labels=labels, method="log_probs")
     in_stage = stage_of_pixels(model.config, *images.shape[1:3])[..., None, None] == np.arange(len(stages(model.config)))
-    return jnp.sum(jnp.where(in_stage, log_probs_from_logits(logits, images)[..., None], 0), (1, 2, 3))
+    return jnp.sum(jnp.where(in_stage, log_probs[..., None], 0), (1, 2, 3))
 
 
-def spread(logits: Float32[Array, "B h w C levels"], factor: int) -> Float32[Array, "B H W C levels"]:
-    """Moves the logits of a small image to where its pixels lie in the large one, with zeros elsewhere."""
+def spread(numbers: Float32[Array, "B h w C size"], factor: int) -> Float32[Array, "B H W C size"]:
+    """Moves the numbers of a small image to where its pixels lie in the large one, with zeros elsewhere."""
     gaps = (0, factor - 1, factor - 1)
-    return jax.lax.pad(logits, jnp.float32(0), [(0, 0, 0), gaps, gaps, (0, 0, 0), (0, 0, 0)])
+    return jax.lax.pad(numbers, jnp.float32(0), [(0, 0, 0), gaps, gaps, (0, 0, 0), (0, 0, 0)])

@@ -5,17 +5,17 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.images import value_type
 from pixel_rnn_jax.models.conditioning import blank_conditions
 
 
 def abstract_params(model: nn.Module) -> Any:
     """Shapes and types of a model's parameters on the default device, without computing them."""
     shape = (1, model.config.multiple, model.config.multiple)
-    images = jax.ShapeDtypeStruct((*shape, model.config.channels), jnp.uint8)
+    images = jax.ShapeDtypeStruct((*shape, model.config.channels), value_type(model.config.levels))
     init = functools.partial(model.init, **blank_conditions(model.config, shape)._asdict())
     params = jax.eval_shape(init, jax.random.key(0), images)["params"]
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

@@ -5,40 +5,48 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float32
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float32, Num
 
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.images import Images, centre, check_images
+from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.models.conditioning import Conditions, Context, check_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.context_network import ContextNetwork
 from pixel_rnn_jax.models.diagonal_bilstm import DiagonalBiLSTM
+from pixel_rnn_jax.models.image_model import ImageModel
+from pixel_rnn_jax.models.input import Input
 from pixel_rnn_jax.models.layer import Layer, Maps, Neighbours
+from pixel_rnn_jax.models.logistic_mixture import LogisticMixture
 from pixel_rnn_jax.models.masked_conv import MaskedConv
+from pixel_rnn_jax.models.output import Numbers, make_output
 from pixel_rnn_jax.models.pixel_cnn import PixelCNNBlock
+from pixel_rnn_jax.models.registry import LAYERS, register_layer, register_output
 from pixel_rnn_jax.models.relu_units import LIVE, report_live
 from pixel_rnn_jax.models.row_lstm import RowLSTM
+from pixel_rnn_jax.models.softmax import Softmax
 
-LAYER_TYPES = {"pixel_cnn": PixelCNNBlock, "row_lstm": RowLSTM, "diagonal_bilstm": DiagonalBiLSTM}
+register_layer("pixel_cnn", PixelCNNBlock)
+register_layer("row_lstm", RowLSTM)
+register_layer("diagonal_bilstm", DiagonalBiLSTM)
+register_output("softmax", Softmax)
+register_output("logistic_mixture", LogisticMixture)
+
 STEM_SIZE = (7, 7)
 
 
-class PixelRNN(nn.Module):
-    """A model of images, p(x) = Π_i p(x_i | x_<i), that returns all conditionals in one pass.
+class PixelRNN(ImageModel):
+    """The network of one size; its configuration has no `sizes`.
 
     Pixels come in raster order, and the colours of a pixel in the order of their channels. The logits of a sub-pixel depend
     only on the sub-pixels before it.
-
-    Attributes:
-      config: without `sizes`.
     """
-
-    config: ModelConfig
 
     def setup(self):
         config = self.config
         if config.sizes:
             raise InputError(f"a PixelRNN has one size; with sizes (={config.sizes}), make a MultiScalePixelRNN.")
+        self.input = Input(config)
         self.stem = MaskedConv(config, 2 * config.features, STEM_SIZE, "A")
         # The layers share one parameter tree with a depth axis. Unrolling the scan saves copies: in a loop, XLA stacks what a
         # layer keeps for the backward pass. With `remat` it must stay a loop: unrolled, XLA would merge the recomputation
@@ -55,31 +63,11 @@ class PixelRNN(nn.Module):
         if config.context_channels:
             self.context_network = ContextNetwork(config)
 
-    def __call__(
-        self, images: Images, train: bool = False, context: Any = None, labels: Any = None
-    ) -> Float32[Array, "B H W C levels"]:
-        """Computes the logits of every sub-pixel's values.
-
-        Args:
-          images: integers [B, H, W, C] in [0, levels), of any height and width. Floats are not rounded.
-          train: drop hidden features, with the random key "dropout".
-          context: images [B, H / context_scale, W / context_scale, context_channels], integers in [0, context_levels), for a
-            model with `context_channels`.
-          labels: integers [B] in [0, num_classes), for a model with `num_classes`. A traced label out of range is not refused,
-            but counts as no class.
-
-        Returns:
-          [B, H, W, C, levels], float32; log-softmax over the last axis gives log p(x_i | x_<i).
-
-        Raises:
-          InputError: (a ValueError) if images, context or labels are missing or superfluous, or have the wrong rank, type,
-            shape or, unless traced, range.
-        """
+    def numbers(self, images: Images, train: bool = False, context: Any = None, labels: Any = None) -> Numbers:
         config = self.config
-        check_images(images, levels=config.levels, channels=config.channels, allow_float=True)
+        check_images(images, levels=config.levels, channels=config.channels, allow_float=config.input == "scaled")
         context = self.context_map(images.shape[:3], Conditions(context, labels))
-        x = self.stem(centre(jnp.asarray(images), config.levels))
-        return self._after_stem(x, None, context, train)[0]
+        return self._after_stem(self.stem(self.input(jnp.asarray(images))), None, context, train)[0]
 
     def context_map(self, shape: tuple[int, int, int], conditions: Conditions) -> Context | None:
         """Computes the map that every layer adds to its input-to-state map; None for an unconditional model."""
@@ -96,25 +84,29 @@ class PixelRNN(nn.Module):
         return jnp.concatenate(maps, -1) if maps else None
 
     def decode_step(
-        self, window: Float32[Array, "B rows columns C"], neighbours: Neighbours, context: Context | None
-    ) -> tuple[Float32[Array, "B 1 1 C levels"], Any]:
-        """Computes the same logits for one pixel, and the layers' caches there. Caches have a leading depth axis.
+        self, window: Float32[Array, "B rows columns features"], neighbours: Neighbours, context: Context | None
+    ) -> tuple[Float32[Array, "B 1 1 C size"], Any]:
+        """Computes the same `numbers` for one pixel, and the layers' caches there. Caches have a leading depth axis.
 
-        The window is the centred image around the pixel, as far as the stem sees. The logits of a colour are right once it
-        holds the earlier colours of the pixel; the caches, once it holds all colours but the last.
+        The window is the `Input` around the pixel, as far as the stem sees. The numbers of a colour are right once it holds
+        the earlier colours of the pixel; the caches, once it holds all colours but the last.
         """
         return self._after_stem(self.stem(window, pad=False), neighbours, context, False)
 
+    def input_features(self, values: Num[Array, " B"], channel: ArrayLike) -> Float32[Array, "B size"]:
+        """Returns the `Input` of values of one channel."""
+        return self.input.features(values, channel)
+
     def _after_stem(
         self, x: Maps, neighbours: Neighbours | None, context: Context | None, train: bool
-    ) -> tuple[Float32[Array, "B H W C levels"], Any]:
+    ) -> tuple[Float32[Array, "B H W C size"], Any]:
         (x, skips), caches = self.layers((x, jnp.zeros_like(x)), neighbours, context, train)
         return self.head(skips if self.config.skip else x), caches
 
 
 def make_layer(config: ModelConfig) -> Layer:
     """One layer of a model; `config.layer` names it and its parameters."""
-    return LAYER_TYPES[config.layer](config, name=config.layer)
+    return LAYERS[config.layer](config, name=config.layer)
 
 
 class ResidualLayer(nn.Module):
@@ -141,19 +133,23 @@ class ResidualLayer(nn.Module):
 
 
 class Head(nn.Module):
-    """From features to logits: (ReLU, 1x1) twice, then ReLU and the 1x1 layer that gives the logits. All use mask B."""
+    """From features to the output's numbers: (ReLU, 1x1) twice, then ReLU and a last 1x1 layer. All use mask B."""
 
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, x: Maps) -> Float32[Array, "B H W C levels"]:
-        """Returns the logits; for two levels [0, z], with the paper's z: softmax([0, z]) = [1 - sigmoid(z), sigmoid(z)]."""
+    def __call__(self, x: Maps) -> Float32[Array, "B H W C size"]:
         config = self.config
         x = nn.relu(x)
         for name in ("hidden_1", "hidden_2"):
             x = nn.relu(MaskedConv(config, config.head_features, name=name)(x))
             report_live(self, name.replace("hidden", "relu"), x)
-        outputs = 1 if config.levels == 2 else config.levels
-        x = MaskedConv(config, config.channels * outputs, name="logits")(x)
-        logits = x.reshape(*x.shape[:-1], config.channels, outputs).astype(jnp.float32)
-        return jnp.pad(logits, [(0, 0)] * 4 + [(1, 0)]) if config.levels == 2 else logits
+        size = make_output(config).size
+        x = MaskedConv(config, config.channels * size, bias_init=broad_distributions(config), name="logits")(x)
+        return x.reshape(*x.shape[:-1], config.channels, size).astype(jnp.float32)
+
+
+def broad_distributions(config: ModelConfig) -> nn.initializers.Initializer:
+    """Biases of the last layer with which all values are about as likely; zero for a softmax."""
+    uniform = jnp.ones((config.channels, config.levels)) / config.levels
+    return lambda key, shape, dtype: make_output(config).biases(uniform).reshape(shape).astype(dtype)

@@ -8,7 +8,6 @@ from flax import traverse_util
 from jaxtyping import Array, Bool, Float, Float32
 
 from pixel_rnn_jax.images import Images
-from pixel_rnn_jax.models.likelihood import log_prob_from_logits
 
 LIVE = "live_units"  # the Flax collection that layers report to, if it is mutable
 
@@ -27,6 +26,7 @@ def log_prob_and_live_units(
     Returns:
       Nats [B]; and, by the name of the ReLU layer, [B, units], or [B, depth, units] inside the layers.
     """
-    logits, reports = model.apply({"params": params}, images, context=context, labels=labels, mutable=[LIVE])
+    conditions = {"context": context, "labels": labels}
+    log_probs, reports = model.apply({"params": params}, images, **conditions, method="log_probs", mutable=[LIVE])
     live = traverse_util.flatten_dict(reports[LIVE], sep="/")
-    return log_prob_from_logits(logits, images), {name: jnp.moveaxis(units, -2, 0) for name, units in live.items()}
+    return jnp.sum(log_probs, (1, 2, 3)), {name: jnp.moveaxis(units, -2, 0) for name, units in live.items()}

@@ -7,24 +7,26 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import Float, Integer
 
+from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.models.output import make_output
 
-def calm(params: Any, frequencies: Float[np.ndarray, "C levels"], *, residual: bool) -> Any:
-    """Sets the parameters of a new model so that it predicts each value by its frequency, whatever the image.
 
-    The logits' kernels are zero, and their biases the log frequencies. The head's ReLUs then hardly change before the logits
+def calm(params: Any, frequencies: Float[np.ndarray, "C levels"], config: ModelConfig) -> Any:
+    """Sets the parameters of a new model so that it predicts each value by its frequency, or nearly, whatever the image.
+
+    The logits' kernels are zero, and their biases those of the output. The head's ReLUs then hardly change before the logits
     have learned what to read from them, which keeps them alive. Each residual block of a PixelCNN starts as the identity.
     Without residual connections, blocks keep their own initialization, since one that gives zero would pass nothing on.
 
     Args:
       params: from `init` of a `PixelRNN` or a `MultiScalePixelRNN`.
       frequencies: of each channel's values, greater than 0; see `value_frequencies`.
-      residual: whether layers add to their input.
+      config: the model's.
     """
-    logits = jnp.log(frequencies)
-    bias = (logits[:, 1] - logits[:, 0] if logits.shape[-1] == 2 else logits).reshape(-1)
+    bias = make_output(config).biases(jnp.asarray(frequencies)).reshape(-1)
     flat = traverse_util.flatten_dict(params)
     for path, leaf in flat.items():
-        if path[-3:] == ("head", "logits", "kernel") or (residual and path[-3:] == ("pixel_cnn", "up", "kernel")):
+        if path[-3:] == ("head", "logits", "kernel") or (config.residual and path[-3:] == ("pixel_cnn", "up", "kernel")):
             flat[path] = jnp.zeros_like(leaf)
         elif path[-3:] == ("head", "logits", "bias"):
             flat[path] = bias.astype(leaf.dtype)

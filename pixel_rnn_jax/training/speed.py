@@ -57,7 +57,8 @@ def _measure(recipe: StepRecipe, repeats: int, *, likelihood: bool, sampler: boo
     planned = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes + plan.temp_size_in_bytes
     _check_fits(planned)
     batch = blank_batch(model.config, (num, *size))
-    batch["image"] = np.random.default_rng(0).integers(model.config.levels, size=batch["image"].shape, dtype=np.uint8)
+    blank = batch["image"]
+    batch["image"] = np.random.default_rng(0).integers(model.config.levels, size=blank.shape, dtype=blank.dtype)
     state, batch = recipe.init(), jax.block_until_ready(shard_batch(batch, recipe.mesh))
 
     def update():

@@ -12,9 +12,10 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
 from pixel_rnn_jax.data import Batch
+from pixel_rnn_jax.images import value_type
 from pixel_rnn_jax.models.conditioning import blank_conditions
 from pixel_rnn_jax.models.config import ModelConfig
-from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob_from_logits
+from pixel_rnn_jax.models.likelihood import bits_per_dim
 from pixel_rnn_jax.parallel.mesh import AXES, batch_spec, on_shares, state_sharding
 from pixel_rnn_jax.parallel.microbatch import split_microbatches
 from pixel_rnn_jax.training.initialization import calm
@@ -48,16 +49,16 @@ def init_state(
 
     With the `frequencies` of the values in training, the start is calm, see `initialization.calm`.
     """
-    images = jnp.zeros((1, *image_shape), jnp.uint8)
+    images = jnp.zeros((1, *image_shape), value_type(model.config.levels))
     params = model.init(key, images, **blank_conditions(model.config, images.shape[:3])._asdict())["params"]
     if frequencies is not None:
-        params = calm(params, frequencies, residual=model.config.residual)
+        params = calm(params, frequencies, model.config)
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
 
 
 def blank_batch(config: ModelConfig, shape: tuple[int, int, int]) -> Batch:
     """A batch of zeros, for code that depends on shapes only; shape: number, height and width of the images."""
-    images = np.zeros((*shape, config.channels), np.uint8)
+    images = np.zeros((*shape, config.channels), value_type(config.levels))
     return {"image": images, "conditions": blank_conditions(config, shape), "mask": np.ones(shape[0], bool)}
 
 
@@ -141,8 +142,9 @@ def _gradient_at_once(params: Any, batch: Batch, key: jax.Array, model: nn.Modul
     images = batch["image"]
 
     def loss(params):
-        logits = model.apply({"params": params}, images, True, *batch["conditions"], rngs={"dropout": key})
-        log_prob = jnp.mean(log_prob_from_logits(logits, images))
+        conditions, rngs = batch["conditions"], {"dropout": key}
+        log_probs = model.apply({"params": params}, images, True, *conditions, rngs=rngs, method="log_probs")
+        log_prob = jnp.mean(jnp.sum(log_probs, (1, 2, 3)))
         bits = bits_per_dim(log_prob, images.shape[1:])
         return bits, {"nats": -log_prob, "bits_per_dim": bits}
 

@@ -12,16 +12,20 @@ from pixel_rnn_jax.generation.decoding import decode_row, decode_step, finish_ro
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 
 
+def whole_network(model):
+    return jax.jit(functools.partial(model.apply, method="numbers"))
+
+
 @functools.partial(jax.jit, static_argnames="model")
-def all_logits(model, params, images, conditions=UNCONDITIONAL):
-    """The logits of all sub-pixels, each computed before its value is written."""
+def all_numbers(model, params, images, conditions=UNCONDITIONAL):
+    """The `numbers` of all sub-pixels, each computed before its value is written."""
 
     def step(state, row):
-        return decode_row(model, params, state, row, lambda logits, *place: (images[:, row, *place], logits))
+        return decode_row(model, params, state, row, lambda numbers, *place: (images[:, row, *place], numbers))
 
     state = start(model, params, images.shape[:3], conditions)
-    _, logits = jax.lax.scan(step, state, jnp.arange(images.shape[1]))
-    return jnp.moveaxis(logits, 2, 0).reshape(*images.shape, -1)
+    _, numbers = jax.lax.scan(step, state, jnp.arange(images.shape[1]))
+    return jnp.moveaxis(numbers, 2, 0).reshape(*images.shape, -1)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -32,25 +36,26 @@ def all_logits(model, params, images, conditions=UNCONDITIONAL):
         (3, 5, (6, 4), {}),
         pytest.param(3, 4, (1, 3), {"residual": False}, marks=pytest.mark.slow),
         (2, 3, (3, 1), {"skip": False, "remat": True}),
+        (3, 300, (2, 3), {"input": "embedding", "output": "logistic_mixture"}),
     ],
 )
-def test_logits_equal_those_of_the_whole_network(layer, channels, levels, size, fields):
+def test_numbers_equal_those_of_the_whole_network(layer, channels, levels, size, fields):
     model, params = make_model(layer, channels=channels, levels=levels, depth=3, features=7, **fields)
     images = np.random.default_rng(1).integers(0, levels, (3, *size, channels))
-    expected = jax.jit(model.apply)({"params": params}, images)
-    np.testing.assert_allclose(all_logits(model, params, images), expected, atol=1e-5)
+    expected = whole_network(model)({"params": params}, images)
+    np.testing.assert_allclose(all_numbers(model, params, images), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("fields", [{"num_classes": 4}, {"num_classes": 4, "context_channels": 2, "context_scale": 2}])
-def test_conditional_logits_equal_those_of_the_whole_network(layer, fields):
+def test_conditional_numbers_equal_those_of_the_whole_network(layer, fields):
     model, params = make_model(layer, channels=3, levels=4, **fields)
     rng = np.random.default_rng(1)
     images = rng.integers(0, 4, (3, 4, 6, 3))
     context = rng.integers(0, 256, (3, 2, 3, 2)) if "context_channels" in fields else None
     conditions = Conditions(context, labels=np.array([3, 0, 1]))
-    expected = jax.jit(model.apply)({"params": params}, images, **conditions._asdict())
-    np.testing.assert_allclose(all_logits(model, params, images, conditions), expected, atol=1e-5)
+    expected = whole_network(model)({"params": params}, images, **conditions._asdict())
+    np.testing.assert_allclose(all_numbers(model, params, images, conditions), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -95,4 +100,4 @@ def test_a_loop_on_the_host_gives_the_same_as_one_on_the_device():
 
     _, logits = decode_row(model, params, start(model, params, (3, 1, 5)), np.int32(0), choose, scan=scan_on_host)
     assert seen == [divmod(number, 2) for number in range(10)]
-    np.testing.assert_allclose(np.stack(logits, 1).reshape(3, 1, 5, 2, 4), all_logits(model, params, images), atol=1e-6)
+    np.testing.assert_allclose(np.stack(logits, 1).reshape(3, 1, 5, 2, 4), all_numbers(model, params, images), atol=1e-6)

@@ -4,20 +4,6 @@ import pytest
 from conftest import make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.models.likelihood import log_prob_from_logits
-
-
-def test_uniform_logits_cost_the_logarithm_of_the_levels():
-    images = np.random.default_rng(0).integers(0, 17, (3, 8, 8, 1))
-    log_prob = log_prob_from_logits(jax.numpy.zeros((3, 8, 8, 1, 17)), images)
-    np.testing.assert_allclose(log_prob, -64 * np.log(17), rtol=1e-6)
-    np.testing.assert_allclose(prnn.bits_per_dim(log_prob, (8, 8, 1)), np.log2(17), rtol=1e-6)
-
-
-def test_log_prob_by_hand():
-    logits = np.log(np.array([[0.9, 0.1], [0.25, 0.75]], np.float32)).reshape(1, 1, 2, 1, 2)
-    images = np.array([0, 1]).reshape(1, 1, 2, 1)
-    np.testing.assert_allclose(log_prob_from_logits(jax.numpy.asarray(logits), images), np.log(0.9 * 0.75), rtol=1e-6)
 
 
 def test_bits_per_dim_by_hand():

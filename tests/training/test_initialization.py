@@ -21,14 +21,14 @@ def test_a_calm_model_predicts_the_frequencies_whatever_the_image(fields):
     levels, channels = model.config.levels, model.config.channels
     images = np.random.default_rng(0).integers(0, levels, (5, 4, 4, channels)).astype(np.uint8)
     frequencies = value_frequencies(images[:2], levels)
-    logits = model.apply({"params": calm(params, frequencies, residual=True)}, images)
+    logits = model.apply({"params": calm(params, frequencies, model.config)}, images)
     np.testing.assert_allclose(jax.nn.softmax(logits), np.broadcast_to(frequencies, logits.shape), rtol=1e-5)
 
 
 def test_blocks_that_add_nothing_are_for_residual_networks():
-    _, params = make_model("pixel_cnn")
     for residual in (True, False):
-        up = calm(params, np.full((1, 2), 0.5), residual=residual)["layers"]["pixel_cnn"]["up"]["kernel"]
+        model, params = make_model("pixel_cnn", residual=residual)
+        up = calm(params, np.full((1, 2), 0.5), model.config)["layers"]["pixel_cnn"]["up"]["kernel"]
         assert np.any(up) != residual
 
 
