@@ -1,5 +1,6 @@
 """The kinds of output: normalisation, drawing, and the mixture against SciPy in float64."""
 
+import functools
 import itertools
 
 import jax
