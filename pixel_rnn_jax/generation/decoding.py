@@ -24,9 +24,10 @@ from jaxtyping import Array, Float, Float32, Integer
 
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.input import input_size
-from pixel_rnn_jax.models.layer import Neighbours
+from pixel_rnn_jax.models.layer import STEM_SIZE, Above, Neighbours
 from pixel_rnn_jax.models.masked_conv import margin
-from pixel_rnn_jax.models.pixel_rnn import STEM_SIZE, make_layer
+from pixel_rnn_jax.models.pixel_rnn import make_layer
+from pixel_rnn_jax.models.registry import LAYERS
 
 ABOVE, SIDES = margin(STEM_SIZE)
 
@@ -76,7 +77,9 @@ def decode_step(
     size = (ABOVE + 1, SIDES + 1 + SIDES, *state.canvas.shape[2:])
     window = jax.lax.dynamic_slice(state.canvas, _indices(row, column, 0, 0), size)
     left = jax.tree.map(lambda before, same: jnp.where(channel == 0, before, same), state.here, state.left)
-    neighbours = Neighbours(left, *(_at(state.above, column + place) for place in range(3)))  # pixel j is at index j + 1
+    above = (_at(state.above, column + place) for place in range(3))  # pixel j is at index j + 1
+    here = _at(state.row, column + 1) if LAYERS[model.config.layer].LOOKS_AHEAD else None
+    neighbours = Neighbours(left, *above, here)
     context = _context_row(state, row)
     if context is not None:
         context = jax.lax.dynamic_slice_in_dim(context, column, 1, 2)
@@ -105,6 +108,17 @@ def write(
 def _indices(*places: ArrayLike) -> tuple[jax.Array, ...]:
     """Indices of one type, which a slice must have; also where JAX is set to use 64 bits."""
     return tuple(jnp.asarray(place, jnp.int32) for place in places)
+
+
+@_compiled
+def begin_row(model: nn.Module, params: Any, state: DecodeState, row: ArrayLike) -> DecodeState:
+    """Runs layers that look ahead, before the first pixel of a row."""
+    size = (ABOVE + 1, *state.canvas.shape[1:])
+    window = jnp.moveaxis(jax.lax.dynamic_slice(state.canvas, _indices(row, 0, 0, 0), size), 2, 0)
+    above = Above(jax.tree.map(lambda caches: jnp.swapaxes(caches, 0, 1), state.above))
+    caches = model.apply({"params": params}, window, above, _context_row(state, row), method="begin_row")
+    caches = jax.tree.map(lambda caches: jnp.swapaxes(caches, 0, 1), caches)
+    return state._replace(row=jax.tree.map(lambda row, new: row.at[1:-1].set(new), state.row, caches))
 
 
 @_compiled
@@ -140,6 +154,8 @@ def decode_row(
 
     width, channels = state.canvas.shape[1] - 2 * SIDES, model.config.channels
     places = np.divmod(np.arange(width * channels, dtype=np.int32), np.int32(channels))
+    if LAYERS[model.config.layer].LOOKS_AHEAD:
+        state = begin_row(model, params, state, row)
     state, outputs = scan(step, state, places)
     return finish_row(model, params, state, row), outputs
 

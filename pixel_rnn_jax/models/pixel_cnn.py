@@ -36,7 +36,7 @@ class PixelCNNBlock(Layer):
     def decode_step(
         self, x: Pixel, neighbours: Neighbours, context: Context | None
     ) -> tuple[Pixel, Float[Array, "B 1 1 h"]]:  # the cache is the input of the 3x3 convolution
-        left, *above = neighbours
+        left, *above = neighbours[:4]
         y = self.hidden(x, context)
         here = [left, y, jnp.zeros_like(y)]  # the mask hides the pixel to the right
         window = jnp.concatenate([jnp.concatenate(above, 2), jnp.concatenate(here, 2)], 1)

@@ -16,7 +16,7 @@ from pixel_rnn_jax.models.context_network import ContextNetwork
 from pixel_rnn_jax.models.diagonal_bilstm import DiagonalBiLSTM
 from pixel_rnn_jax.models.image_model import ImageModel
 from pixel_rnn_jax.models.input import Input
-from pixel_rnn_jax.models.layer import Layer, Maps, Neighbours
+from pixel_rnn_jax.models.layer import Above, Layer, Maps, Neighbours
 from pixel_rnn_jax.models.logistic_mixture import LogisticMixture
 from pixel_rnn_jax.models.masked_conv import MaskedConv
 from pixel_rnn_jax.models.output import Numbers, make_output
@@ -32,8 +32,6 @@ register_layer("diagonal_bilstm", DiagonalBiLSTM)
 register_output("softmax", Softmax)
 register_output("logistic_mixture", LogisticMixture)
 
-STEM_SIZE = (7, 7)
-
 
 class PixelRNN(ImageModel):
     """The network of one size; its configuration has no `sizes`.
@@ -47,7 +45,7 @@ class PixelRNN(ImageModel):
         if config.sizes:
             raise InputError(f"a PixelRNN has one size; with sizes (={config.sizes}), make a MultiScalePixelRNN.")
         self.input = Input(config)
-        self.stem = MaskedConv(config, 2 * config.features, STEM_SIZE, "A")
+        self.stem = LAYERS[config.layer].stem(config)
         # The layers share one parameter tree with a depth axis. Unrolling the scan saves copies: in a loop, XLA stacks what a
         # layer keeps for the backward pass. With `remat` it must stay a loop: unrolled, XLA would merge the recomputation
         # with the first computation, and keep the maps after all.
@@ -93,6 +91,11 @@ class PixelRNN(ImageModel):
         """
         return self._after_stem(self.stem(window, pad=False), neighbours, context, False)
 
+    def begin_row(self, window: Float32[Array, "B rows columns features"], above: Above, context: Context | None) -> Any:
+        """Computes what of a row depends on rows above only: for layers that look ahead, their caches for its pixels."""
+        x = self.stem(window, pad=False)
+        return self.layers((x, jnp.zeros_like(x)), above, context, False)[1]
+
     def input_features(self, values: Num[Array, " B"], channel: ArrayLike) -> Float32[Array, "B size"]:
         """Returns the `Input` of values of one channel."""
         return self.input.features(values, channel)
@@ -116,16 +119,21 @@ class ResidualLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, maps: tuple[Maps, Maps], neighbours: Neighbours | None, context: Context | None, train: bool
+        self, maps: tuple[Maps, Maps], caches: Neighbours | Above | None, context: Context | None, train: bool
     ) -> tuple[tuple[Maps, Maps], Any]:
-        """Updates the residual stream and the sum of the skip connections: whole maps or, with `neighbours`, one pixel.
+        """Updates the residual stream and the sum of the skip connections: of whole maps, of one pixel, or ahead of a row.
 
-        Also returns the layer's cache at that pixel; None for whole maps.
+        Also returns the layer's cache at that pixel, or its caches for that row; None for whole maps.
         """
         config = self.config
         x, skips = maps
         layer = make_layer(config)
-        y, cache = (layer(x, context, train), None) if neighbours is None else layer.decode_step(x, neighbours, context)
+        if caches is None:
+            y, cache = layer(x, context, train), None
+        elif isinstance(caches, Neighbours):
+            y, cache = layer.decode_step(x, caches, context)
+        else:
+            y, cache = layer.begin_row(x, caches, context)
         x = x + y if config.residual else y
         if config.skip:
             skips = skips + MaskedConv(config, 2 * config.features, name="skip")(x)

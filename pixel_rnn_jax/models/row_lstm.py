@@ -43,7 +43,7 @@ class RowLSTM(Layer):
         return self.up(self.drop(hidden, deterministic=not train))
 
     def decode_step(self, x: Pixel, neighbours: Neighbours, context: Context | None) -> tuple[Pixel, RowLSTMCache]:
-        left, *above = neighbours
+        left, *above = neighbours[:4]
         window = jnp.concatenate([left.x, x, jnp.zeros_like(x)], 2)  # the mask hides the pixel to the right
         gates = self.lstm.input_gates(window, context, pad=False)
         hidden = jnp.concatenate([cache.state.hidden for cache in above], -1).astype(self.config.dtype)
