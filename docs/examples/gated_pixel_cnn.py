@@ -2,9 +2,9 @@
 
     pixel-rnn train --plugin=gated_pixel_cnn.py --config=digits_pixelcnn --config.model.layer=gated_pixel_cnn --workdir=run
 
-A vertical stack sees all rows above a pixel; a horizontal stack sees the pixels to its left, and reads from the vertical one. So
-there is no blind spot. The two share the residual stream: features 0, 2, 4, ... are the horizontal stack's, features 1, 3, 5, ...
-the vertical stack's, which never depend on the row that they are in.
+A vertical stack sees the rows above a pixel; a horizontal stack sees the pixels to its left, and reads from the vertical one. So
+there is no blind spot. The two share the residual stream: the features 0, 2, 4, ... are those of the horizontal stack, and the
+features 1, 3, 5, ... those of the vertical stack, which never depend on the row that they are in.
 """
 
 from typing import NamedTuple
@@ -19,6 +19,8 @@ from pixel_rnn_jax.models.registry import register_layer
 
 
 class Cache(NamedTuple):
+    """What later pixels need of a pixel."""
+
     horizontal: jax.Array  # [B, 1, 1, h], the layer's input
     vertical: jax.Array  # [B, 1, 1, h], the layer's input
     gates: jax.Array  # [B, 1, 1, 2h], of the vertical stack
@@ -99,6 +101,7 @@ def split(x):
 
 
 def merge(horizontal, vertical):
+    """The inverse of `split`."""
     return jnp.stack([horizontal, vertical], -1).reshape(*horizontal.shape[:-1], -1)
 
 
