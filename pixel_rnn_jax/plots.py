@@ -43,7 +43,7 @@ def save_sheet(path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], *, columns: 
     """Writes a sheet of images as a PNG file, see `make_sheet`."""
     file = io.BytesIO()
     Image.fromarray(make_sheet(rgb, columns=columns, min_width=min_width)).save(file, "PNG")
-    write_whole(Path(path), file.getvalue())
+    write_whole(as_path(path), file.getvalue())
 
 
 def save_animation(
@@ -66,7 +66,7 @@ def save_animation(
     file = io.BytesIO()
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
     frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, lossless=kind == "WEBP")
-    write_whole(Path(path), file.getvalue())
+    write_whole(as_path(path), file.getvalue())
 
 
 def make_sheet(rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: int) -> UInt8[np.ndarray, "height width 3"]:

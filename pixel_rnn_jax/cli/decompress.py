@@ -28,10 +28,11 @@ from pixel_rnn_jax.storage.load import load_run
 def main(argv: Sequence[str] | None = None) -> None:
     """Decodes images and writes them as arrays or pictures."""
     parser = flags.make_parser("decompress", __doc__, "--workdir")
-    parser.add_argument("--input", type=Path, required=True, help="file that `compress` wrote")
+    parser.add_argument("--input", type=outputs.local_path, required=True, help="file that `compress` wrote")
     out = "npz file (array `images`), PNG file (for one image), or a new folder for PNG files"
     parser.add_argument("--out", type=_file_or_folder, required=True, help=out)
-    parser.add_argument("--given", type=Path, help="npz file of labels and context (default: x.given.npz for x.prnn)")
+    given = "npz file of labels and context (default: x.given.npz for x.prnn)"
+    parser.add_argument("--given", type=outputs.local_path, help=given)
     args = parser.parse_args(argv)
     blob = args.input.read_bytes()
     _check_output(args.out, unpack(blob)[0])

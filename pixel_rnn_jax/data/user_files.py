@@ -12,6 +12,7 @@ from pixel_rnn_jax.data.preprocessing import quantize_picture
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import check_images, to_picture
 from pixel_rnn_jax.models.conditioning import Conditions
+from pixel_rnn_jax.paths import as_path
 
 ARRAY = "images"  # its name in an npz file
 
@@ -56,7 +57,7 @@ def read_images(path: str | Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C
 
 def picture_files(path: str | Path) -> list[Path]:
     """The pictures that `read_images` reads, in its order; none for an npy or npz file."""
-    path = Path(path)
+    path = as_path(path)
     if path.is_dir():
         return sorted(file for file in path.glob("[!.]*") if file.is_file())
     return [] if path.suffix.lower() in (".npy", ".npz") else [path]
@@ -88,7 +89,7 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"
 
 
 def _existing(path: str | Path) -> Path:
-    path = Path(path)
+    path = as_path(path)
     if not path.exists():
         raise InputError(f"there is no file or folder {path}.")
     return path

@@ -26,9 +26,9 @@ def read_tfds(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """The images of a TFDS set, which is downloaded and prepared first if the data directory lacks it."""
     import tensorflow_datasets as tfds  # imported here, since it takes a second
 
-    as_path(config.data_dir or "")  # raises if it cannot be reached
+    data_dir = config.data_dir and str(as_path(config.data_dir))
     with damage_as(f"tfds:{argument} cannot be opened; see tensorflow.org/datasets/catalog for its name"):
-        builder = tfds.builder(argument, data_dir=config.data_dir, file_format="array_record")
+        builder = tfds.builder(argument, data_dir=data_dir, file_format="array_record")
     if is_remote(builder.data_path) and is_folder(builder.data_path):
         builder = tfds.builder_from_directory(local_copy(builder.data_path))  # remote records would cost a request each
     if not builder.data_path.exists():
