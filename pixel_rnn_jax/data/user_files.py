@@ -24,6 +24,7 @@ class ImageForm(NamedTuple):
     channels: int
     size: tuple[int, int] | None = None  # pictures are cut and reduced to it, as by `data.size`
     source_levels: int | None = None  # pictures are quantized from so many, as by `data.quantize`; None: to the nearest level
+    alpha: str = "error"  # what becomes of transparency, as by `data.alpha`
     lossless: bool = False  # refuse pictures in colours or values that the model cannot represent
 
 
@@ -97,8 +98,8 @@ def _existing(path: str | Path) -> Path:
 
 def _read_picture(path: Path, form: ImageForm) -> UInt8[np.ndarray, "H W C"]:
     if form.channels not in MODES:
-        raise InputError(f"pictures have 1 (grey) or 3 channels; the model has {form.channels}.")
-    pixels = _decode(path, channels=3 if form.lossless else form.channels, size=form.size)
+        raise InputError(f"pictures have 1 (grey), 3 or 4 channels; the model has {form.channels}.")
+    pixels = _decode(path, channels=max(form.channels, 3 if form.lossless else 1), size=form.size, alpha=form.alpha)
     if form.lossless and form.channels == 1:
         if np.any(pixels != pixels[..., :1]):
             raise InputError(f"{path} is in colour, but the model is of grey images: compression would lose the colours.")
@@ -112,6 +113,8 @@ def _read_picture(path: Path, form: ImageForm) -> UInt8[np.ndarray, "H W C"]:
     return image
 
 
-def _decode(path: Path, *, channels: int, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W C"]:
+def _decode(
+    path: Path, *, channels: int, size: tuple[int, int] | None = None, alpha: str = "error"
+) -> UInt8[np.ndarray, "H W C"]:
     with about(str(path), "."):
-        return decode(path, channels=channels, size=size)
+        return decode(path, channels=channels, size=size, alpha=alpha)
