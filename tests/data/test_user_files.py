@@ -80,7 +80,7 @@ def test_what_cannot_be_used(tmp_path):
     for name, channels, message in (
         ("colour.png", 1, "is in colour, but the model is of grey images"),
         ("grey.png", 1, "has values between the model's 17 levels"),
-        ("grey.png", 2, r"pictures have 1 \(grey\) or 3 channels; the model has 2"),
+        ("grey.png", 2, r"pictures have 1 \(grey\), 3 or 4 channels; the model has 2"),
         ("text.png", 1, "text.png is no PNG, JPEG or WebP image"),
         ("large.npy", 1, r"large.npy: images must lie in \[0, 17\); got values from 17 to 17"),
         ("rank.npy", 1, "4 axes"),
