@@ -12,7 +12,7 @@ from pixel_rnn_jax.data.preprocessing import quantize_picture
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import check_images, to_picture
 from pixel_rnn_jax.models.conditioning import Conditions
-from pixel_rnn_jax.paths import as_path
+from pixel_rnn_jax.paths import as_path, is_broken_link
 
 ARRAY = "images"  # its name in an npz file
 
@@ -91,6 +91,8 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"
 
 def _existing(path: str | Path) -> Path:
     path = as_path(path)
+    if is_broken_link(path):
+        raise InputError(f"{path} is a link to {str(path.readlink())!r}, which leads to nothing.")
     if not path.exists():
         raise InputError(f"there is no file or folder {path}.")
     return path

@@ -74,6 +74,7 @@ def test_what_cannot_be_used(tmp_path):
     np.savez(tmp_path / "other.npz", train=np.zeros((1, 2, 2), int))
     (tmp_path / "damaged.npz").write_bytes(b"PK no zip")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "gone.npz").symlink_to("nowhere")
     (tmp_path / "two").mkdir()
     Image.fromarray(rgb).save(tmp_path / "two" / "a.png")
     Image.fromarray(rgb[:2]).save(tmp_path / "two" / "b.png")
@@ -88,6 +89,7 @@ def test_what_cannot_be_used(tmp_path):
         ("damaged.npz", 1, "is damaged or no npz file of plain arrays"),
         ("empty", 1, "must hold pictures; there are no files in it"),
         ("nowhere", 1, "there is no file or folder .*nowhere"),
+        ("gone.npz", 1, "gone.npz is a link to 'nowhere', which leads to nothing"),
     ):
         with pytest.raises(ValueError, match=message):
             read_images(tmp_path / name, ImageForm(17, channels, lossless=True))
