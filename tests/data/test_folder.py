@@ -275,6 +275,9 @@ def test_transparent_files_train_with_alpha(tmp_path):
     images = write_images(tmp_path, 10, (8, 8, 4))
     assert as_set(*open_all(tmp_path, channels=4)) == as_set(images)
     assert as_set(*open_all(tmp_path, alpha="drop")) == as_set(images[..., :3])
+    assert (
+        DataConfig(source="folder:x", alpha="white", size=8).preprocessing == "transparency on white, cut and reduced to 8x8"
+    )
     with pytest.raises(InputError, match="data.alpha must be 'error' with 4 channels, which keep transparency; got 'drop'"):
         open_folder(tmp_path, channels=4, alpha="drop")
     with pytest.raises(InputError, match="is transparent; give it a background first, as data.alpha=white does"):
