@@ -2,9 +2,9 @@
 
     pixel-rnn train --plugin=gated_pixel_cnn.py --config=digits_pixelcnn --config.model.layer=gated_pixel_cnn --workdir=run
 
-A vertical stack sees the rows above a pixel; a horizontal stack sees the pixels to its left, and reads from the vertical one. So
-there is no blind spot. The two share the residual stream: the features 0, 2, 4, ... are those of the horizontal stack, and the
-features 1, 3, 5, ... those of the vertical stack, which never depend on the row that they are in.
+A vertical stack sees the rows above a pixel. A horizontal stack sees the pixels to its left, and reads from the vertical one.
+So there is no blind spot. The two share the residual stream: the features 0, 2, 4, ... are those of the horizontal stack; the
+features 1, 3, 5, ... are those of the vertical stack, and never depend on the row that they are in.
 """
 
 from typing import NamedTuple

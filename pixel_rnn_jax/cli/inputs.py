@@ -167,7 +167,8 @@ def _input_of_file(path: str, run: RunRecord, *, lossless: bool) -> Input:
     model, data = run.model, run.data
     form = ImageForm(model.levels, model.channels, lossless=lossless)
     if not lossless:
-        form = form._replace(size=data.size, source_levels=(data.source_levels or 256) if data.quantize else None)
+        levels = (data.source_levels or 256) if data.quantize else None
+        form = form._replace(size=data.size, source_levels=levels, alpha=data.alpha)
     images = read_images(path, form)
     names = [file.name for file in picture_files(path)] or [str(number) for number in range(len(images))]
     stored = read_conditions(path) if is_npz(path) else UNCONDITIONAL

@@ -12,6 +12,7 @@ from pixel_rnn_jax.data.preprocessing import quantize_picture
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import check_images, to_picture
 from pixel_rnn_jax.models.conditioning import Conditions
+from pixel_rnn_jax.paths import as_path, is_broken_link
 
 ARRAY = "images"  # its name in an npz file
 
@@ -23,6 +24,7 @@ class ImageForm(NamedTuple):
     channels: int
     size: tuple[int, int] | None = None  # pictures are cut and reduced to it, as by `data.size`
     source_levels: int | None = None  # pictures are quantized from so many, as by `data.quantize`; None: to the nearest level
+    alpha: str = "error"  # what becomes of transparency, as by `data.alpha`
     lossless: bool = False  # refuse pictures in colours or values that the model cannot represent
 
 
@@ -56,7 +58,7 @@ def read_images(path: str | Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C
 
 def picture_files(path: str | Path) -> list[Path]:
     """The pictures that `read_images` reads, in its order; none for an npy or npz file."""
-    path = Path(path)
+    path = as_path(path)
     if path.is_dir():
         return sorted(file for file in path.glob("[!.]*") if file.is_file())
     return [] if path.suffix.lower() in (".npy", ".npz") else [path]
@@ -88,7 +90,9 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"
 
 
 def _existing(path: str | Path) -> Path:
-    path = Path(path)
+    path = as_path(path)
+    if is_broken_link(path):
+        raise InputError(f"{path} is a link to {str(path.readlink())!r}, which leads to nothing.")
     if not path.exists():
         raise InputError(f"there is no file or folder {path}.")
     return path
@@ -96,8 +100,8 @@ def _existing(path: str | Path) -> Path:
 
 def _read_picture(path: Path, form: ImageForm) -> UInt8[np.ndarray, "H W C"]:
     if form.channels not in MODES:
-        raise InputError(f"pictures have 1 (grey) or 3 channels; the model has {form.channels}.")
-    pixels = _decode(path, channels=3 if form.lossless else form.channels, size=form.size)
+        raise InputError(f"pictures have 1 (grey), 3 or 4 channels; the model has {form.channels}.")
+    pixels = _decode(path, channels=max(form.channels, 3 if form.lossless else 1), size=form.size, alpha=form.alpha)
     if form.lossless and form.channels == 1:
         if np.any(pixels != pixels[..., :1]):
             raise InputError(f"{path} is in colour, but the model is of grey images: compression would lose the colours.")
@@ -111,6 +115,8 @@ def _read_picture(path: Path, form: ImageForm) -> UInt8[np.ndarray, "H W C"]:
     return image
 
 
-def _decode(path: Path, *, channels: int, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W C"]:
+def _decode(
+    path: Path, *, channels: int, size: tuple[int, int] | None = None, alpha: str = "error"
+) -> UInt8[np.ndarray, "H W C"]:
     with about(str(path), "."):
-        return decode(path, channels=channels, size=size)
+        return decode(path, channels=channels, size=size, alpha=alpha)

@@ -24,9 +24,14 @@ class ImageModel(nn.Module):
 
     They raise `InputError` (a ValueError) if images, context or labels are missing or superfluous, or have the wrong rank,
     type, shape or, unless traced, range.
+
+    Attributes:
+      config: what the model is.
+      classes: names of the classes by number, if known; they change nothing.
     """
 
     config: ModelConfig
+    classes: tuple[str, ...] = ()
 
     def __call__(
         self, images: Images, train: bool = False, context: Any = None, labels: Any = None

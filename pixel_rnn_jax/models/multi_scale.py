@@ -10,6 +10,7 @@ the pixels before it in the large image. Hence p sums to 1 over all x. With more
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -86,9 +87,9 @@ class MultiScalePixelRNN(ImageModel):
         return numbers
 
 
-def make_model(config: ModelConfig) -> nn.Module:
-    """A `MultiScalePixelRNN` if the configuration has `sizes`, else a `PixelRNN`."""
-    return MultiScalePixelRNN(config) if config.sizes else PixelRNN(config)
+def make_model(config: ModelConfig, classes: Sequence[str] = ()) -> nn.Module:
+    """A `MultiScalePixelRNN` if the configuration has `sizes`, else a `PixelRNN`; `classes` are names by number, if known."""
+    return (MultiScalePixelRNN if config.sizes else PixelRNN)(config, tuple(classes))
 
 
 def stages(config: ModelConfig) -> tuple[Stage, ...]:

@@ -25,8 +25,8 @@ def check_layer(
 ) -> Bool[np.ndarray, "..."]:
     """Checks a layer in tiny networks of random parameters, grey and in colour, unconditional and conditional.
 
-    No sub-pixel may depend on itself or a later one; each must depend on the one before it. `decode_step`, pixel by pixel, must
-    give what the layer gives for whole maps. The probabilities of all images of a tiny size must add up to 1.
+    No sub-pixel may depend on itself or a later one, and each but the first must depend on some. `decode_step`, pixel by pixel,
+    must give what the layer gives for whole maps. The probabilities of all images of a tiny size must add up to 1.
 
     Args:
       name: of a registered layer.
@@ -73,9 +73,7 @@ def receptive_field(model: ImageModel, params: Any, size: tuple[int, int]) -> Bo
 
 def _check_order(field: Bool[np.ndarray, "places places"]) -> None:
     for place, before in itertools.product(range(len(field)), repeat=2):
-        assert before < place or not field[place, before], (
-            f"sub-pixel {place} depends on {before}, which does not come before it"
-        )
+        assert before < place or not field[place, before], f"sub-pixel {place} depends on {before}, itself or a later one"
     for place in range(1, len(field)):
         assert field[place].any(), f"sub-pixel {place} depends on no other"
 
@@ -87,7 +85,7 @@ def _check_decoding(model: ImageModel, params: Any, size: tuple[int, int], toler
     error = np.abs(decoded - expected).max((0, 4))
     place = np.unravel_index(np.argmax(error), error.shape)
     assert error.max() <= tolerance, (
-        f"decode_step differs from the whole map by {error.max():.2g} at (row, column, channel) {place}"
+        f"decode_step differs from the whole map by {error.max():.2g} at (row, column, colour) {place}"
     )
 
 

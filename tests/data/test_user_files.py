@@ -44,6 +44,13 @@ def test_arrays(tmp_path):
         np.testing.assert_array_equal(read[..., 0], images)
 
 
+def test_a_model_of_four_channels_takes_transparency(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, 4)).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "x.png")
+    for lossless in (False, True):
+        np.testing.assert_array_equal(read_images(tmp_path / "x.png", ImageForm(256, 4, lossless=lossless)), image[None])
+
+
 def test_endings_may_be_capital(tmp_path):
     images = np.random.default_rng(0).integers(0, 17, (3, 4, 5, 1))
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(3))
@@ -74,13 +81,14 @@ def test_what_cannot_be_used(tmp_path):
     np.savez(tmp_path / "other.npz", train=np.zeros((1, 2, 2), int))
     (tmp_path / "damaged.npz").write_bytes(b"PK no zip")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "gone.npz").symlink_to("nowhere")
     (tmp_path / "two").mkdir()
     Image.fromarray(rgb).save(tmp_path / "two" / "a.png")
     Image.fromarray(rgb[:2]).save(tmp_path / "two" / "b.png")
     for name, channels, message in (
         ("colour.png", 1, "is in colour, but the model is of grey images"),
         ("grey.png", 1, "has values between the model's 17 levels"),
-        ("grey.png", 2, r"pictures have 1 \(grey\) or 3 channels; the model has 2"),
+        ("grey.png", 2, r"pictures have 1 \(grey\), 3 or 4 channels; the model has 2"),
         ("text.png", 1, "text.png is no PNG, JPEG or WebP image"),
         ("large.npy", 1, r"large.npy: images must lie in \[0, 17\); got values from 17 to 17"),
         ("rank.npy", 1, "4 axes"),
@@ -88,6 +96,7 @@ def test_what_cannot_be_used(tmp_path):
         ("damaged.npz", 1, "is damaged or no npz file of plain arrays"),
         ("empty", 1, "must hold pictures; there are no files in it"),
         ("nowhere", 1, "there is no file or folder .*nowhere"),
+        ("gone.npz", 1, "gone.npz is a link to 'nowhere', which leads to nothing"),
     ):
         with pytest.raises(ValueError, match=message):
             read_images(tmp_path / name, ImageForm(17, channels, lossless=True))
