@@ -17,6 +17,7 @@ from pixel_rnn_jax.cli import command, flags, inputs, outputs
 from pixel_rnn_jax.data.user_files import read_mask
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.batched import generate
+from pixel_rnn_jax.generation.sampling import completion_key
 from pixel_rnn_jax.models.multi_scale import pixel_order
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import hide_unknown, save_animation, save_sheet, to_rgb
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     drawn = generate(
         model,
         params,
-        jax.random.key(args.seed),
+        completion_key(jax.random.key(args.seed)),
         starts.reshape(-1, *originals.shape[1:]),
         start_known.reshape(-1, *known.shape),
         conditions=jax.tree.map(lambda array: np.repeat(array, args.completions + 1, 0), conditions),

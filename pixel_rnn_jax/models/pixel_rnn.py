@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float32
 
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.images import Images, centre, check_images
+from pixel_rnn_jax.images import Images, centre, check_images, possible
 from pixel_rnn_jax.models.conditioning import Conditions, Context, check_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.context_network import ContextNetwork
@@ -65,8 +65,8 @@ class PixelRNN(nn.Module):
           train: drop hidden features, with the random key "dropout".
           context: images [B, H / context_scale, W / context_scale, context_channels], integers in [0, context_levels), for a
             model with `context_channels`.
-          labels: integers [B] in [0, num_classes), for a model with `num_classes`. A traced label out of range is not refused,
-            but counts as no class.
+          labels: integers [B] in [0, num_classes), for a model with `num_classes`. A traced label out of range cannot be
+            refused, but gives NaN, as does a traced context.
 
         Returns:
           [B, H, W, C, levels], float32; log-softmax over the last axis gives log p(x_i | x_<i).
@@ -88,7 +88,9 @@ class PixelRNN(nn.Module):
         maps = []
         if config.num_classes:
             labels = jnp.asarray(conditions.labels).astype(jnp.int32)  # one_hot would wrap num_classes around in 8 bits
-            maps.append(jax.nn.one_hot(labels, config.num_classes, dtype=jnp.float32)[:, None, None])
+            one_hot = jax.nn.one_hot(labels, config.num_classes, dtype=jnp.float32)
+            one_hot = jnp.where(possible(labels, config.num_classes)[:, None], one_hot, jnp.nan)
+            maps.append(one_hot[:, None, None])
         if config.context_channels:
             maps.append(self.context_network(jnp.asarray(conditions.context)))
         if len(maps) == 2:
