@@ -66,7 +66,7 @@ def log_prob(
     _check(model, params, images, context, labels)
     if dropout_key is not None:
         check_key("dropout_key", dropout_key)
-    return _log_prob(model, params, images, context, labels, dropout_key)
+    return jnp.sum(_log_probs(model, params, images, context, labels, dropout_key), (1, 2, 3))
 
 
 def log_probs(
@@ -81,7 +81,7 @@ def log_probs(
       [B, H, W, C], nats.
     """
     _check(model, params, images, context, labels)
-    return _log_probs(model, params, images, context, labels)
+    return _log_probs(model, params, images, context, labels, None)
 
 
 def _check(model: nn.Module, params: Any, images: Images, context: Any, labels: Any) -> None:
@@ -92,16 +92,11 @@ def _check(model: nn.Module, params: Any, images: Images, context: Any, labels: 
 
 @functools.partial(jax.jit, static_argnames="model")
 def _log_probs(
-    model: nn.Module, params: Any, images: Images, context: Any, labels: Any, dropout_key: jax.Array | None = None
+    model: nn.Module, params: Any, images: Images, context: Any, labels: Any, dropout_key: jax.Array | None
 ) -> Float32[Array, "B H W C"]:
     train, rngs = (False, {}) if dropout_key is None else (True, {"dropout": dropout_key})
     logits = model.apply({"params": params}, images, train, context, labels, rngs=rngs)
     return log_probs_from_logits(logits, images)
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def _log_prob(model: nn.Module, *arguments: Any) -> Float32[Array, " B"]:
-    return jnp.sum(_log_probs(model, *arguments), (1, 2, 3))
 
 
 def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: Any) -> Float[Any, "*batch"] | float:
