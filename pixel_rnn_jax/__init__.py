@@ -3,8 +3,9 @@
 from pixel_rnn_jax.compression.codec import compress, decompress
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.sampling import complete, sample
+from pixel_rnn_jax.images import quantize
 from pixel_rnn_jax.models.config import ModelConfig
-from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob
+from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob, log_probs
 from pixel_rnn_jax.models.multi_scale import MultiScalePixelRNN, make_model
 from pixel_rnn_jax.models.pixel_rnn import PixelRNN
 from pixel_rnn_jax.storage.export import save
@@ -21,7 +22,9 @@ __all__ = [
     "decompress",
     "load",
     "log_prob",
+    "log_probs",
     "make_model",
+    "quantize",
     "sample",
     "save",
 ]

@@ -1,10 +1,13 @@
-"""The exception for wrong inputs, checks of integers and sizes, and what error messages need."""
+"""The exception for wrong inputs, checks of integers, sizes and random keys, and what error messages need."""
 
 import contextlib
 import errno
 import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 MAX_SEED = 2**32 - 1  # what a JAX random key can hold
 
@@ -37,6 +40,16 @@ def check_size(field: str, value: Any, sides: Sequence[str] = ("height", "width"
     if len(numbers) != len(sides):
         raise InputError(f"{field} must be ({', '.join(sides)}); got {value!r}.")
     return tuple(check_integer(f"{field}: {side}", number, 1) for side, number in zip(sides, numbers, strict=True))
+
+
+def check_key(field: str, key: Any) -> None:
+    """Raises `InputError` unless the value is one random key of JAX, of the new or the old kind."""
+    try:
+        typed = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+    except (AttributeError, TypeError, ValueError):
+        raise InputError(f"{field} must be a random key, such as jax.random.key(0); got {key!r}.") from None
+    if typed.shape:
+        raise InputError(f"{field} must be one random key; got {typed.shape[0]}, of which {field}[0] is one.")
 
 
 @contextlib.contextmanager

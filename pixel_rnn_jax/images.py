@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Integer, Num, Shaped, UInt8
+from jaxtyping import Array, Bool, Float32, Integer, Num, Shaped, UInt, UInt8
 
-from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.errors import InputError, check_integer
 
 # Annotates the images that public functions take. Any array passes, so that `check_images` can raise a ValueError that says
 # what is wrong with it. Inner functions state rank and type.
@@ -52,21 +52,52 @@ def check_values(images: Images, *, levels: int, where: Shaped[Array | np.ndarra
 
     `where`, bool of the images' shape, says which values to check; all by default.
     """
+    hint = f" pixel_rnn_jax.quantize(array, levels={levels}) gives the levels of pictures, as data.quantize does in training."
     if not jnp.issubdtype(images.dtype, jnp.integer):
-        raise InputError(f"images must be integers in [0, {levels}); got dtype {images.dtype}.{remedy(images.dtype)}")
+        raise InputError(f"images must be integers in [0, {levels}); got dtype {images.dtype}.{hint}")
     if is_concrete(images) and is_concrete(where) and images.size:
         values = np.asarray(images) if where is None else np.where(where, images, 0)
-        if values.min() < 0 or values.max() >= levels:
-            raise InputError(f"images must lie in [0, {levels}); got values from {values.min()} to {values.max()}.")
+        low, high = values.min(), values.max()
+        if low < 0 or high >= levels:
+            hint = hint if low >= 0 and high < 256 else ""
+            raise InputError(f"images must lie in [0, {levels}); got values from {low} to {high}.{hint}")
 
 
-def remedy(dtype: Any) -> str:
-    """A sentence for an error message: how to convert images of this dtype to integers; empty if unknown."""
-    if jnp.issubdtype(dtype, jnp.bool_):
-        return " Convert them with array.astype('uint8')."
-    if jnp.issubdtype(dtype, jnp.floating):
-        return " Convert values in [0, 1] with np.round(array * (levels - 1)).astype('uint8')."
-    return ""
+def possible(values: Integer[Array | np.ndarray, "*shape"], levels: int) -> Bool[Array, "*shape"]:
+    """Which values lie in [0, levels). Traced ones that do not cannot be refused: what depends on them becomes NaN."""
+    values = jnp.asarray(values).astype(jnp.int32)  # a uint8 cannot be compared with 256
+    return (values >= 0) & (values < levels)
+
+
+def quantize(pictures: Any, levels: int, source_levels: int = 256) -> UInt[np.ndarray, "..."]:
+    """Reduces the values of pictures to the levels of a model, as training does with `data.quantize`, in bins of equal width.
+
+    The formula is floor(value * levels / source_levels). With 2 levels it is that of `data.binarization="threshold"`.
+
+    Args:
+      pictures: an array of any shape, or what NumPy makes an array of: integers in [0, source_levels), as in PNG files; or
+        floats or truth values in [0, 1], of which 1 stands for source_levels - 1.
+      levels: those of the model, 2 to `source_levels`.
+      source_levels: number of values in the pictures, 2 to 65,536.
+
+    Returns:
+      uint8 of the same shape, in [0, levels); uint16 if there are more than 256 levels.
+
+    Raises:
+      InputError: (a ValueError) if the pictures, `levels` or `source_levels` are out of range.
+    """
+    source_levels = check_integer("source_levels", source_levels, 2, 65_536)
+    levels = check_integer("levels", levels, 2, source_levels)
+    pictures = np.asarray(pictures)
+    low, high = (pictures.min(), pictures.max()) if pictures.size else (0, 0)
+    is_integer = np.issubdtype(pictures.dtype, np.integer)
+    if not (low >= 0 and high <= (source_levels - 1 if is_integer else 1)):  # NaN is refused, too
+        raise InputError(
+            f"pictures must be integers in [0, {source_levels}) or floats in [0, 1]; got {pictures.dtype} from {low} to"
+            f" {high}. np.round(array).astype(int) converts floats in [0, {source_levels - 1}]."
+        )
+    values = pictures if is_integer else np.round(pictures.astype(np.float64) * (source_levels - 1))
+    return (values.astype(np.int64) * levels // source_levels).astype(value_type(levels))
 
 
 def centre(images: Num[Array, "*shape"], levels: int) -> Float32[Array, "*shape"]:

@@ -174,6 +174,21 @@ def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"
     _write(path, figure)
 
 
+def save_map(
+    path: str | Path, rgb: UInt8[np.ndarray, "H W 3"], nats: Float[np.ndarray, "H W"], *, most: float, title: str
+) -> None:
+    """Draws an image beside the negative log-likelihood of each of its pixels, with a colour bar from 0 to `most`."""
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.imshow(rgb)
+    colours = right.imshow(nats, vmin=0, vmax=most)
+    figure.colorbar(colours, ax=right, label="nats per pixel", extend="max")
+    for axes in (left, right):
+        axes.set_axis_off()
+    figure.suptitle(title.encode(errors="replace").decode(), parse_math=False)  # names of files may be of any encoding
+    _write(path, figure)
+
+
 def save_scaling(path: str | Path, sweeps: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, title: str) -> None:
     """Draws points (value, seconds) by name of the quantity that grows and name of the line, on logarithmic axes."""
     rows = -(-len(sweeps) // 2)

@@ -13,10 +13,11 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from pixel_rnn_jax.cli import command, flags, inputs, outputs
+from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
 from pixel_rnn_jax.data.user_files import read_mask
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.batched import generate
+from pixel_rnn_jax.generation.sampling import completion_key
 from pixel_rnn_jax.models.multi_scale import pixel_order
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import hide_unknown, save_animation, save_sheet, to_rgb
@@ -38,10 +39,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=outputs.output_file(".png"), default="completions.png", help="PNG file for the sheet")
     npz = "also write the arrays originals, known, completions, log_prob_drawn, log_prob and, if any, labels and context"
     parser.add_argument("--npz", type=outputs.output_file(".npz"), help=npz)
+    parser.add_argument("--pictures", type=pictures.new_folder, metavar="FOLDER", help=pictures.HELP)
     args = parser.parse_args(argv)
     if not 0 <= args.keep <= 1:
         raise InputError(f"--keep must be in [0, 1]; got {args.keep}.")
     model, params, run = load_run(args.workdir)
+    if args.pictures:
+        pictures.check_channels(model.config.channels, "--pictures")
     _, names, originals, conditions = inputs.open_input(args.input, args, run, default_num=NUM)
     known = known_pixels(args, originals.shape[1:3])
     num = len(originals)
@@ -56,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     drawn = generate(
         model,
         params,
-        jax.random.key(args.seed),
+        completion_key(jax.random.key(args.seed)),
         starts.reshape(-1, *originals.shape[1:]),
         start_known.reshape(-1, *known.shape),
         conditions=jax.tree.map(lambda array: np.repeat(array, args.completions + 1, 0), conditions),
@@ -79,6 +83,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             log_prob_drawn=log_prob_drawn[:, :-1],
             log_prob=log_probs.sum((2, 3, 4))[:, :-1],
         )
+    if args.pictures:
+        names = pictures.picture_names(num, conditions.labels, run.classes)
+        names = [f"{name}_{completion}" for name in names for completion in range(args.completions)]
+        completions = images[:, :-1].reshape(-1, *originals.shape[1:])
+        pictures.write_pictures(args.pictures, completions, model.config.levels, names)
 
     # A row: the known pixels, the completions, the original.
     columns = args.completions + 2
@@ -89,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.animation:
         shown = np.insert(start_known, 0, True, axis=1).reshape(-1, *known.shape)
         save_animation(args.animation, rgb, shown, order, columns=columns)
-    print(*filter(None, (args.out, args.npz, args.animation)))
+    print(*filter(None, (args.out, args.npz, args.pictures, args.animation)))
 
 
 def known_pixels(args: argparse.Namespace, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:

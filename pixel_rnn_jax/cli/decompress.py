@@ -3,21 +3,13 @@
 The labels and context images of a conditional model are read from x.given.npz by default.
 """
 
-import argparse
-import io
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
-
-from pixel_rnn_jax.cli import command, flags, outputs
+from pixel_rnn_jax.cli import command, flags, outputs, pictures
 from pixel_rnn_jax.cli.compress import conditions_path
 from pixel_rnn_jax.compression.codec import decompress
 from pixel_rnn_jax.compression.container import Header, unpack
-from pixel_rnn_jax.data.decode import MODES
 from pixel_rnn_jax.data.user_files import read_conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import to_picture
@@ -48,9 +40,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out.suffix == ".npz":
         outputs.write_arrays(args.out, images=images)
     elif args.out.suffix:
-        write_whole(args.out, png_bytes(to_picture(images, model.config.levels)[0]))
+        write_whole(args.out, pictures.png_bytes(to_picture(images, model.config.levels)[0]))
     else:
-        write_pictures(args.out, images, model.config.levels)
+        names = pictures.picture_names(len(images))
+        pictures.write_pictures(args.out, images, model.config.levels, names)
     print(f"{len(images)} images of {'x'.join(map(str, images.shape[1:]))}: {args.out}")
 
 
@@ -58,35 +51,15 @@ def _file_or_folder(path: str) -> Path:
     """An argparse type: an npz file, a PNG file, or a new folder."""
     if Path(path).suffix:
         return outputs.output_file(".npz", ".png")(path)
-    folder = outputs.output_folder(path)
-    if folder.exists():
-        raise argparse.ArgumentTypeError(f"{path!r} must be a new folder; it is there already")
-    return folder
+    return pictures.new_folder(path)
 
 
 def _check_output(path: Path, header: Header) -> None:
     """Raises `InputError` unless this kind of file can hold the images."""
-    if path.suffix != ".npz" and header.channels not in MODES:
-        raise InputError(f"pictures must have 1, 3 or 4 channels; these have {header.channels}: --out must be an npz file.")
+    if path.suffix != ".npz":
+        pictures.check_channels(header.channels, f"--out={path}")
     if path.suffix == ".png" and header.num != 1:
         raise InputError(f"--out={path} holds one image; there are {header.num}: name a new folder, or an npz file.")
-
-
-def png_bytes(picture: UInt8[np.ndarray, "H W C"]) -> bytes:
-    """A PNG file of one picture."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write_pictures(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int) -> None:
-    """Writes images as PNG files 000000.png, 000001.png, ... into a folder, which gets its name when it is complete."""
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # left by an interruption
-    unfinished.mkdir(parents=True)
-    for number, picture in enumerate(to_picture(images, levels)):
-        (unfinished / f"{number:06}.png").write_bytes(png_bytes(picture))
-    unfinished.rename(path)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from pixel_rnn_jax.cli import command, flags, inputs, outputs
+from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.batched import generate
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions
@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=outputs.output_file(".png"), default="samples.png", help="PNG file for a sheet")
     npz = "also write the images to this file, as the array `images`, and their `labels` and `context`, if any"
     parser.add_argument("--npz", type=outputs.output_file(".npz"), help=npz)
+    parser.add_argument("--pictures", type=pictures.new_folder, metavar="FOLDER", help=pictures.HELP)
     parser.set_defaults(binarization=None)  # as in training
     args = parser.parse_args(argv)
     flags.join_processes(args)
@@ -67,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     config = model.config
     plan = (plan_from_contexts if config.context_channels else plan_without_contexts)(args, config, run)
     check_conditions(config, plan.conditions, (plan.num, *plan.size))
+    if args.pictures:
+        pictures.check_channels(config.channels, "--pictures")
     if is_main():
         print(f"drawing {plan.num} images of {plan.size[0]}x{plan.size[1]} pixels", file=sys.stderr)
     known = np.zeros(plan.size, bool)
@@ -85,11 +88,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     if args.npz:
         outputs.write_arrays(args.npz, images=images, **inputs.present(plan.conditions))
+    if args.pictures:
+        names = pictures.picture_names(plan.num, plan.conditions.labels, run.classes)
+        pictures.write_pictures(args.pictures, images, config.levels, names)
     rgb, known, columns = lay_out(images, plan, config)
     save_sheet(args.out, rgb, columns=columns)
     if args.animation:
         save_animation(args.animation, rgb, known, pixel_order(config, *plan.size), columns=columns)
-    print(*filter(None, (args.out, args.npz, args.animation)))
+    print(*filter(None, (args.out, args.npz, args.pictures, args.animation)))
 
 
 def plan_without_contexts(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from pixel_rnn_jax.cli import command, flags, inputs, outputs
+from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
 from pixel_rnn_jax.evaluation.score import Scorer
-from pixel_rnn_jax.models.likelihood import bits_per_dim
+from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob, log_probs
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
 from pixel_rnn_jax.parallel.mesh import make_mesh, scoring_batch_size
 from pixel_rnn_jax.plots import save_histogram
@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--histogram", type=outputs.output_file(".png"), help="also write a histogram of the scores to this PNG file"
     )
+    maps = "also write a map of each image in --input to this new folder: the nats of each pixel, as a picture and in maps.npz"
+    parser.add_argument("--maps", type=pictures.new_folder, metavar="FOLDER", help=maps)
     args = parser.parse_args(argv)
     share_among_cores(args.batch_size)
     model, params, run = load_run(args.workdir)
@@ -40,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     rows, scores = [], {}
     for number, (name, names, images, conditions) in enumerate(sets):
-        nats = -scorer.log_probs(images, conditions)
+        surprise = -scorer.log_probs(images, conditions, function=log_probs if args.maps else log_prob)
+        nats = surprise.reshape(len(surprise), -1).sum(1)
+        if args.maps and number == 0:
+            pictures.write_maps(args.maps, names, images, surprise, model.config.levels)
         bits = bits_per_dim(-nats, images.shape[1:])
         rows += [(name, *values) for values in zip(names, nats.tolist(), bits.tolist(), strict=True)]
         scores[name if number == 0 else f"against {name}"] = bits
@@ -52,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"an image of the second set has more bits/dim than one of the first with probability {auc:.4f} (AUROC)")
     if args.histogram:
         save_histogram(args.histogram, scores, title=f"{model.config.layer} of {run.data.source}")
-    print(*filter(None, (args.out, args.histogram)))
+    print(*filter(None, (args.out, args.histogram, args.maps)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pixel_rnn_jax.data.decode import fit
 from pixel_rnn_jax.data.image_set import Examples, ImageSet, LazyImages
 from pixel_rnn_jax.data.sources.source import StoredImages
 from pixel_rnn_jax.errors import InputError, about, check_integer
-from pixel_rnn_jax.images import check_images, from_picture
+from pixel_rnn_jax.images import check_images, from_picture, quantize
 from pixel_rnn_jax.models.config import ModelConfig
 
 
@@ -68,11 +68,6 @@ def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -
         )
     values = np.arange(source_levels, dtype=np.uint8)
     return values if config.binarization == "stochastic" else quantize(values, levels, source_levels)
-
-
-def quantize(values: Integer[np.ndarray, "*shape"], levels: int, source_levels: int = 256) -> UInt8[np.ndarray, "*shape"]:
-    """Reduces `source_levels` to `levels`, in bins of equal width; with 2 levels, a threshold at one half of the range."""
-    return (values.astype(np.int64) * levels // source_levels).astype(np.uint8)
 
 
 def quantize_picture(

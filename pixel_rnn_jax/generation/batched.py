@@ -38,9 +38,10 @@ def generate(
     batch_size: int,
     mesh: Mesh,
 ) -> Generated:
-    """Completes images like `complete`, batch by batch, with the same result up to rounding (see `sample`).
+    """Keeps the known pixels of images and draws the others, batch by batch, with the result of `sample` up to rounding.
 
-    Takes the arguments of `complete`. The batch size is rounded up to a multiple of the number of devices.
+    With `completion_key(key)`, the result is that of `complete`, whose arguments it takes. The batch size is rounded up to a
+    multiple of the number of devices.
     """
     known = np.asarray(check_completion(model, params, key, images, known, temperature, conditions))
     images = np.where(known[..., None], images, 0).astype(value_type(model.config.levels))

@@ -11,13 +11,15 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float32, Integer, Shaped, UInt
 
-from pixel_rnn_jax.errors import InputError, check_integer, check_size
+from pixel_rnn_jax.errors import InputError, check_integer, check_key, check_size
 from pixel_rnn_jax.generation.decoding import DecodeState, decode_row, start
 from pixel_rnn_jax.images import Images, check_shape, check_values, is_concrete, value_type
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
 from pixel_rnn_jax.models.multi_scale import Stage, stages
 from pixel_rnn_jax.models.output import make_output
 from pixel_rnn_jax.models.params import check_params
+
+COMPLETION = 0x636F6D70  # folded into the keys of completions; larger than the number of any image
 
 
 def sample(
@@ -53,8 +55,9 @@ def sample(
         context or labels are invalid.
     """
     shape = (check_integer("num", num, 1), *check_size("size", size), model.config.channels)
-    images = jnp.zeros(shape, value_type(model.config.levels))
-    return complete(model, params, key, images, jnp.zeros(shape[1:3], bool), temperature, context, labels)
+    images, conditions = jnp.zeros(shape, value_type(model.config.levels)), Conditions(context, labels)
+    known = check_completion(model, params, key, images, np.zeros(shape[1:3], bool), temperature, conditions)
+    return _complete(model, params, key, images, known, temperature, conditions)
 
 
 def complete(
@@ -70,7 +73,7 @@ def complete(
     """Keeps the known pixels of images and draws the others in the model's order, each from all pixels before it.
 
     The order is raster order; a Multi-Scale PixelRNN first completes the small image. A known pixel that comes after an
-    unknown one is kept, but has no influence on it.
+    unknown one is kept, but has no influence on it. The random numbers are not those that `sample` draws with the same key.
 
     Args:
       model: a `PixelRNN` or a `MultiScalePixelRNN`.
@@ -92,12 +95,17 @@ def complete(
     conditions = Conditions(context, labels)
     known = check_completion(model, params, key, images, known, temperature, conditions)
     images = jnp.where(known[..., None], images, 0).astype(value_type(model.config.levels))
-    return _complete(model, params, key, images, known, temperature, conditions)
+    return _complete(model, params, completion_key(key), images, known, temperature, conditions)
+
+
+def completion_key(key: jax.Array | Any) -> jax.Array:
+    """The key for completions, whose random numbers must not be those of samples: they would complete a sample to itself."""
+    return jax.random.fold_in(key, COMPLETION)
 
 
 def check_completion(model, params, key, images, known, temperature, conditions) -> Bool[Array | np.ndarray, "B H W"]:
     """Checks the arguments of `complete`; returns `known` for each image."""
-    _check_key(key)
+    check_key("key", key)
     check_params(model, params)
     check_shape(images, channels=model.config.channels)
     check_conditions(model.config, conditions, images.shape[:3])
@@ -114,15 +122,6 @@ def check_completion(model, params, key, images, known, temperature, conditions)
         if not is_number or not temperature > 0:
             raise InputError(f"temperature must be a number greater than 0; got {temperature!r}.")
     return known
-
-
-def _check_key(key: Any) -> None:
-    try:
-        typed = key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
-    except (AttributeError, TypeError, ValueError):
-        raise InputError(f"key must be a random key, such as jax.random.key(0); got {key!r}.") from None
-    if typed.shape:
-        raise InputError(f"key must be one random key; got {typed.shape[0]}, of which key[0] is one.")
 
 
 class Rows(NamedTuple):

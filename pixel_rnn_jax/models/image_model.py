@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float32
 
-from pixel_rnn_jax.images import Images
+from pixel_rnn_jax.images import Images, possible
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.output import Numbers, make_output
 
@@ -19,8 +19,8 @@ class ImageModel(nn.Module):
       train: drop hidden features, with the random key "dropout".
       context: images [B, H / context_scale, W / context_scale, context_channels], integers in [0, context_levels), for a model
         with `context_channels`.
-      labels: integers [B] in [0, num_classes), for a model with `num_classes`. A traced label out of range is not refused, but
-        counts as no class.
+      labels: integers [B] in [0, num_classes), for a model with `num_classes`. A traced label out of range cannot be refused,
+        but gives NaN, as does a traced context.
 
     They raise `InputError` (a ValueError) if images, context or labels are missing or superfluous, or have the wrong rank,
     type, shape or, unless traced, range.
@@ -45,7 +45,7 @@ class ImageModel(nn.Module):
         """Computes log p(x_i | x_<i) of every sub-pixel, in nats; NaN where a traced value is out of range."""
         values = jnp.asarray(images).astype(jnp.int32)
         log_probs = make_output(self.config).log_probs(self.numbers(images, train, context, labels), values)
-        return jnp.where((values >= 0) & (values < self.config.levels), log_probs, jnp.nan)
+        return jnp.where(possible(values, self.config.levels), log_probs, jnp.nan)
 
     def numbers(self, images: Images, train: bool = False, context: Any = None, labels: Any = None) -> Numbers:
         """Computes what the model's `Output` needs to know of every sub-pixel, [B, H, W, C, size]."""

@@ -9,13 +9,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
-from pixel_rnn_jax.errors import check_size
+from pixel_rnn_jax.errors import check_key, check_size
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
 from pixel_rnn_jax.models.params import check_params
 
 
-def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None) -> Float32[Array, " B"]:
+def log_prob(
+    model: nn.Module,
+    params: Any,
+    images: Images,
+    context: Any = None,
+    labels: Any = None,
+    *,
+    dropout_key: jax.Array | Any = None,
+) -> Float32[Array, " B"]:
     """The exact log-probability of each image under the model, p(x) = Π_i p(x_i | x_<i) (equation 1).
 
     Pure: can be jitted (with `model` static), vmapped, and differentiated by `params`, in reverse mode. Compiled once for each
@@ -27,24 +35,49 @@ def log_prob(model: nn.Module, params: Any, images: Images, context: Any = None,
       images: integers [B, H, W, C] in [0, levels).
       context: context images, for a model with `context_channels`; see `PixelRNN`.
       labels: integers [B] in [0, num_classes), for a class-conditional model: the result is then log p(x | y).
+      dropout_key: for training a model with `dropout`: the random key of the hidden features that are dropped, a new one for
+        each step. Without it none are dropped.
 
     Returns:
-      [B], nats, summed over all sub-pixels. Traced images (under `jit`) with a value out of range give NaN.
+      [B], nats, summed over all sub-pixels. Traced images, labels or context (under `jit`) with a value out of range give NaN.
 
     Raises:
-      InputError: (a ValueError) if the parameters belong to another model; or if images, context or labels are missing or
-        superfluous, or have the wrong rank, type, shape or, unless traced, range.
+      InputError: (a ValueError) if the parameters belong to another model; if images, context or labels are missing or
+        superfluous, or have the wrong rank, type, shape or, unless traced, range; or if the key is not a PRNG key.
     """
+    _check(model, params, images, context, labels)
+    if dropout_key is not None:
+        check_key("dropout_key", dropout_key)
+    return jnp.sum(_log_probs(model, params, images, context, labels, dropout_key), (1, 2, 3))
+
+
+def log_probs(
+    model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None
+) -> Float32[Array, "B H W C"]:
+    """The log-probability of each sub-pixel, log p(x_i | x_<i), whose sum over an image is `log_prob`.
+
+    The negative is a map of where an image is unexpected, given the sub-pixels before. Pure, and compiled, as `log_prob` is.
+    Takes the arguments of `log_prob` but for the key, and raises what it raises.
+
+    Returns:
+      [B, H, W, C], nats.
+    """
+    _check(model, params, images, context, labels)
+    return _log_probs(model, params, images, context, labels, None)
+
+
+def _check(model: nn.Module, params: Any, images: Images, context: Any, labels: Any) -> None:
     check_images(images, levels=model.config.levels, channels=model.config.channels)
     check_conditions(model.config, Conditions(context, labels), images.shape[:3])
     check_params(model, params)
-    return _log_prob(model, params, images, context, labels)
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def _log_prob(model: nn.Module, params: Any, images: Images, context: Any, labels: Any) -> Float32[Array, " B"]:
-    log_probs = model.apply({"params": params}, images, context=context, labels=labels, method="log_probs")
-    return jnp.sum(log_probs, (1, 2, 3))
+def _log_probs(
+    model: nn.Module, params: Any, images: Images, context: Any, labels: Any, dropout_key: jax.Array | None
+) -> Float32[Array, "B H W C"]:
+    train, rngs = (False, {}) if dropout_key is None else (True, {"dropout": dropout_key})
+    return model.apply({"params": params}, images, train, context, labels, rngs=rngs, method="log_probs")
 
 
 def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: Any) -> Float[Any, "*batch"] | float:

@@ -25,7 +25,7 @@ def check_layer(
 ) -> Bool[np.ndarray, "..."]:
     """Checks a layer in tiny networks of random parameters, grey and in colour, unconditional and conditional.
 
-    No sub-pixel may depend on itself or a later one, and each but the first must depend on some. `decode_step`, pixel by pixel,
+    No sub-pixel may depend on itself or a later one, and each but the first must depend on some. Pixel by pixel, `decode_step`
     must give what the layer gives for whole maps. The probabilities of all images of a tiny size must add up to 1.
 
     Args:

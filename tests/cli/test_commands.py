@@ -33,6 +33,7 @@ from pixel_rnn_jax.cli import (
 )
 from pixel_rnn_jax.cli.__main__ import main as pixel_rnn
 from pixel_rnn_jax.cli.datasets import open_dataset
+from pixel_rnn_jax.data.user_files import ImageForm, read_images
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.training.metrics import read_metrics
@@ -89,9 +90,24 @@ def test_sample_writes_a_sheet_and_arrays(tiny_file, tmp_path, capsys):
     assert np.load(tmp_path / "s.npz")["images"].shape == (5, 3, 5, 1)
 
 
+def read_pictures(folder):
+    """The pictures of a folder, by name, as the model's levels."""
+    paths = sorted(folder.iterdir())
+    return dict(zip([path.name for path in paths], read_images(folder, ImageForm(17, 1, lossless=True)), strict=True))
+
+
+def test_sample_writes_each_image_as_a_picture_of_its_own_size(tiny_file, tmp_path, capsys):
+    flags = (f"--workdir={tiny_file}", "--num=3", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz")
+    assert run_in_process(sample.main, *flags, f"--pictures={tmp_path}/new/pictures") == 0
+    assert capsys.readouterr().out == f"{tmp_path}/s.png {tmp_path}/s.npz {tmp_path}/new/pictures\n"
+    written = read_pictures(tmp_path / "new" / "pictures")
+    assert list(written) == ["000000.png", "000001.png", "000002.png"]
+    np.testing.assert_array_equal(list(written.values()), np.load(tmp_path / "s.npz")["images"])
+
+
 def test_complete_keeps_the_top(tiny_file, tmp_path):
     flags = (f"--workdir={tiny_file}", "--num=2", "--completions=3", "--keep=0.25", f"--out={tmp_path}/c.png")
-    assert run_in_process(complete.main, *flags, f"--npz={tmp_path}/c.npz") == 0
+    assert run_in_process(complete.main, *flags, f"--npz={tmp_path}/c.npz", f"--pictures={tmp_path}/pictures") == 0
     arrays = np.load(tmp_path / "c.npz")
     assert arrays["known"].sum() == 2 * 8
     originals, completions = arrays["originals"], arrays["completions"]
@@ -100,6 +116,21 @@ def test_complete_keeps_the_top(tiny_file, tmp_path):
     assert np.any(completions[:, 0] != completions[:, 1])
     with Image.open(tmp_path / "c.png") as sheet:
         assert sheet.width > 300
+    written = read_pictures(tmp_path / "pictures")
+    assert list(written) == [f"00000{image}_{completion}.png" for image in (0, 1) for completion in (0, 1, 2)]
+    np.testing.assert_array_equal(list(written.values()), completions.reshape(6, 8, 8, 1))
+
+
+def test_complete_draws_nothing_that_sample_draws(tiny_file, tmp_path):
+    """With the default seeds of both, the known half of a drawn image is not completed to that image."""
+    flags = (f"--workdir={tiny_file}", f"--out={tmp_path}/x.png")
+    assert run_in_process(sample.main, *flags, "--num=3", f"--npz={tmp_path}/drawn.npz") == 0
+    more = (f"--input={tmp_path}/drawn.npz", "--completions=1", f"--npz={tmp_path}/c.npz")
+    assert run_in_process(complete.main, *flags, *more) == 0
+    arrays = np.load(tmp_path / "c.npz")
+    drawn, completions = arrays["originals"], arrays["completions"]
+    np.testing.assert_array_equal(np.load(tmp_path / "drawn.npz")["images"], drawn)
+    assert np.any(completions[0, 0] != drawn[0])  # the images of number 0
 
 
 def test_sample_draws_batches_and_an_animation(tiny_file, tmp_path):
@@ -204,6 +235,24 @@ def test_score_writes_each_image_and_compares_sets(tiny_file, tmp_path, capsys):
         assert histogram.width > 500
 
 
+def test_score_maps_what_is_unexpected(tiny_file, tmp_path, capsys):
+    flags = ("--num=3", f"--out={tmp_path}/s.csv", f"--maps={tmp_path}/maps", "--against=digits")
+    assert run_in_process(score.main, f"--workdir={tiny_file}", *flags) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{tmp_path}/s.csv {tmp_path}/maps"
+    model, params, run = load_run(tiny_file)
+    names = np.sort(np.random.default_rng(0).choice(180, 3, replace=False))
+    images = open_dataset(run.config).images("test")[names]
+    arrays = np.load(tmp_path / "maps" / "maps.npz")
+    assert arrays["names"].tolist() == list(map(str, names))
+    np.testing.assert_allclose(arrays["nats"], -prnn.log_probs(model, params, images), rtol=1e-5)
+    with (tmp_path / "s.csv").open(newline="") as file:
+        nats = [float(row["nats"]) for row in csv.DictReader(file)]
+    np.testing.assert_allclose(nats[:3], -prnn.log_prob(model, params, images), rtol=1e-5)
+    pictures = sorted((tmp_path / "maps").glob("*.png"))
+    assert [path.name for path in pictures] == ["000000.png", "000001.png", "000002.png"]
+    assert len({path.read_bytes() for path in pictures}) == 3
+
+
 def test_train_prints_the_score_of_a_finished_run(tiny_run, monkeypatch, capsys):
     workdir, score = tiny_run
     config = tiny_config()
@@ -242,6 +291,9 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
         (sample.main, ["--outputs=3"], "--outputs is only for models that take context images"),
         (sample.main, ["--size=-8,8"], "argument --size: '-8,8' must be integers of at least 1"),
         (sample.main, ["--temperature=-1"], "temperature must be a number greater than 0"),
+        (sample.main, ["--pictures=."], "argument --pictures: '.' must be a new folder; it is there already"),
+        (complete.main, ["--pictures=."], "argument --pictures: '.' must be a new folder; it is there already"),
+        (score.main, ["--maps=."], "argument --maps: '.' must be a new folder; it is there already"),
         (complete.main, ["--num=181"], "--num must be from 1 to 180"),
         (complete.main, ["--completions=0"], "argument --completions: 0 must be at least 1"),
         (complete.main, ["--box=2,3,9,5"], "--box must be TOP,LEFT,BOTTOM,RIGHT within images of 8x8 pixels; got 2,3,9,5"),

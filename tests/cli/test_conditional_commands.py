@@ -73,7 +73,8 @@ def test_sample_draws_a_row_of_each_class_or_one_class(class_file, tmp_path):
         np.testing.assert_array_equal(sheet, make_sheet(to_rgb(arrays["images"], 17), columns=2, min_width=800))
     with Image.open(tmp_path / "a.gif") as animation:
         assert animation.n_frames == 64
-    assert run_in_process(sample.main, *flags, "--num=3", "--label=7") == 0
+    assert run_in_process(sample.main, *flags, "--num=3", "--label=7", f"--pictures={tmp_path}/sevens") == 0
+    assert sorted(path.name for path in (tmp_path / "sevens").iterdir()) == [f"00000{number}_7.png" for number in range(3)]
     assert np.load(tmp_path / "s.npz")["labels"].tolist() == [7, 7, 7]
 
 
@@ -257,7 +258,8 @@ def test_a_training_tells_and_keeps_the_names_of_its_classes(tmp_path, monkeypat
     error = run_in_process(score.main, "--workdir=run", "--input=folder:other", "--split=train")
     assert "the classes must be among the model's, cat, dog, owl; got yak" in error
     assert "or one of cat, dog, owl; got 'yak'" in run_in_process(sample.main, "--workdir=run", "--label=yak")
-    assert run_in_process(sample.main, "--workdir=run", "--label=owl", "--num=2", "--npz=s.npz") == 0
+    assert run_in_process(sample.main, "--workdir=run", "--label=owl", "--num=2", "--npz=s.npz", "--pictures=owls") == 0
+    assert sorted(path.name for path in (tmp_path / "owls").iterdir()) == ["000000_owl.png", "000001_owl.png"]
     assert np.load("s.npz")["labels"].tolist() == [2, 2]
     (tmp_path / "three" / "owl").rename("three/bat")
     with pytest.raises(ValueError, match="the classes of the data must be those that the run was started with"):

@@ -1,9 +1,11 @@
 """Fewer levels, binarization, mirroring."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import takes
+from conftest import make_model, takes
 
+import pixel_rnn_jax as prnn
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
 
@@ -39,6 +41,47 @@ def test_what_was_reduced_before_is_not_reduced_to_nothing(tmp_path, levels, fie
         open_data(source, levels, **fields)
     dataset = open_data(source, levels, source_levels=levels, **fields)
     np.testing.assert_array_equal(dataset.images("train")[0], reduced[0])
+
+
+@pytest.mark.parametrize(
+    "levels,fields", [(8, {"quantize": True}), (3, {"quantize": True}), (2, {"binarization": "threshold"})]
+)
+def test_arrays_of_pictures_are_quantized_as_in_training(grey, levels, fields):
+    expected = open_data(grey, levels, **fields).images("test")
+    pictures = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(10, 0)
+    scaled = pictures / 255
+    for array in (pictures, pictures.astype(int), scaled, scaled.astype(np.float32), jnp.asarray(pictures)):
+        np.testing.assert_array_equal(prnn.quantize(array, levels), expected)
+    np.testing.assert_array_equal(prnn.quantize(pictures.astype(np.float16)[:, :8] / 255, 256), pictures[:, :8])
+    np.testing.assert_array_equal(prnn.quantize(np.arange(17) / 16, 17, source_levels=17), np.arange(17))
+    np.testing.assert_array_equal(prnn.quantize(pictures > 127, levels), (levels - 1) * (pictures > 127))
+
+
+@pytest.mark.parametrize(
+    "pictures,levels,message",
+    [
+        (np.array([0.0, 255.0]), 8, r"got float64 from 0.0 to 255.0. np.round\(array\).astype\('uint8'\) converts floats"),
+        (
+            np.array([-1.0, 1.0]),
+            8,
+            r"pictures must be integers in \[0, 256\) or floats in \[0, 1\]; got float64 from -1.0 to 1.0",
+        ),
+        (np.array([0.5, np.nan]), 8, "got float64 from nan to nan"),
+        (np.array([0, 256]), 8, "got int64 from 0 to 256"),
+        (np.array([0, 255]), 257, "levels must be an integer from 2 to 256; got 257"),
+    ],
+)
+def test_what_cannot_be_quantized_is_refused(pictures, levels, message):
+    with pytest.raises(InputError, match=message):
+        prnn.quantize(pictures, levels)
+
+
+@pytest.mark.parametrize("array", [np.full((1, 2, 2, 1), 0.9), np.full((1, 2, 2, 1), 230), np.ones((1, 2, 2, 1), bool)])
+def test_the_error_for_pictures_names_what_helps(array):
+    model, params = make_model("row_lstm", levels=8)
+    with pytest.raises(InputError, match=r"images must .* in \[0, 8\); .* pixel_rnn_jax.quantize\(array, levels=8\) gives"):
+        prnn.log_prob(model, params, array)
+    assert np.isfinite(prnn.log_prob(model, params, prnn.quantize(array, levels=8))).all()
 
 
 def test_threshold_is_one_half_of_the_range(grey):

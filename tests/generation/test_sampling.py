@@ -10,7 +10,7 @@ from conftest import LAYERS, make_model
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.generation.batched import _stage_fns, generate
 from pixel_rnn_jax.generation.decoding import start
-from pixel_rnn_jax.generation.sampling import draw_uniform
+from pixel_rnn_jax.generation.sampling import completion_key, draw_uniform
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import pixel_order, stages
 from pixel_rnn_jax.models.output import make_output
@@ -47,7 +47,8 @@ def test_samples_and_completions_equal_the_slow_twins(layer, channels, size):
         prnn.sample(model, params, key, num=5, size=size), slowly_completed(model, params, key, images, nothing)
     )
     np.testing.assert_array_equal(
-        prnn.complete(model, params, key, images, something), slowly_completed(model, params, key, images, something)
+        prnn.complete(model, params, key, images, something),
+        slowly_completed(model, params, completion_key(key), images, something),
     )
 
 
@@ -70,9 +71,10 @@ def test_conditional_samples_equal_the_slow_twins(fields, conditions):
     known = rng.random((5, 4, 8)) < 0.4
     key = jax.random.key(3)
     completed = prnn.complete(model, params, key, images, known, **conditions)
-    np.testing.assert_array_equal(completed, slowly_completed(model, params, key, images, known, **conditions))
+    expected = slowly_completed(model, params, completion_key(key), images, known, **conditions)
+    np.testing.assert_array_equal(completed, expected)
     drawn = prnn.sample(model, params, key, num=5, size=(4, 8), **conditions)
-    np.testing.assert_array_equal(drawn, prnn.complete(model, params, key, images, np.zeros((4, 8), bool), **conditions))
+    np.testing.assert_array_equal(drawn, slowly_completed(model, params, key, images, np.zeros((5, 4, 8), bool), **conditions))
     other = jax.tree.map(lambda array: array[::-1], conditions)
     assert np.any(completed != prnn.complete(model, params, key, images, known, **other))
 
@@ -93,7 +95,7 @@ def test_batches_over_devices_give_the_same_images(layer, fields):
     mesh = make_mesh()
     assert mesh.size == 8
     options = {"conditions": Conditions(**conditions), "temperature": 0.5, "batch_size": 5, "mesh": mesh}
-    drawn = generate(model, params, jax.random.key(3), images, known, **options)
+    drawn = generate(model, params, completion_key(jax.random.key(3)), images, known, **options)
     alone = prnn.complete(model, params, jax.random.key(3), images, known, temperature=0.5, **conditions)
     np.testing.assert_array_equal(drawn.images, alone)
     assert np.any(alone != prnn.complete(model, params, jax.random.key(3), images, known, **conditions))
@@ -135,6 +137,18 @@ def test_samples_follow_the_models_distribution():
     expected = np.exp(prnn.log_prob(model, params, every))
     frequencies = [np.mean(np.all(images == image, (1, 2, 3))) for image in every]
     np.testing.assert_allclose(frequencies, expected, atol=4 * np.sqrt(0.25 / count))
+
+
+@pytest.mark.parametrize("fields", [{}, {"sizes": (2, 4)}])
+def test_a_completion_is_independent_of_a_sample_drawn_with_the_same_key(fields):
+    """The known half of a drawn image is not completed to that image."""
+    model, params = make_model("row_lstm", levels=4, depth=1, **fields)
+    known = np.broadcast_to(np.arange(4)[:, None] < 2, (4, 4))
+    for key in (jax.random.key(0), jax.random.PRNGKey(0)):
+        drawn = np.asarray(prnn.sample(model, params, key, num=50, size=(4, 4)))
+        completed = np.asarray(prnn.complete(model, params, key, drawn, known))
+        np.testing.assert_array_equal(completed[:, :2], drawn[:, :2])
+        assert np.all(np.any(completed != drawn, (1, 2, 3)))
 
 
 def test_colours_are_drawn_in_order():

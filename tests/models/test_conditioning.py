@@ -238,6 +238,33 @@ def test_a_model_of_one_size_refuses_sizes():
         prnn.PixelRNN(config).init(jax.random.key(0), IMAGES)
 
 
+def given_images(*values):
+    """Context images of 2x4 pixels, each black but for its last pixel."""
+    images = np.zeros((len(values), 2, 4, 1), int)
+    images[:, 1, 3, 0] = values
+    return images
+
+
+@pytest.mark.parametrize(
+    "fields,wrong",
+    [
+        (CLASSES, {"labels": np.array([1, 3, 0, -1])}),
+        ({**CLASSES, "sizes": (2, 4)}, {"labels": np.array([1, 3, 0, -1], np.int8)}),
+        ({"context_channels": 1, "context_levels": 4}, {"context": given_images(3, 4, 0, -1)}),
+        ({"context_channels": 1, "context_depth": 0}, {"context": given_images(255, 256, 0, -1)}),
+    ],
+    ids=["labels", "labels, by size", "context", "context as it is"],
+)
+def test_a_traced_condition_out_of_range_never_passes_for_another(fields, wrong):
+    model, params = make_model("row_lstm", **fields)
+    images = np.random.default_rng(0).integers(0, 2, (4, 2, 4, 1))
+    rows = np.array([False, True, False, True])
+    right = jax.tree.map(lambda array: np.where(rows.reshape(-1, *[1] * (array.ndim - 1)), 0, array), wrong)
+    expected = prnn.log_prob(model, params, images, **right)
+    log_prob = jax.jit(prnn.log_prob, static_argnums=0)(model, params, images, **wrong)
+    np.testing.assert_allclose(log_prob, np.where(rows, np.nan, expected), rtol=1e-5)
+
+
 @pytest.mark.parametrize("fields", [{}, {"sizes": (2, 4)}, {"context_channels": 1}])
 def test_conditions_may_be_traced(fields):
     """And the gradient by the parameters of the context is not zero."""
