@@ -15,6 +15,7 @@ FOLDERS = (
     "compression",
     "evaluation",
     "storage",
+    "testing",
     "training",
     "cli",
 )
