@@ -39,8 +39,8 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
         if not is_out_of_memory(error):
             raise
         sys.exit(
-            "error: out of memory. Smaller batches need less (batch_size); in training, so do gradient_accumulation,"
-            " model.remat=True and model.dtype=bfloat16."
+            "error: out of memory. Smaller batches need less: --batch_size or, in training, --config.batch_size. There,"
+            " --config.gradient_accumulation, --config.model.remat=True and --config.model.dtype=bfloat16 help as well."
         )
     except Interrupted as interruption:
         print(interruption, file=sys.stderr)

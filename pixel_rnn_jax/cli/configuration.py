@@ -1,6 +1,7 @@
 """Configurations: Python files with a function `get_config()`, and overrides of their fields."""
 
 import difflib
+import os
 import re
 import runpy
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
       InputError: if there is no such file, a field is unknown, or a value has the wrong type.
     """
     shipped = shipped_configs()
-    file = Path(path) if Path(path).is_file() else shipped.get(path)
+    given = Path(os.path.expanduser(path))  # shells leave the ~ of --config=~/mine.py
+    file = given if given.is_file() else shipped.get(path)
     if file is None:
         raise InputError(f"--config must be a file or one of {', '.join(shipped)}; got {path!r}.")
     config, argv, values = _load(file), ["", *overrides], flags.FlagValues()
