@@ -1,6 +1,7 @@
 """The state that a training starts from: that of a checkpoint, or a new one."""
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -63,7 +64,7 @@ def _last_state(run: TrainingRun, workdir: str | AnyPath) -> TrainState:
     if not is_folder(as_path(workdir)) and (str(workdir) in shipped_models() or as_path(workdir).is_file()):
         raise InputError(
             "--init_from must be a work directory, which holds a step and an optimizer state; got a model that has neither."
-            f" --init_params={workdir} starts with its parameters."
+            f" --init_params={shlex.quote(str(workdir))} starts with its parameters."
         )
     with Checkpoints(workdir, read_only=True) as checkpoints:
         step = checkpoints.latest_step
@@ -104,7 +105,7 @@ def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints,
     if classes_differ:
         changes.append(f"classes: {_some(record.classes)} -> {_some(run.data.classes)}")
     if parameters_differ or classes_differ or old["optimizer"]["name"] != new["optimizer"]["name"]:
-        flags = f"--init_params={directory}{' --init_missing' * parameters_differ}"
+        flags = f"--init_params={shlex.quote(str(directory))}{' --init_missing' * parameters_differ}"
         remedy = f"Its state cannot go on so; a new run, in another work directory, can start with its parameters: {flags}"
     elif changes and not allow_change:
         remedy = "Use another work directory, or --allow_config_change to go on from its last checkpoint."
