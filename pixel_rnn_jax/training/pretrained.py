@@ -28,8 +28,7 @@ def state_with_params(run: StepRecipe, path: str | AnyPath, *, init_missing: boo
       InputError: if there is no such model, if parameters differ without `init_missing`, or if all of them do.
     """
     _, trained, _ = load_run(path)
-    state = run.init()  # `calm_start` changes only what it draws at random
-    new, old = (traverse_util.flatten_dict(params, sep="/") for params in (state.params, trained))
+    new, old = (traverse_util.flatten_dict(params, sep="/") for params in (run.abstract_state.params, trained))
     fitting = {name: old[name] for name in new.keys() & old.keys() if old[name].shape == new[name].shape}
     unfit = sorted((new.keys() | old.keys()) - fitting.keys())
     differing = [f"{name}: {_shape(old.get(name))} -> {_shape(new.get(name))}" for name in unfit]
@@ -37,14 +36,15 @@ def state_with_params(run: StepRecipe, path: str | AnyPath, *, init_missing: boo
         raise InputError(f"{path} must have parameters of this model; none fits ({'; '.join(differing)}).")
     if differing and not init_missing:
         raise InputError(
-            f"{path} must have the parameters of this model; these differ: {'; '.join(differing)}. With --init_missing, they"
-            " are initialized as in any new run."
+            f"{path} must have the parameters of this model; these differ: {'; '.join(differing)}. With --init_missing, those"
+            " of this model start as in any new run."
         )
     if is_main():
         afresh = f", but for {'; '.join(differing)}" if differing else ""
         print(f"starting with the parameters of {path}{afresh}", file=sys.stderr)
     placed = {name: jax.device_put(np.asarray(leaf), new[name].sharding) for name, leaf in fitting.items()}
-    params = traverse_util.unflatten_dict(new | placed, sep="/")
+    state = run.init()  # a calm start changes only what is not replaced here
+    params = traverse_util.unflatten_dict(traverse_util.flatten_dict(state.params, sep="/") | placed, sep="/")
     return state.replace(params=params, ema=jax.tree.map(jnp.copy, params))  # the optimizer's first state is the same for all
 
 

@@ -81,8 +81,10 @@ def train(
     lock = None if is_remote(workdir) else on_main(lambda: lock_workdir(workdir))
     with lock or contextlib.nullcontext():
         with Checkpoints(workdir) as checkpoints:
-            if checkpoints.latest_step is not None:
-                init_from = None
+            if checkpoints.latest_step is not None and (init_from or init_params):
+                if is_main():
+                    print(f"{workdir} holds a run, which goes on; {init_from or init_params} is not used", file=sys.stderr)
+                init_from = init_params = None
             state, validations = start_or_resume(
                 run,
                 checkpoints,

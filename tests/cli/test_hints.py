@@ -11,6 +11,7 @@ from conftest import make_model, run_in_process
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax import errors
 from pixel_rnn_jax.training import trainer
+from pixel_rnn_jax.training.run import TrainingRun
 
 TINY = (  # the flags of `tiny_run`, but for its work directory
     "train --config=digits_rowlstm --config.batch_size=16 --config.num_steps=6 --config.eval_every=2"
@@ -113,12 +114,12 @@ REMEDIES = {
 
 
 class Begins(Exception):
-    """All that could be wrong with a training was checked."""
+    """Of a training, all that could be wrong was checked."""
 
 
 @pytest.fixture
 def user_files(tiny_run, tmp_path, monkeypatch):
-    """A current folder with the files that `REMEDIES` names; a training ends before its first step."""
+    """A current folder with the files that `REMEDIES` names; trainings end before their first state or step."""
     monkeypatch.chdir(tmp_path)
     for name in ("run", "damaged"):
         shutil.copytree(tiny_run[0], name)
@@ -132,6 +133,7 @@ def user_files(tiny_run, tmp_path, monkeypatch):
         raise Begins
 
     monkeypatch.setattr(trainer, "fit", begin)
+    monkeypatch.setattr(TrainingRun, "init", begin)
 
 
 def run(line):

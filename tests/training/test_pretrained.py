@@ -9,7 +9,6 @@ from flax.traverse_util import flatten_dict
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.training import run as run_module
-from pixel_rnn_jax.training.initialization import value_frequencies
 from pixel_rnn_jax.training.pretrained import state_with_params
 from pixel_rnn_jax.training.run import prepare
 from pixel_rnn_jax.training.trainer import train
@@ -48,17 +47,17 @@ def test_what_differs_is_listed_and_may_start_afresh(coarse_file, capsys):
     for name, leaf in new.items():
         np.testing.assert_array_equal(leaf, (old if name in taken else fresh)[name])
         assert (f"{name}: " in told) == (name not in taken)
-    frequencies = value_frequencies(run.data.images("train")[np.arange(1000)], 17)
-    np.testing.assert_allclose(new["head/logits/bias"], np.log(frequencies).ravel(), rtol=1e-5)
+    np.testing.assert_allclose(new["head/logits/bias"], np.log(run.frequencies).ravel(), rtol=1e-5)
 
 
-def test_fine_tuning_is_a_run_of_its_own(tiny_run, tmp_path, monkeypatch):
+def test_fine_tuning_is_a_run_of_its_own(tiny_run, tmp_path, monkeypatch, capsys):
     """It counts its steps from 1, and goes on without the model that it started with."""
     config = tiny_config("--config.num_steps=2", "--config.seed=1")
     score = train(config, tmp_path / "new", init_params=tiny_run[0])
     assert [row["step"] for row in measured(tmp_path / "new") if "train_nats" in row] == [1, 2]
     monkeypatch.setattr(run_module, "train_step", None)
     assert train(config, tmp_path / "new", init_params="nowhere") == score
+    assert "holds a run, which goes on; nowhere is not used" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
