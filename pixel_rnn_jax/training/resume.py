@@ -106,7 +106,7 @@ def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints,
         changes.append(f"classes: {_some(record.classes)} -> {_some(run.data.classes)}")
     if parameters_differ or classes_differ or old["optimizer"]["name"] != new["optimizer"]["name"]:
         flags = f"--init_params={shlex.quote(str(directory))}{' --init_missing' * parameters_differ}"
-        remedy = f"Its state cannot go on so; a new run, in another work directory, can start with its parameters: {flags}"
+        remedy = f"Its state does not fit; a new run, in another work directory, can start with its parameters: {flags}"
     elif changes and not allow_change:
         remedy = "Use another work directory, or --allow_config_change to go on from its last checkpoint."
     else:

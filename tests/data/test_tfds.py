@@ -124,7 +124,7 @@ def test_images_are_reduced_to_the_size_asked_for(stored):
         (
             "cifar10",
             {"levels": 8},
-            "model.levels must be 256 for tfds:cifar10; got 8. In a configuration, data.quantize",
+            "model.levels must be 256 for tfds:cifar10; got 8. data.quantize=True",
         ),
         (
             "svhn_cropped",

@@ -295,9 +295,9 @@ def test_another_configuration_is_refused_and_nothing_is_touched(tiny_run, tmp_p
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="num_steps: 6 -> 8"):
         train(tiny_config("--config.num_steps=8"), tmp_path / "run")
-    with pytest.raises(ValueError, match=r'\(optimizer.name: "adam" -> "rmsprop"\). Its state cannot go on so'):
+    with pytest.raises(ValueError, match=r'\(optimizer.name: "adam" -> "rmsprop"\). Its state does not fit'):
         train(tiny_config("--config.optimizer.name=rmsprop"), tmp_path / "run", allow_config_change=True)
-    with pytest.raises(ValueError, match=r"\(model.features: 4 -> 5\). Its state cannot go on so"):
+    with pytest.raises(ValueError, match=r"\(model.features: 4 -> 5\). Its state does not fit"):
         train(tiny_config("--config.model.features=5"), tmp_path / "run", allow_config_change=True)
     assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
 
@@ -347,8 +347,8 @@ def test_init_from_counts_only_where_there_is_no_run_yet(tiny_run, monkeypatch):
     "overrides,init_from,message",
     [
         ([], None, r"num_steps counts the steps of the run in .*: it must be more than 6; got 6"),
-        (["num_steps=8", "model.features=5"], None, r"model.features: 4 -> 5; .*\). Its state cannot go on so"),
-        (["num_steps=8", "optimizer.name=rmsprop"], None, r'optimizer.name: "adam" -> "rmsprop"\). Its state cannot go on so'),
+        (["num_steps=8", "model.features=5"], None, r"model.features: 4 -> 5; .*\). Its state does not fit"),
+        (["num_steps=8", "optimizer.name=rmsprop"], None, r'optimizer.name: "adam" -> "rmsprop"\). Its state does not fit'),
         ([], "nowhere", "nowhere must be the work directory of a training run; there is no such folder"),
         ([], Path(__file__).parent, "training must be the work directory of a training run; it holds no checkpoints/"),
         ([], "digits_rowlstm", "--init_from must be a work directory, .*; got a model that has neither"),
