@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib.metadata
 import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -83,3 +84,12 @@ def one_line(error: BaseException, at_most: int = 200) -> str:
     """The message of an error in one line, or its type if it has none, shortened to `at_most` characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= at_most else f"{text[:at_most]}…"
+
+
+def documentation(page: str) -> str:
+    """Where a page of docs/ can be read: at the project's address in setup.cfg, or in a checkout that is not installed."""
+    try:
+        address = importlib.metadata.metadata("pixel_rnn_jax").get("Home-page")
+    except importlib.metadata.PackageNotFoundError:
+        address = None
+    return f"{address}/blob/main/docs/{page}" if address else f"docs/{page}"

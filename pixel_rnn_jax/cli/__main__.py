@@ -30,6 +30,7 @@ commands:
 {_LIST}
 
 pixel-rnn COMMAND --help shows the flags of a command, pixel-rnn --version the version.
+--plugin=FILE.py adds layers and outputs of your own to any command.
 In a checkout, `python -m experiments.COMMAND` does the same."""
 
 

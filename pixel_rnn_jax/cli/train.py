@@ -19,8 +19,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--init_from",
         metavar="DIR",
-        help="work directory of another run; this one starts with its last parameters, optimizer state and step, unless"
-        " WORKDIR holds a run already",
+        help="go on with another run in a new WORKDIR: start with the last parameters, optimizer state and step in that work"
+        " directory",
+    )
+    parser.add_argument(
+        "--init_params",
+        metavar="NAME|FILE|DIR",
+        help="fine-tune: start a new run in a new WORKDIR with the parameters of a shipped model, an exported file, or a work"
+        " directory",
+    )
+    parser.add_argument(
+        "--init_missing",
+        action="store_true",
+        help="with --init_params, initialize parameters that it lacks, or has in another shape",
     )
     parser.add_argument(
         "--fall_back", action="store_true", help="continue from the checkpoint before, if the latest one is damaged"
@@ -35,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         config,
         args.workdir,
         init_from=args.init_from,
+        init_params=args.init_params,
+        init_missing=args.init_missing,
         allow_config_change=args.allow_config_change,
         fall_back=args.fall_back,
         profile=args.profile,

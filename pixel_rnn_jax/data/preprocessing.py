@@ -62,10 +62,9 @@ def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -
     if config.quantize and levels > source_levels:
         raise InputError(f"model.levels must be at most {source_levels}, those of {config.source}; got {levels}.")
     if not changed and levels != source_levels:
-        raise InputError(
-            f"model.levels must be {source_levels} for {config.source}; got {levels}. In a configuration, data.quantize=True"
-            " reduces the source's levels, and data.binarization (or --binarization) makes them 2."
-        )
+        reduces = " data.quantize=True, in a configuration, reduces the source's." if levels < source_levels else ""
+        makes_2 = " data.binarization (or --binarization) makes them 2." if levels == 2 else ""
+        raise InputError(f"model.levels must be {source_levels} for {config.source}; got {levels}.{reduces}{makes_2}")
     values = np.arange(source_levels, dtype=np.uint8)
     return values if config.binarization == "stochastic" else quantize(values, levels, source_levels)
 

@@ -44,7 +44,8 @@ class Checkpoints:
     def __init__(self, workdir: str | AnyPath, *, read_only: bool = False):
         self.directory = absolute(workdir) / FOLDER
         if not is_folder(self.directory) and read_only:  # `is_folder` comes first: it raises if gs:// cannot be reached
-            raise InputError(f"{workdir} must be the work directory of a training run; it holds no {FOLDER}/.")
+            fault = f"it holds no {FOLDER}/" if is_folder(self.directory.parent) else "there is no such folder"
+            raise InputError(f"{workdir} must be the work directory of a training run; {fault}.")
         self._kept = keep.AnyPreservationPolicy([keep.LatestN(LATEST)])
         options = ocp.CheckpointManagerOptions(
             create=not read_only, preservation_policy=self._kept, cleanup_tmp_directories=not read_only

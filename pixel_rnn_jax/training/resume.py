@@ -1,18 +1,24 @@
-"""The state that a training starts from: a new one, or that of a checkpoint."""
+"""The state that a training starts from: that of a checkpoint, or a new one."""
 
 import dataclasses
+import shlex
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.parallel.distributed import is_main
-from pixel_rnn_jax.paths import AnyPath
+from pixel_rnn_jax.paths import AnyPath, as_path, is_folder
 from pixel_rnn_jax.storage.checkpoint import Checkpoints, DamagedCheckpoint, changed_fields
+from pixel_rnn_jax.storage.load import shipped_models
 from pixel_rnn_jax.storage.run_record import RunRecord, Validations
 from pixel_rnn_jax.training.config import TrainConfig
+from pixel_rnn_jax.training.pretrained import state_with_params
 from pixel_rnn_jax.training.run import TrainingRun
 from pixel_rnn_jax.training.step import TrainState
+
+SHOWN_CLASSES = 5  # in messages
 
 
 def start_or_resume(
@@ -20,6 +26,8 @@ def start_or_resume(
     checkpoints: Checkpoints,
     *,
     init_from: str | AnyPath | None = None,
+    init_params: str | AnyPath | None = None,
+    init_missing: bool = False,
     allow_config_change: bool = False,
     fall_back: bool = False,
 ) -> tuple[TrainState, Validations]:
@@ -33,9 +41,8 @@ def start_or_resume(
     while (step := checkpoints.latest_step) is not None:
         try:
             record = checkpoints.restore_record(step)
-            if not allow_config_change:
-                _check_config(run, record, checkpoints)
-            return _restore(run, checkpoints, step, record), record.validations
+            _check_config(run, record, checkpoints, allow_change=allow_config_change)
+            return _restore(run, checkpoints, step), record.validations
         except DamagedCheckpoint as error:
             earlier = checkpoints.steps_before(step)
             if not earlier:
@@ -45,11 +52,20 @@ def start_or_resume(
             aside = checkpoints.set_aside(step)
             if is_main():
                 print(f"{error} It is now {aside}; training goes on from step {earlier[-1]}.", file=sys.stderr)
-    return (run.init() if init_from is None else _last_state(run, init_from)), Validations()
+    if init_params is not None:
+        state = state_with_params(run, init_params, init_missing=init_missing)
+    else:
+        state = run.init() if init_from is None else _last_state(run, init_from)
+    return state, Validations()
 
 
 def _last_state(run: TrainingRun, workdir: str | AnyPath) -> TrainState:
     """The last state of another run."""
+    if not is_folder(as_path(workdir)) and (str(workdir) in shipped_models() or as_path(workdir).is_file()):
+        raise InputError(
+            "--init_from must be a work directory, which holds a step and an optimizer state; got a model that has neither."
+            f" --init_params={shlex.quote(str(workdir))} starts with its parameters."
+        )
     with Checkpoints(workdir, read_only=True) as checkpoints:
         step = checkpoints.latest_step
         if step is None:
@@ -59,11 +75,11 @@ def _last_state(run: TrainingRun, workdir: str | AnyPath) -> TrainState:
                 f"num_steps counts the steps of the run in {workdir} too: it must be more than {step}; got"
                 f" {run.config.num_steps}."
             )
-        return _restore(run, checkpoints, step, checkpoints.restore_record(step))
+        _check_config(run, checkpoints.restore_record(step), checkpoints, allow_change=True)
+        return _restore(run, checkpoints, step)
 
 
-def _restore(run: TrainingRun, checkpoints: Checkpoints, step: int, record: RunRecord) -> TrainState:
-    _check_state(run, record, checkpoints.path(step))
+def _restore(run: TrainingRun, checkpoints: Checkpoints, step: int) -> TrainState:
     like = run.abstract_state
     arrays = checkpoints.restore_arrays(step, ema=like.ema, state=without_ema(like))
     return TrainState(ema=arrays["ema"], **arrays["state"])
@@ -76,29 +92,31 @@ def with_defaults(old: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
     return old | added | sections
 
 
-def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints) -> None:
-    """Raises `InputError` unless a checkpoint's training was started with this configuration, on whatever mesh."""
-    new = dataclasses.asdict(run.config)
+def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints, *, allow_change: bool) -> None:
+    """Raises `InputError` unless a checkpoint's state can go on with this configuration, on whatever mesh.
+
+    Without `allow_change`, the configuration must be the one with which its training was started.
+    """
+    directory, new = checkpoints.directory.parent, dataclasses.asdict(run.config)
     old = with_defaults(record.config, dataclasses.asdict(TrainConfig(model=record.model)))
     changes = changed_fields({**old, "mesh": None}, {**new, "mesh": None})
-    if changes:
-        raise InputError(
-            f"{checkpoints.directory.parent} holds a run of another configuration ({'; '.join(changes)})."
-            " Use another work directory, or --allow_config_change to go on from its last checkpoint."
-        )
+    parameters_differ = abstract_params(record.make_model()) != abstract_params(run.model)
+    classes_differ = bool(run.config.model.num_classes) and record.classes != run.data.classes
+    if classes_differ:
+        changes.append(f"classes: {_some(record.classes)} -> {_some(run.data.classes)}")
+    if parameters_differ or classes_differ or old["optimizer"]["name"] != new["optimizer"]["name"]:
+        flags = f"--init_params={shlex.quote(str(directory))}{' --init_missing' * parameters_differ}"
+        remedy = f"Its state does not fit; a new run, in another work directory, can start with its parameters: {flags}"
+    elif changes and not allow_change:
+        remedy = "Use another work directory, or --allow_config_change to go on from its last checkpoint."
+    else:
+        return
+    raise InputError(f"{directory} holds a run of another configuration ({'; '.join(changes)}). {remedy}")
 
 
-def _check_state(run: TrainingRun, record: RunRecord, path: AnyPath) -> None:
-    """Raises `InputError` unless a checkpoint's state is one of this model and optimizer."""
-    if record.classes != run.data.classes:
-        raise InputError(
-            f"the classes of the data must be those that the run was started with, {record.classes}; got {run.data.classes}."
-        )
-    if abstract_params(record.make_model()) != abstract_params(run.model):
-        raise InputError(f"{path} holds another model, {record.model}; it cannot go on as this one.")
-    optimizers = record.config["optimizer"]["name"], run.config.optimizer.name
-    if len(set(optimizers)) > 1:
-        raise InputError(f"{path} holds the state of {optimizers[0]}; it cannot go on with {optimizers[1]}.")
+def _some(classes: Sequence[str] | None) -> str:
+    """The names of the first classes."""
+    return ", ".join((*classes[:SHOWN_CLASSES], *["…"] * (len(classes) > SHOWN_CLASSES))) if classes else "none"
 
 
 def without_ema(state: TrainState) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Training loop."""
 
 import contextlib
+import math
 import signal
 import sys
 import time
@@ -38,6 +39,8 @@ def train(
     workdir: str | AnyPath,
     *,
     init_from: str | AnyPath | None = None,
+    init_params: str | AnyPath | None = None,
+    init_missing: bool = False,
     allow_config_change: bool = False,
     fall_back: bool = False,
     profile: bool = False,
@@ -49,6 +52,9 @@ def train(
       workdir: folder of checkpoints, metrics and curves.
       init_from: work directory of another run of the same model. If `workdir` holds no run yet, this one starts from the last
         parameters, average, optimizer state and step of the other, whatever the rest of its configuration.
+      init_params: a trained model, named as for `load`. If `workdir` holds no run yet, this one starts at step 0 with the
+        parameters of that model, for fine-tuning.
+      init_missing: with `init_params`, initialize parameters that the trained model lacks, or has in another shape.
       allow_config_change: resume although the configuration has changed.
       fall_back: resume from the checkpoint before, if the latest is damaged.
       profile: write a trace of a few steps to the folder `profile` of the work directory.
@@ -62,6 +68,10 @@ def train(
       OSError: if something cannot be written. The message names the last good checkpoint, as that of FloatingPointError does.
       Interrupted: after SIGINT or SIGTERM, when the state is saved.
     """
+    if init_params is None and init_missing:
+        raise InputError("--init_missing needs --init_params, whose parameters it completes.")
+    if init_params is not None and init_from is not None:
+        raise InputError("--init_from and --init_params must not both be given: a run starts with one of them.")
     workdir = as_path(workdir)
     run = prepare(config)
     if is_main():
@@ -74,10 +84,18 @@ def train(
     lock = None if is_remote(workdir) else on_main(lambda: lock_workdir(workdir))
     with lock or contextlib.nullcontext():
         with Checkpoints(workdir) as checkpoints:
-            if checkpoints.latest_step is not None:
-                init_from = None
+            if checkpoints.latest_step is not None and (init_from or init_params):
+                if is_main():
+                    print(f"{workdir} holds a run, which goes on; {init_from or init_params} is not used", file=sys.stderr)
+                init_from = init_params = None
             state, validations = start_or_resume(
-                run, checkpoints, init_from=init_from, allow_config_change=allow_config_change, fall_back=fall_back
+                run,
+                checkpoints,
+                init_from=init_from,
+                init_params=init_params,
+                init_missing=init_missing,
+                allow_config_change=allow_config_change,
+                fall_back=fall_back,
             )
             if is_main() and init_from is not None:
                 print(f"starting with step {state.step} of {init_from}", file=sys.stderr)
@@ -169,9 +187,20 @@ def _score_best(run: TrainingRun, workdir: AnyPath, best_step: int | None) -> Sc
     split = run.data.final_split
     score = run.evaluate(params, split, at_most(run.data.examples(split), config.test_images))
     if is_main():
+        _warn_if_worse_than_uniform(score, config.model.levels)
         title = f"{config.model.layer} on {config.data.source}: {score}"
         try:
             save_curves(workdir / "curves.png", {"": read_metrics(workdir)}, best_step=best_step, title=title)
         except (InputError, OSError) as error:  # the score matters more
             warnings.warn(f"the curves could not be drawn ({error})", stacklevel=2)
     return score
+
+
+def _warn_if_worse_than_uniform(score: Score, levels: int) -> None:
+    """The exit status stays 0: a supervisor would only repeat the training, and a short trial ends like this."""
+    if score.bits_per_dim > math.log2(levels):
+        print(
+            f"warning: {score.bits_per_dim:.4f} bits/dim is worse than {math.log2(levels):.4f}, the score of a model to which"
+            f" all {levels} values are equally likely. The training was too short, or it diverged; curves.png shows which.",
+            file=sys.stderr,
+        )

@@ -44,7 +44,7 @@ class Validator:
             self._warned = True
             note(
                 self._bar,
-                f"warning: {score.dead_share:.0%} of the ReLU units are zero on all validation images, and learn no more; a"
-                " lower learning rate, or optimizer.name=muon with calm_start=True, keeps them alive.",
+                f"warning: {score.dead_share:.0%} of the ReLU units are zero on all validation images, and learn no more."
+                " In a new training, a lower learning rate, or optimizer.name=muon with calm_start=True, keeps them alive.",
             )
         return validations

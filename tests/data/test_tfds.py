@@ -124,9 +124,13 @@ def test_images_are_reduced_to_the_size_asked_for(stored):
         (
             "cifar10",
             {"levels": 8},
-            "model.levels must be 256 for tfds:cifar10; got 8. In a configuration, data.quantize",
+            "model.levels must be 256 for tfds:cifar10; got 8. data.quantize=True",
         ),
-        ("svhn_cropped", {}, r"is not at .*TFDS needs TensorFlow: pip install tensorflow-cpu\. To provide the files by hand"),
+        (
+            "svhn_cropped",
+            {},
+            r"is not at .*TFDS needs TensorFlow: pip install 'pixel_rnn_jax\[tfds\]'\. To provide the files by hand",
+        ),
     ],
 )
 def test_what_cannot_be_read_costs_one_line(stored, monkeypatch, name, fields, message):

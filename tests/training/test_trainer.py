@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import chex
 import jax
@@ -294,9 +295,9 @@ def test_another_configuration_is_refused_and_nothing_is_touched(tiny_run, tmp_p
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="num_steps: 6 -> 8"):
         train(tiny_config("--config.num_steps=8"), tmp_path / "run")
-    with pytest.raises(ValueError, match="checkpoints/6 holds the state of adam; it cannot go on with rmsprop"):
+    with pytest.raises(ValueError, match=r'\(optimizer.name: "adam" -> "rmsprop"\). Its state does not fit'):
         train(tiny_config("--config.optimizer.name=rmsprop"), tmp_path / "run", allow_config_change=True)
-    with pytest.raises(ValueError, match=r"checkpoints/6 holds another model, .*features=4"):
+    with pytest.raises(ValueError, match=r"\(model.features: 4 -> 5\). Its state does not fit"):
         train(tiny_config("--config.model.features=5"), tmp_path / "run", allow_config_change=True)
     assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
 
@@ -346,13 +347,11 @@ def test_init_from_counts_only_where_there_is_no_run_yet(tiny_run, monkeypatch):
     "overrides,init_from,message",
     [
         ([], None, r"num_steps counts the steps of the run in .*: it must be more than 6; got 6"),
-        (["num_steps=8", "model.features=5"], None, "checkpoints/6 holds another model"),
-        (
-            ["num_steps=8", "optimizer.name=rmsprop"],
-            None,
-            "checkpoints/6 holds the state of adam; it cannot go on with rmsprop",
-        ),
-        ([], "nowhere", "nowhere must be the work directory of a training run; it holds no checkpoints/"),
+        (["num_steps=8", "model.features=5"], None, r"model.features: 4 -> 5; .*\). Its state does not fit"),
+        (["num_steps=8", "optimizer.name=rmsprop"], None, r'optimizer.name: "adam" -> "rmsprop"\). Its state does not fit'),
+        ([], "nowhere", "nowhere must be the work directory of a training run; there is no such folder"),
+        ([], Path(__file__).parent, "training must be the work directory of a training run; it holds no checkpoints/"),
+        ([], "digits_rowlstm", "--init_from must be a work directory, .*; got a model that has neither"),
     ],
 )
 def test_init_from_refuses_what_cannot_go_on(tiny_run, tmp_path, overrides, init_from, message):
@@ -394,6 +393,14 @@ def test_bad_configuration_is_refused_before_anything_is_written(tmp_path, overr
 def test_a_bad_field_is_refused_before_data_is_read():
     with pytest.raises(ValueError, match="batch_size .=12. must be a multiple of the 8 devices"):
         prepare(tiny_config("--config.batch_size=12", "--config.data.source=npz:nowhere.npz"))
+
+
+@pytest.mark.parametrize("bits,told", [(4.1, True), (4.0, False)])
+def test_a_training_that_ends_worse_than_uniform_says_so(tiny_run, tmp_path, monkeypatch, capsys, bits, told):
+    monkeypatch.setattr(TrainingRun, "evaluate", lambda run, params, split, examples: Score(split, 1, 1.0, bits))
+    shutil.copytree(tiny_run[0], tmp_path / "run")
+    train(tiny_config(), tmp_path / "run")
+    assert ("warning: 4.1000 bits/dim is worse than 4.0875" in capsys.readouterr().err) == told
 
 
 def test_changed_fields_are_listed():

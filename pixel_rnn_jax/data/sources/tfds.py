@@ -14,7 +14,7 @@ from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import MODES, decode, other_size, read_size
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
 from pixel_rnn_jax.data.sources.source import SPLITS, Source
-from pixel_rnn_jax.errors import InputError, about, damage_as
+from pixel_rnn_jax.errors import InputError, about, damage_as, documentation
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import as_path, is_folder, is_remote, local_copy
 from pixel_rnn_jax.progress import progress_bar
@@ -69,10 +69,10 @@ def _prepare(builder: Any) -> None:
     missing = f"tfds:{builder.info.full_name} is not at {builder.data_path}"
     by_hand = (
         "To provide the files by hand, put the prepared set there, in array_record form, or its raw files into"
-        f" {builder.data_dir_root / 'downloads' / 'manual'}; see docs/data.md"
+        f" {builder.data_dir_root / 'downloads' / 'manual'}; see {documentation('data.md')}"
     )
     if importlib.util.find_spec("tensorflow") is None:
-        raise InputError(f"{missing}; to prepare it, TFDS needs TensorFlow: pip install tensorflow-cpu. {by_hand}.")
+        raise InputError(f"{missing}; to prepare it, TFDS needs TensorFlow: pip install 'pixel_rnn_jax[tfds]'. {by_hand}.")
     print(
         f"{missing}: TFDS downloads and prepares it now, which may take long; without network it retries for minutes. Ctrl-C"
         f" stops it. {by_hand}.",
