@@ -34,7 +34,8 @@ PIXELS_AT_A_TIME = 2**16  # on each device, for the likelihood that the size is 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Compresses images and prints their size, in this and other formats."""
-    parser = flags.make_parser("compress", __doc__, "--workdir", *flags.INPUT, "--json")
+    parser = flags.make_parser("compress", __doc__, "--workdir", *(flag for flag in flags.INPUT if flag != "--size"), "--json")
+    parser.set_defaults(size=None)
     parser.add_argument("--out", type=outputs.output_file(".prnn"), required=True, help="file to write")
     parser.add_argument("--batch_size", type=flags.positive, default=BATCH_SIZE, help="images at a time")
     parser.add_argument("--tile", type=flags.image_size, metavar="H,W", help="cut images into tiles of this size")

@@ -15,8 +15,18 @@ from pixel_rnn_jax.generation.sampling import ROWS_BATCH_AXES, begin_stage, chec
 from pixel_rnn_jax.images import Images
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import Stage, stages
-from pixel_rnn_jax.parallel.mesh import batch_sharding, batch_spec, fetch, next_multiple, on_shares, replicate
+from pixel_rnn_jax.parallel.mesh import (
+    batch_sharding,
+    batch_spec,
+    busy_devices,
+    fetch,
+    next_multiple,
+    on_shares,
+    replicate,
+)
 from pixel_rnn_jax.progress import progress_bar
+
+PIXELS_AT_A_TIME = 2**22  # of a batch; 64 images of 256x256, whose states take some hundred MiB
 
 
 class Generated(NamedTuple):
@@ -40,7 +50,8 @@ def generate(
 ) -> Generated:
     """Completes images like `complete`, batch by batch, with the same result up to rounding (see `sample`).
 
-    Takes the arguments of `complete`. The batch size is rounded up to a multiple of the number of devices.
+    Takes the arguments of `complete`. A batch is never larger than the number of images, nor than `PIXELS_AT_A_TIME` allows;
+    it is rounded up to a multiple of the number of devices.
     """
     known = np.asarray(check_completion(model, params, key, images, known, temperature, conditions))
     images = np.where(known[..., None], images, 0).astype(np.uint8)
@@ -48,7 +59,8 @@ def generate(
     count, height = images.shape[:2]
     if not count:
         return Generated(images, log_probs)
-    size = next_multiple(min(batch_size, count), mesh.size)
+    mesh = busy_devices(mesh, count)
+    size = next_multiple(_batch_size(batch_size, images.shape), mesh.size)
     params, key = replicate((params, key), mesh)
     uniform_fn, sharding = _uniform_fn(images.shape[1:], mesh), batch_sharding(mesh)
     firsts = range(0, count, size)
@@ -77,6 +89,11 @@ def generate(
                 new = stage.drawn(*values.shape[1:3])[:, :, None]  # pixels of earlier stages keep their log-probability
                 log_probs[place] = np.where(new, values_log_probs, log_probs[place])
     return Generated(images, log_probs)
+
+
+def _batch_size(asked: int, shape: tuple[int, int, int, int]) -> int:
+    count, height, width, _ = shape
+    return max(1, min(asked, count, PIXELS_AT_A_TIME // (height * width)))
 
 
 @functools.cache

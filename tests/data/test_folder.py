@@ -93,7 +93,17 @@ def test_a_picture_of_ones_own_is_treated_like_those_of_the_training(tmp_path):
     fields = {"source": f"folder:{tmp_path}", "size": (12, 8), "quantize": True}
     config = ModelConfig(layer="row_lstm", levels=8, channels=3)
     run = RunRecord({"data": dataclasses.asdict(DataConfig(**fields)), "model": dataclasses.asdict(config)}, (12, 8, 3))
-    args = Namespace(input=str(tmp_path / "test"), split=None, data_dir=None, binarization=None, label=None, num=None, seed=0)
+    args = Namespace(
+        input=str(tmp_path / "test"),
+        split=None,
+        data_dir=None,
+        binarization=None,
+        label=None,
+        num=None,
+        seed=0,
+        size=None,
+        skip_bad=False,
+    )
     expected = Dataset(DataConfig(**fields), config).images("test")
     found = open_input(args.input, args, run)
     np.testing.assert_array_equal(found.images, expected[np.arange(2)])

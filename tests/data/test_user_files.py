@@ -60,7 +60,17 @@ def test_a_named_source_is_where_the_user_is(tmp_path, monkeypatch):
     config = takes(2, 1)
     data = DataConfig(source="npz:train.npz", data_dir="/elsewhere")
     run = RunRecord({"data": dataclasses.asdict(data), "model": dataclasses.asdict(config)}, (8, 8, 1))
-    args = Namespace(input="npz:x.npz", split="train", data_dir=None, binarization=None, label=None, num=None, seed=0)
+    args = Namespace(
+        input="npz:x.npz",
+        split="train",
+        data_dir=None,
+        binarization=None,
+        label=None,
+        num=None,
+        seed=0,
+        size=None,
+        skip_bad=False,
+    )
     assert open_input(args.input, args, run).images.shape == (3, 3, 3, 1)
 
 
@@ -109,7 +119,9 @@ def test_pictures_are_treated_like_those_of_the_training_whose_size_was_one_numb
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(tmp_path / "x.png")
     data = dataclasses.asdict(DataConfig(source="folder:pictures")) | {"size": [4]}
     model = dataclasses.asdict(takes(256, 3))
-    args = Namespace(input="x.png", split=None, binarization=None, num=None, seed=0, data_dir=None, label=None)
+    args = Namespace(
+        input="x.png", split=None, binarization=None, num=None, seed=0, data_dir=None, label=None, size=None, skip_bad=False
+    )
     given = open_input(str(tmp_path / "x.png"), args, RunRecord({"data": data, "model": model}, (4, 4, 3)))
     assert given.images.shape == (1, 4, 4, 3)
 

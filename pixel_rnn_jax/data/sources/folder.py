@@ -80,7 +80,7 @@ def _read_labels(folder: Path, files: dict[str, list[Path]]) -> tuple[dict[str, 
 def _files_by_split(folder: Path) -> dict[str, list[Path]]:
     names = {path.name for path in folder.glob("[!.]*") if path.is_dir()}
     if not names & set(SPLITS):
-        files = _files(folder)
+        files = files_below(folder)
         return {"train": [files[number] for number in np.random.default_rng(0).permutation(len(files))]}
     pictures = {path.name for path in folder.glob("[!.]*") if path.suffix.lower() in ENDINGS}
     if "train" not in names or not names | pictures <= set(SPLITS):
@@ -88,10 +88,10 @@ def _files_by_split(folder: Path) -> dict[str, list[Path]]:
             f"{folder} must hold the folders train, validation and test (the last two are optional) and no other folders or"
             f" pictures, if its folders are splits; got {', '.join(sorted(names | pictures))}."
         )
-    return {split: _files(folder / split) for split in SPLITS if split in names}
+    return {split: files_below(folder / split) for split in SPLITS if split in names}
 
 
-def _files(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
     """All files below a folder that are not hidden, sorted; links to folders are followed, broken links are among them."""
     paths = (folder / name for name in glob.iglob("**", root_dir=folder, recursive=True))
     return sorted(path for path in paths if not path.is_dir())
