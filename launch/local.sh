@@ -73,6 +73,7 @@ parse_flags "$@"
 require_number 1 devices port
 require_training
 logs=${option[logs]:-${option[workdir]%/}.logs}
+logs=${logs/#\~\//$HOME/}
 [[ $logs != *://* ]] || die "--logs is missing: a local folder, since ${option[workdir]} is not on this machine"
 
 pids=() signalled=0 status=0

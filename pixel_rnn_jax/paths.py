@@ -27,8 +27,12 @@ def is_remote(path: str | os.PathLike) -> bool:
 
 
 def as_path(path: str | os.PathLike) -> AnyPath:
-    """The path as a `pathlib.Path`, or, at gs://, as an object with the same methods."""
-    scheme, found, _ = os.fspath(path).partition("://")
+    """The path as a `pathlib.Path`, or, at gs://, as an object with the same methods.
+
+    All paths that users give go through here: `~` becomes the home directory, which shells leave to us in --workdir=~/runs.
+    """
+    path = os.path.expanduser(path)  # `Path.expanduser` would raise for a file "~x" where there is no user x
+    scheme, found, _ = path.partition("://")
     if not found:
         return Path(path)
     if scheme != "gs":
@@ -40,7 +44,7 @@ def as_path(path: str | os.PathLike) -> AnyPath:
 
 def absolute(path: str | os.PathLike) -> AnyPath:
     """Like `as_path`, but absolute. (The `resolve` of epath takes gs:// for the name of a folder.)"""
-    return as_path(path) if is_remote(path) else Path(path).resolve()
+    return as_path(path) if is_remote(path) else as_path(path).resolve()
 
 
 @contextlib.contextmanager
@@ -82,7 +86,7 @@ def move_folder(path: AnyPath, to: AnyPath) -> None:
 
 def in_data_dir(data_dir: str | None, path: str) -> AnyPath:
     """A path of a configuration: relative to its data directory, unless it is absolute."""
-    return as_path(path) if is_remote(path) else as_path(data_dir or "") / path
+    return as_path(path) if is_remote(path) else as_path(data_dir or "") / as_path(path)
 
 
 def local_copy(path: AnyPath) -> Path:
@@ -94,7 +98,7 @@ def local_copy(path: AnyPath) -> Path:
     if not is_remote(path):
         return Path(path)
     remote = fsspec.filesystem("gs")
-    root = Path(os.environ.get("PIXEL_RNN_JAX_CACHE") or Path.home() / ".cache" / "pixel_rnn_jax")
+    root = as_path(os.environ.get("PIXEL_RNN_JAX_CACHE") or "~/.cache/pixel_rnn_jax")
     with reaching(path):
         found = remote.find(str(path), detail=True, refresh=True)
         for name, info in found.items():  # BUCKET/PATH

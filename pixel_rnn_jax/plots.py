@@ -25,8 +25,10 @@ UNITS = {"bits_per_dim": "bits/dim", "nats": "nats per image"}
 
 
 def to_rgb(images: UInt8[np.ndarray, "*N H W C"], levels: int) -> UInt8[np.ndarray, "*N H W 3"]:
-    """Scales [0, levels) to [0, 255]. Unless there are 3 channels, all three are the mean of the channels."""
+    """Scales [0, levels) to [0, 255]. Of 4 channels, the first 3 are shown; of other numbers, all three are their mean."""
     picture = to_picture(images, levels)
+    if images.shape[-1] == 4:
+        return picture[..., :3]
     if images.shape[-1] != 3:
         picture = picture.mean(-1, keepdims=True).astype(np.uint8).repeat(3, -1)
     return picture
@@ -43,7 +45,7 @@ def save_sheet(path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], *, columns: 
     """Writes a sheet of images as a PNG file, see `make_sheet`."""
     file = io.BytesIO()
     Image.fromarray(make_sheet(rgb, columns=columns, min_width=min_width)).save(file, "PNG")
-    write_whole(Path(path), file.getvalue())
+    write_whole(as_path(path), file.getvalue())
 
 
 def save_animation(
@@ -66,7 +68,7 @@ def save_animation(
     file = io.BytesIO()
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
     frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, lossless=kind == "WEBP")
-    write_whole(Path(path), file.getvalue())
+    write_whole(as_path(path), file.getvalue())
 
 
 def make_sheet(rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: int) -> UInt8[np.ndarray, "height width 3"]:

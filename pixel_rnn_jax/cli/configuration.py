@@ -12,6 +12,7 @@ from ml_collections import ConfigDict, config_flags
 
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
+from pixel_rnn_jax.paths import as_path
 from pixel_rnn_jax.training.config import base_config, shipped_configs
 
 OVERRIDE = re.compile(r"--?(no)?config\.")
@@ -28,7 +29,7 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
       InputError: if there is no such file, a field is unknown, or a value has the wrong type.
     """
     shipped = shipped_configs()
-    file = Path(path) if Path(path).is_file() else shipped.get(path)
+    file = as_path(path) if as_path(path).is_file() else shipped.get(path)
     if file is None:
         raise InputError(f"--config must be a file or one of {', '.join(shipped)}; got {path!r}.")
     config, argv, values = _load(file), ["", *overrides], flags.FlagValues()

@@ -17,6 +17,7 @@ from pixel_rnn_jax.cli import command, flags, outputs
 from pixel_rnn_jax.cli.compress import conditions_path
 from pixel_rnn_jax.compression.codec import decompress
 from pixel_rnn_jax.compression.container import Header, unpack
+from pixel_rnn_jax.data.decode import MODES
 from pixel_rnn_jax.data.user_files import read_conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import to_picture
@@ -28,10 +29,11 @@ from pixel_rnn_jax.storage.load import load_run
 def main(argv: Sequence[str] | None = None) -> None:
     """Decodes images and writes them as arrays or pictures."""
     parser = flags.make_parser("decompress", __doc__, "--workdir")
-    parser.add_argument("--input", type=Path, required=True, help="file that `compress` wrote")
+    parser.add_argument("--input", type=outputs.local_path, required=True, help="file that `compress` wrote")
     out = "npz file (array `images`), PNG file (for one image), or a new folder for PNG files"
     parser.add_argument("--out", type=_file_or_folder, required=True, help=out)
-    parser.add_argument("--given", type=Path, help="npz file of labels and context (default: x.given.npz for x.prnn)")
+    given = "npz file of labels and context (default: x.given.npz for x.prnn)"
+    parser.add_argument("--given", type=outputs.local_path, help=given)
     args = parser.parse_args(argv)
     blob = args.input.read_bytes()
     _check_output(args.out, unpack(blob)[0])
@@ -64,8 +66,8 @@ def _file_or_folder(path: str) -> Path:
 
 def _check_output(path: Path, header: Header) -> None:
     """Raises `InputError` unless this kind of file can hold the images."""
-    if path.suffix != ".npz" and header.channels not in (1, 3):
-        raise InputError(f"pictures must have 1 or 3 channels; these have {header.channels}: --out must be an npz file.")
+    if path.suffix != ".npz" and header.channels not in MODES:
+        raise InputError(f"pictures must have 1, 3 or 4 channels; these have {header.channels}: --out must be an npz file.")
     if path.suffix == ".png" and header.num != 1:
         raise InputError(f"--out={path} holds one image; there are {header.num}: name a new folder, or an npz file.")
 

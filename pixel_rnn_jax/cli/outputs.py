@@ -17,7 +17,7 @@ import numpy as np
 
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.evaluation.score import Score
-from pixel_rnn_jax.paths import is_remote, write_whole
+from pixel_rnn_jax.paths import as_path, is_remote, write_whole
 
 
 def output_file(*endings: str) -> Callable[[str], Path]:
@@ -36,7 +36,7 @@ def output_file(*endings: str) -> Callable[[str], Path]:
 
 def writable_file(path: str) -> Path:
     """An argparse type: a file that can be written, in a folder that exists or can be created."""
-    file = _local(path)
+    file = local_path(path)
     target = Path(os.path.realpath(file))  # a link stays, and its target is written
     if target.is_dir() or not (os.access(target, os.W_OK) if target.exists() else _is_writable(target.parent)):
         raise argparse.ArgumentTypeError(f"{path!r} must be a file that can be written")
@@ -45,16 +45,17 @@ def writable_file(path: str) -> Path:
 
 def output_folder(path: str) -> Path:
     """An argparse type: a folder that can be written to, existing or not."""
-    folder = _local(path)
+    folder = local_path(path)
     if not _is_writable(folder.absolute()):
         raise argparse.ArgumentTypeError(f"{path!r} must be a folder that can be written to")
     return folder
 
 
-def _local(path: str) -> Path:
+def local_path(path: str) -> Path:
+    """An argparse type: a path on this machine."""
     if is_remote(path):
         raise argparse.ArgumentTypeError(f"{path!r} must be on this machine, not at gs://")
-    return Path(path)
+    return as_path(path)
 
 
 def _is_writable(folder: Path) -> bool:

@@ -15,9 +15,9 @@ MAX_SIDE = 16_383  # WebP's
 def encoded_sizes(images: UInt8[np.ndarray, "N H W C"], levels: int) -> dict[str, int]:
     """Bytes of images in [0, levels) in each format, as one file for each image or as one sheet, whichever is smaller.
 
-    Empty for images that are too large, or that have neither 1 nor 3 channels.
+    Empty for images that are too large, or that have neither 1, 3 nor 4 channels.
     """
-    if images.shape[-1] not in (1, 3) or not len(images):
+    if images.shape[-1] not in (1, 3, 4) or not len(images):
         return {}
     candidates = [pictures for pictures in (images, _sheet(images)[None]) if max(pictures.shape[1:]) <= MAX_SIDE]
     return {

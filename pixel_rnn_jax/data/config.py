@@ -9,6 +9,7 @@ from pixel_rnn_jax.errors import InputError, check_integer, check_size
 
 BINARIZATIONS = ("none", "threshold", "stochastic")
 CONTEXTS = ("paired", "grey")
+ALPHAS = ("error", "white", "black", "drop")
 
 
 @no_type_check  # __post_init__ checks the fields and raises ValueErrors
@@ -22,6 +23,8 @@ class DataConfig:
         sets, by default TFDS's own.
       size: height and width, or one number for both: larger images are cut to these proportions around their centre, then
         reduced. None: images keep their size, and all must have the same.
+      alpha: of transparent pictures, unless the model has 4 channels: "error" refuses them; "white" and "black" are
+        backgrounds that they are put on; "drop" keeps the colours that the transparency hides.
       source_levels: number of values in an array file, 256 by default; needed if they are to be binarized or quantized. The
         other sources know theirs.
       binarization: "none"; "threshold", 1 above one half of the range; or "stochastic", 1 with a probability equal to the
@@ -40,6 +43,7 @@ class DataConfig:
     source: str
     data_dir: str | None = None
     size: tuple[int, int] | None = None
+    alpha: str = "error"
     source_levels: int | None = None
     binarization: str = "none"
     quantize: bool = False
@@ -58,7 +62,7 @@ class DataConfig:
             object.__setattr__(self, "size", check_size("data.size", sides))
         if self.source_levels is not None:
             check_integer("data.source_levels", self.source_levels, 2, 256)
-        for name, choices in (("binarization", BINARIZATIONS), ("context", CONTEXTS)):
+        for name, choices in (("binarization", BINARIZATIONS), ("context", CONTEXTS), ("alpha", ALPHAS)):
             if getattr(self, name) not in choices:
                 raise InputError(f"data.{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
         for name in ("quantize", "flip", "skip_bad"):

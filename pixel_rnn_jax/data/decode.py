@@ -12,11 +12,15 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from pixel_rnn_jax.errors import InputError, damage_as
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-MODES = {1: "L", 3: "RGB"}  # number of channels -> Pillow's name
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # number of channels -> Pillow's name
 
 
-def decode(file: Path | io.BytesIO, *, channels: int, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W C"]:
+def decode(
+    file: Path | io.BytesIO, *, channels: int, size: tuple[int, int] | None = None, alpha: str = "error"
+) -> UInt8[np.ndarray, "H W C"]:
     """Decodes a picture, turns it upright where its EXIF data says so, and fits it to `size`, see `fit`.
+
+    `alpha` is that of `DataConfig`: what becomes of transparency, if there are fewer than 4 channels.
 
     Raises:
       InputError: if it is no such picture, is damaged, transparent, animated, smaller than `size`, or has more than 8 bits per
@@ -24,12 +28,24 @@ def decode(file: Path | io.BytesIO, *, channels: int, size: tuple[int, int] | No
     """
     with _opened(file) as image:
         image.load()
-        if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
-            raise InputError("is transparent; give it a background first")
         ImageOps.exif_transpose(image, in_place=True)
+        if channels < 4:
+            image = _opaque(image, alpha)
         pixels = np.asarray(image.convert(MODES[channels]))
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     return pixels if size is None else fit(pixels, size)
+
+
+def _opaque(image: Image.Image, alpha: str) -> Image.Image:
+    """The picture without transparency; raises `InputError` if it has any and `alpha` is "error"."""
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    if alpha == "drop" or image.getchannel("A").getextrema()[0] == 255:
+        return image.convert("RGB")
+    if alpha == "error":
+        raise InputError("is transparent; give it a background first, as data.alpha=white does in training")
+    return Image.alpha_composite(Image.new("RGBA", image.size, alpha), image).convert("RGB")
 
 
 def read_size(file: Path | io.BytesIO) -> tuple[int, int]:
@@ -72,6 +88,10 @@ def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
             image = Image.open(file, formats=FORMATS)
         except UnidentifiedImageError:
             raise InputError("is no PNG, JPEG or WebP image") from None
+        except OSError:
+            if isinstance(file, Path) and file.is_symlink() and not file.exists():
+                raise InputError(f"is a link to {str(file.readlink())!r}, which leads to nothing") from None
+            raise
         with image:
             _check_kind(image)
             yield image
@@ -81,8 +101,6 @@ def _check_kind(image: Image.Image) -> None:
     # Phones put a second picture behind the first in a JPEG (MPO), which is no animation.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise InputError(f"is animated ({image.n_frames} frames)")
-    if image.info.get("transparency") is not None:
-        raise InputError("is transparent; give it a background first")
     # Pillow silently converts 16-bit colour to 8 bits; only its name of what the file holds, "RGB;16B", tells.
     if image.mode.startswith(("I", "F")) or ";16" in str(image.tile):
         raise InputError("has more than 8 bits per channel; convert it to 8 bits first")

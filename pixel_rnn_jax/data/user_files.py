@@ -13,6 +13,7 @@ from pixel_rnn_jax.data.sources.folder import SHOWN, files_below
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import check_images, to_picture
 from pixel_rnn_jax.models.conditioning import Conditions
+from pixel_rnn_jax.paths import as_path
 
 ARRAY = "images"  # its name in an npz file
 # Of files that people call pictures, whether we read them or not.
@@ -30,6 +31,7 @@ class ImageForm(NamedTuple):
     channels: int
     size: tuple[int, int] | None = None  # pictures are cut and reduced to it, as by `data.size`; None: taken as they are
     source_levels: int | None = None  # pictures are quantized from so many, as by `data.quantize`; None: to the nearest level
+    alpha: str = "error"  # what becomes of transparency, as by `data.alpha`
     lossless: bool = False  # refuse pictures in colours or values that the model cannot represent
     skip_bad: bool = False  # leave out the pictures of a folder that cannot be used
 
@@ -89,7 +91,7 @@ def _read_folder(folder: Path, form: ImageForm) -> UserImages:
     notes = [f"{folder}: passed over {len(others)} files that are no pictures by their names: {_some(others)}"] * bool(others)
     notes += [f"{folder}: left out {len(bad)} of {len(pictures)} pictures: {_some(bad)}"] * bool(bad)
     if not images:
-        raise InputError(f"{folder} must hold pictures that can be used; there are none among its {len(found)} files.")
+        raise InputError(f"{folder} must hold pictures that can be used; {'; '.join(notes) or 'there are no files in it'}.")
     sizes = {image.shape[:2] for image in images}
     if len(sizes) > 1:
         hint = "" if form.lossless else " --size=H,W cuts and reduces them to one size."
@@ -151,7 +153,7 @@ def _read_picture_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H
 
 
 def _existing(path: str | Path) -> Path:
-    path = Path(path)
+    path = as_path(path)
     if not path.exists():
         raise InputError(f"there is no file or folder {path}.")
     return path
@@ -159,12 +161,12 @@ def _existing(path: str | Path) -> Path:
 
 def _check_channels(form: ImageForm) -> None:
     if form.channels not in MODES:
-        raise InputError(f"pictures have 1 (grey) or 3 channels; the model has {form.channels}.")
+        raise InputError(f"pictures have 1 (grey), 3 or 4 channels; the model has {form.channels}.")
 
 
 def _read_picture(path: Path, form: ImageForm) -> tuple[UInt8[np.ndarray, "H W C"], tuple[int, int]]:
     """A picture as the model takes it, and the size that it had; an `InputError` continues a sentence, as that of `decode`."""
-    pixels = decode(path, channels=3 if form.lossless else form.channels)
+    pixels = decode(path, channels=max(form.channels, 3 if form.lossless else 1), alpha=form.alpha)
     stored = pixels.shape[:2]
     if form.lossless and form.channels == 1:
         if np.any(pixels != pixels[..., :1]):
@@ -172,7 +174,9 @@ def _read_picture(path: Path, form: ImageForm) -> tuple[UInt8[np.ndarray, "H W C
         pixels = pixels[..., :1]
     if form.size is not None:
         if stored[0] < form.size[0] or stored[1] < form.size[1]:
-            raise InputError(f"is {_sizes({stored})} pixels, smaller than {_sizes({form.size})}; {SIZE_FLAG}")
+            raise InputError(
+                f"is {_sizes({stored})} pixels, smaller than {_sizes({form.size})}, and never enlarged; {SIZE_FLAG}"
+            )
         pixels = fit(pixels, form.size)
     image = quantize_picture(pixels, form.levels, form.source_levels)
     if form.lossless and np.any(to_picture(image, form.levels) != pixels):

@@ -29,7 +29,7 @@ from pixel_rnn_jax.data import SOURCES, DataConfig
 from pixel_rnn_jax.errors import InputError, check_size, damage_as
 from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions
 from pixel_rnn_jax.models.params import check_params
-from pixel_rnn_jax.paths import AnyPath, as_path, local_copy, write_whole
+from pixel_rnn_jax.paths import AnyPath, as_path, is_remote, local_copy, write_whole
 from pixel_rnn_jax.storage.run_record import RunRecord
 
 ENDING = ".safetensors"
@@ -52,8 +52,8 @@ def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | 
       InputError: (a ValueError) if the path, the size or the source cannot be used, or the parameters are not the model's, in
         float32.
     """
-    path = Path(path)
-    if path.suffix != ENDING or not path.parent.is_dir() or path.is_dir():
+    path = as_path(path)
+    if is_remote(path) or path.suffix != ENDING or not path.parent.is_dir() or path.is_dir():
         raise InputError(f"path must be a file in an existing folder, and end in {ENDING}; got {str(path)!r}.")
     shape = (1, *check_size("size", size))
     check_conditions(model.config, blank_conditions(model.config, shape), shape)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -11,6 +10,7 @@ from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import make_model
+from pixel_rnn_jax.paths import as_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,5 +92,6 @@ class RunRecord:
         """The record without folders of this machine: of a data source's absolute path, the last name remains."""
         data = self.config["data"]
         kind, colon, path = data["source"].partition(":")
-        source = f"{kind}:{Path(path).name}" if colon and Path(path).is_absolute() else data["source"]
+        path = as_path(path)
+        source = f"{kind}:{path.name}" if colon and path.is_absolute() else data["source"]
         return dataclasses.replace(self, config={**self.config, "data": {**data, "data_dir": None, "source": source}})

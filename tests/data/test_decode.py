@@ -80,10 +80,47 @@ def test_a_second_picture_in_a_jpeg_is_no_animation():
     np.testing.assert_array_equal(decode(file, channels=3), decode(alone, channels=3))
 
 
+# A red pixel of a third of opacity on white and on black, and as it is.
+@pytest.mark.parametrize("alpha,expected", [("white", (240, 177, 170)), ("black", (70, 7, 0)), ("drop", (210, 20, 0))])
+def test_transparency_is_put_on_a_background_or_dropped(alpha, expected):
+    red = Image.new("RGBA", (2, 2), (210, 20, 0, 85))
+    palette = Image.new("P", (2, 2), 1)
+    palette.putpalette([0, 0, 0, 210, 20, 0])
+    for file in (encoded(red), encoded(palette, transparency=b"\x00\x55")):
+        assert decode(file, channels=3, alpha=alpha).reshape(4, 3).tolist() == [list(expected)] * 4
+    grey = Image.fromarray(np.array([[[100, 0], [100, 255]]], np.uint8))  # with Pillow's mode LA
+    shown = {"white": 255, "black": 0, "drop": 100}[alpha]
+    assert decode(encoded(grey), channels=1, alpha=alpha).ravel().tolist() == [shown, 100]
+    assert decode(encoded(grey), channels=3, alpha=alpha).tolist() == [[[shown] * 3, [100] * 3]]
+
+
+def test_a_background_comes_before_the_reduction():
+    half = np.array([[[200, 100, 0, 0], [200, 100, 0, 255]]] * 2, np.uint8)
+    assert decode(encoded(half), channels=3, size=(1, 1), alpha="black").ravel().tolist() == [100, 50, 0]
+
+
+def test_four_channels_keep_transparency():
+    image = pixels(channels=4)
+    np.testing.assert_array_equal(decode(encoded(image), channels=4), image)
+    opaque = np.full((6, 9, 1), 255, np.uint8)
+    np.testing.assert_array_equal(decode(encoded(image[..., :3]), channels=4), np.concatenate([image[..., :3], opaque], -1))
+
+
+def test_a_link_to_nothing_is_called_that(tmp_path):
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    for name, target in (("gone.png", "nowhere.png"), ("circle.png", "circle.png")):
+        with pytest.raises(InputError, match=f"is a link to '{target}', which leads to nothing"):
+            decode(tmp_path / name, channels=3)
+
+
 def test_opaque_alpha_is_dropped():
     image = pixels(channels=3)
     with_alpha = np.concatenate([image, np.full((6, 9, 1), 255, np.uint8)], -1)
     np.testing.assert_array_equal(decode(encoded(with_alpha), channels=3), image)
+    palette = Image.fromarray(image).quantize(9)
+    expected = np.asarray(palette.convert("RGB"))
+    np.testing.assert_array_equal(decode(encoded(palette, transparency=bytes([255] * 9)), channels=3), expected)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +130,7 @@ def test_opaque_alpha_is_dropped():
         (io.BytesIO(b"text"), "is no PNG, JPEG or WebP image"),
         (encoded(pixels(), "GIF"), "is no PNG, JPEG or WebP image"),
         (encoded(pixels(channels=4)), "is transparent"),
-        (encoded(Image.fromarray(pixels()).convert("P"), transparency=3), "is transparent"),
+        (encoded(Image.fromarray(pixels()).quantize(9), transparency=3), "is transparent"),
         (encoded(pixels(), "WEBP", save_all=True, append_images=[Image.fromarray(pixels())]), r"is animated \(2 frames\)"),
         (encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8))), "more than 8 bits"),
         (png_of_16_bits_per_colour(), "more than 8 bits"),

@@ -28,9 +28,9 @@ def test_a_picture_and_a_folder(tmp_path):
         Image.fromarray(to_picture(image, 17)).save(tmp_path / f"{number}.png")
     (tmp_path / ".hidden").write_text("no picture")
     for lossless in (False, True):
-        one = read_images(tmp_path / "1.png", ImageForm(17, 1, lossless=lossless))
+        one = read_images(tmp_path / "1.png", ImageForm(17, 1, lossless=lossless)).images
         np.testing.assert_array_equal(one[..., 0], images[1:2])
-        many = read_images(tmp_path, ImageForm(17, 1, lossless=lossless))
+        many = read_images(tmp_path, ImageForm(17, 1, lossless=lossless)).images
         np.testing.assert_array_equal(many[..., 0], images)
 
 
@@ -39,7 +39,7 @@ def test_arrays(tmp_path):
     np.save(tmp_path / "x.npy", images)
     np.savez(tmp_path / "x.npz", images=images[..., None], others=0)
     for name in ("x.npy", "x.npz"):
-        read = read_images(tmp_path / name, ImageForm(17, 1))
+        read = read_images(tmp_path / name, ImageForm(17, 1)).images
         assert read.dtype == np.uint8
         np.testing.assert_array_equal(read[..., 0], images)
 
@@ -48,7 +48,7 @@ def test_endings_may_be_capital(tmp_path):
     images = np.random.default_rng(0).integers(0, 17, (3, 4, 5, 1))
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(3))
     (tmp_path / "x.npz").rename(tmp_path / "X.NPZ")
-    np.testing.assert_array_equal(read_images(tmp_path / "X.NPZ", ImageForm(17, 1)), images)
+    np.testing.assert_array_equal(read_images(tmp_path / "X.NPZ", ImageForm(17, 1)).images, images)
     assert holds_images(tmp_path / "X.NPZ")
     np.testing.assert_array_equal(read_conditions(tmp_path / "X.NPZ").labels, np.arange(3))
 
@@ -56,7 +56,7 @@ def test_endings_may_be_capital(tmp_path):
 def test_a_named_source_is_where_the_user_is(tmp_path, monkeypatch):
     """Not where the data of the training was."""
     monkeypatch.chdir(tmp_path)
-    np.savez("x.npz", train=np.zeros((4, 3, 3), np.uint8))
+    np.savez("x.npz", train=np.zeros((4, 8, 8), np.uint8))
     config = takes(2, 1)
     data = DataConfig(source="npz:train.npz", data_dir="/elsewhere")
     run = RunRecord({"data": dataclasses.asdict(data), "model": dataclasses.asdict(config)}, (8, 8, 1))
@@ -71,7 +71,7 @@ def test_a_named_source_is_where_the_user_is(tmp_path, monkeypatch):
         size=None,
         skip_bad=False,
     )
-    assert open_input(args.input, args, run).images.shape == (3, 3, 3, 1)
+    assert open_input(args.input, args, run).images.shape == (3, 8, 8, 1)
 
 
 def test_what_cannot_be_used(tmp_path):
@@ -96,7 +96,7 @@ def test_what_cannot_be_used(tmp_path):
         ("rank.npy", 1, "4 axes"),
         ("other.npz", 1, "must hold an array named images; got train"),
         ("damaged.npz", 1, "is damaged or no npz file of plain arrays"),
-        ("empty", 1, "must hold pictures; there are no files in it"),
+        ("empty", 1, "must hold pictures that can be used; there are no files in it"),
         ("nowhere", 1, "there is no file or folder .*nowhere"),
     ):
         with pytest.raises(ValueError, match=message):

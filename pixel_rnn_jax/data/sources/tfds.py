@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from pixel_rnn_jax.data.config import DataConfig
-from pixel_rnn_jax.data.decode import MODES, decode, other_size
+from pixel_rnn_jax.data.decode import MODES, decode, other_size, read_size
 from pixel_rnn_jax.data.image_set import CHUNK, LazyImages
 from pixel_rnn_jax.data.sources.source import SPLITS, Source
 from pixel_rnn_jax.errors import InputError, about, damage_as
@@ -26,9 +26,9 @@ def read_tfds(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """The images of a TFDS set, which is downloaded and prepared first if the data directory lacks it."""
     import tensorflow_datasets as tfds  # imported here, since it takes a second
 
-    as_path(config.data_dir or "")  # raises if it cannot be reached
+    data_dir = config.data_dir and str(as_path(config.data_dir))
     with damage_as(f"tfds:{argument} cannot be opened; see tensorflow.org/datasets/catalog for its name"):
-        builder = tfds.builder(argument, data_dir=config.data_dir, file_format="array_record")
+        builder = tfds.builder(argument, data_dir=data_dir, file_format="array_record")
     if is_remote(builder.data_path) and is_folder(builder.data_path):
         builder = tfds.builder_from_directory(local_copy(builder.data_path))  # remote records would cost a request each
     if not builder.data_path.exists():
@@ -45,7 +45,7 @@ def read_tfds(argument: str, config: DataConfig, model: ModelConfig) -> Source:
             records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
             order = _original_order(records)
             if None in size:
-                size = decode(io.BytesIO(records[0]["image"]), channels=model.channels).shape[:2]
+                size = read_size(io.BytesIO(records[0]["image"]))
             read = functools.partial(
                 _read_records,
                 records=records,
@@ -89,7 +89,7 @@ def _image_feature(builder: Any, model: ModelConfig) -> Any:
     feature = features["image"] if "image" in features else None  # noqa: SIM401, it has no `get`
     if not isinstance(feature, tfds.features.Image) or feature.np_dtype != np.uint8 or feature.shape[2] not in MODES:
         raise InputError(
-            f"{name} must have a feature image of 8 bits and 1 or 3 channels; got {feature or ', '.join(features)}."
+            f"{name} must have a feature image of 8 bits and 1, 3 or 4 channels; got {feature or ', '.join(features)}."
         )
     if feature.shape[2] != model.channels:
         raise InputError(f"model.channels must be {feature.shape[2]} for {name}; got {model.channels}.")
@@ -130,7 +130,7 @@ def _read_records(
     images = []
     for number, example in zip(numbers, examples, strict=True):
         with about(f"{name}: image {number}", "."):
-            image = decode(io.BytesIO(example["image"]), channels=channels, size=config.size)
+            image = decode(io.BytesIO(example["image"]), channels=channels, size=config.size, alpha=config.alpha)
             if image.shape[:2] != size:
                 raise InputError(other_size(image.shape[:2], size))
             images.append(image)
