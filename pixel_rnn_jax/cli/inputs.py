@@ -216,7 +216,7 @@ def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord,
     if path is not None:
         if not path.startswith("tfds:"):
             data.update(data_dir=None)  # relative to the user's folder, not to the training's data
-        data.update(source=path, binarization=args.binarization or data["binarization"])
+        data.update(source=path, binarization=args.binarization or run.data.binarization)
     if args.label is not None:
         model.update(num_classes=0)  # the source need not have labels
     whole = others and args.split is None

@@ -66,8 +66,8 @@ def take(sets: Any, numbers: Integer[np.ndarray, " B"]) -> Any:
     return jax.tree.map(lambda images: images[numbers], sets)
 
 
-def joined(*sets: ImageSet) -> ImageSet:
-    """One set of the images of several, in their order; works for labels, too."""
+def joined(*sets: Any) -> Any:
+    """One set of the images of several, in their order; or one array of labels."""
     if len(sets) == 1:
         return sets[0]
     if not any(isinstance(images, LazyImages) for images in sets):

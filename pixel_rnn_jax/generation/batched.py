@@ -1,6 +1,8 @@
 """Many images, drawn in batches over all devices, with a progress bar."""
 
 import functools
+import math
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -89,6 +91,34 @@ def generate(
                 new = stage.drawn(*values.shape[1:3])[:, :, None]  # pixels of earlier stages keep their log-probability
                 log_probs[place] = np.where(new, values_log_probs, log_probs[place])
     return Generated(images, log_probs)
+
+
+def seconds_to_generate(
+    model: nn.Module,
+    params: Any,
+    shape: tuple[int, int, int, int],
+    *,
+    conditions: Conditions = UNCONDITIONAL,
+    batch_size: int,
+    mesh: Mesh,
+) -> float:
+    """Estimates the seconds to draw or complete images of a shape, once compiled, from one row of each stage."""
+    count, height = shape[:2]
+    mesh = busy_devices(mesh, count)
+    size, seconds = next_multiple(_batch_size(batch_size, shape), mesh.size), 0.0
+    params, shape = replicate(params, mesh), (size, *shape[1:])
+    first = jax.tree.map(lambda array: np.asarray(array)[np.minimum(np.arange(size), count - 1)], conditions)
+    batch = np.zeros(shape, np.uint8), np.zeros(shape[:3], bool), np.zeros(shape, np.float32), first
+    batch = jax.device_put(batch, batch_sharding(mesh))
+    for stage in stages(model.config):
+        begin, draw = _stage_fns(stage, mesh)
+        state, rows = begin(params, *batch)
+        for _ in range(2):  # the first one compiles
+            start = time.perf_counter()
+            state, _ = jax.block_until_ready(draw(stage.params(params), state, rows, np.int32(0), np.float32(1)))
+            row_seconds = time.perf_counter() - start
+        seconds += row_seconds * (height // stage.stride)
+    return seconds * math.ceil(count / size)
 
 
 def _batch_size(asked: int, shape: tuple[int, int, int, int]) -> int:

@@ -115,7 +115,7 @@ def test_sample_draws_batches_and_an_animation(tiny_file, tmp_path):
 def test_complete_fills_a_rectangle_of_a_picture(tiny_file, tmp_path, capsys):
     image = np.random.default_rng(0).integers(0, 17, (9, 7)).astype(np.uint8)
     Image.fromarray(to_picture(image, 17)).save(tmp_path / "face.png")
-    flags = [f"--workdir={tiny_file}", f"--input={tmp_path}/face.png", "--box=2,3,5,7", "--completions=2"]
+    flags = [f"--workdir={tiny_file}", f"--input={tmp_path}/face.png", "--box=2,3,5,7", "--completions=2", "--size=as-is"]
     outputs = [f"--out={tmp_path}/c.png", f"--npz={tmp_path}/c.npz", f"--animation={tmp_path}/c.webp"]
     assert run_in_process(complete.main, *flags, *outputs) == 0
     out, err = capsys.readouterr()
@@ -202,6 +202,22 @@ def test_score_writes_each_image_and_compares_sets(tiny_file, tmp_path, capsys):
     assert f"with probability {area:.4f} (AUROC)" in capsys.readouterr().out
     with Image.open(tmp_path / "h.png") as histogram:
         assert histogram.width > 500
+
+
+def test_a_photo_is_scored_at_the_size_of_the_training_or_as_it_is(tiny_file, tmp_path, capsys):
+    Image.fromarray(np.full((24, 16), 255, np.uint8)).save(tmp_path / "photo.png")
+    model, params = prnn.load(tiny_file)
+    flags = (f"--workdir={tiny_file}", f"--input={tmp_path}/photo.png", f"--out={tmp_path}/s.csv")
+    for size, more in (((8, 8), []), ((24, 16), ["--size=as-is"]), ((4, 6), ["--size=4,6"])):
+        assert run_in_process(score.main, *flags, *more) == 0
+        with (tmp_path / "s.csv").open(newline="") as file:
+            (row,) = csv.DictReader(file)
+        expected = prnn.log_prob(model, params, np.full((1, *size, 1), 16, np.uint8))
+        assert float(row["nats"]) == pytest.approx(-float(expected[0]), rel=1e-4)
+        told = capsys.readouterr().err
+        assert ("cut and reduced from 24x16" in told) == (size != (24, 16))
+        assert ("scoring 1 images of" in told) == (size == (24, 16))
+    assert "'8' must be integers H,W" in (run_in_process(score.main, *flags, "--size=8"), capsys.readouterr().err)[1]
 
 
 def test_train_prints_the_score_of_a_finished_run(tiny_run, monkeypatch, capsys):

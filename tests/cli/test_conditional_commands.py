@@ -192,7 +192,6 @@ def test_mistakes_with_classes_cost_one_line(class_file, tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     "main,flags,message",
     [
-        (sample.main, ["--size=4,4"], "--size must not be given"),
         (
             sample.main,
             ["--label=1", "--split=validation"],

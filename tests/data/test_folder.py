@@ -81,7 +81,7 @@ def test_images_are_made_of_one_size(tmp_path):
     write_images(tmp_path, 5, (20, 18, 1), "webp")
     dataset = open_folder(tmp_path, size=(12, 8), channels=1)
     assert dataset.images("train").shape == (9, 12, 8, 1)
-    with pytest.raises(InputError, match=r"others are .*; data.size cuts and reduces them"):
+    with pytest.raises(InputError, match=r"others are .*; set data.size=H,W .* cuts and reduces all"):
         open_folder(tmp_path)
     with pytest.raises(InputError, match=r"smaller than data.size \(17x8\)"):
         open_folder(tmp_path, size=(17, 8))
