@@ -1,7 +1,6 @@
 """The images that a command works on, and their conditioning."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from pixel_rnn_jax.data import SOURCES, Examples, ImageSet, at_most
 from pixel_rnn_jax.data.conditioning import grey
 from pixel_rnn_jax.data.dataset import Dataset
 from pixel_rnn_jax.data.image_set import decoded, joined, random_numbers, take
+from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.data.user_files import (
     SIZE_FLAG,
     ImageForm,
@@ -30,7 +30,6 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_shape
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions, plain
 from pixel_rnn_jax.models.config import ModelConfig
-from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.storage.run_record import RunRecord
 
 
@@ -191,16 +190,16 @@ def _skips(args: argparse.Namespace, run: RunRecord) -> bool:
 
 def _read(path: str, form: ImageForm) -> UserImages:
     found = read_images(path, form)
-    for line in found.notes if is_main() else ():
-        print(line, file=sys.stderr)
+    for line in found.notes:
+        say(line)
     return found
 
 
 def _note_other_size(found: Input, run: RunRecord) -> None:
     size, trained = found.images.shape[1:3], tuple(run.image_shape[:2])
-    if size != trained and is_main():
+    if size != trained:
         sides = ("x".join(map(str, pair)) for pair in (size, trained))
-        print("{}: images of {} pixels; the model was trained on {}".format(found.name, *sides), file=sys.stderr)
+        say("{}: images of {} pixels; the model was trained on {}".format(found.name, *sides))
 
 
 def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord, *, lossless: bool) -> Input:
@@ -209,9 +208,8 @@ def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord,
     size = _picture_size(args, run)
     if args.size is not None or (others and not lossless and size != run.data.size):
         data.update(size=size)
-        if size and is_main():
-            name = path or data["source"]
-            print(f"{name}: larger images are cut and reduced to {size[0]}x{size[1]} pixels; {SIZE_FLAG}", file=sys.stderr)
+        if size:
+            say(f"{path or data['source']}: larger images are cut and reduced to {size[0]}x{size[1]} pixels; {SIZE_FLAG}")
     data.update(skip_bad=_skips(args, run))
     if path is not None:
         if not path.startswith("tfds:"):

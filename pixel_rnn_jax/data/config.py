@@ -33,7 +33,7 @@ class DataConfig:
       flip: mirror a random half of the images in training.
       context: context images of a model with `context_channels`: "paired", stored by the source beside the images
         (train_context and so on in an npz file); or "grey", the image itself in grey.
-      seed: of the stochastic binarization in evaluation.
+      seed: of the choice of validation images, if the source has none, and of the stochastic binarization in evaluation.
       skip_bad: skip and count the files of a folder that cannot be used, instead of stopping at the first.
       memory_gib: a split of at most this size (GiB of uint8) is decoded once and kept; a larger one is decoded in each epoch.
       num_threads: threads that decode images ahead.

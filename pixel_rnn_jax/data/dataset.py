@@ -21,9 +21,9 @@ from pixel_rnn_jax.models.config import ModelConfig
 class Dataset:
     """The images that a configuration names, split, preprocessed, and checked against the model that they must fit.
 
-    If the source has no validation images, the last tenth of its training images becomes the validation split, unless `carve`
-    is False. Pictures are decoded when they are first asked for. `classes` are names of the model's classes by number, by
-    default the source's; a source with other classes is refused.
+    If the source has no validation images, a tenth of its training images becomes the validation split, unless `carve` is
+    False. Pictures are decoded when they are first asked for. `classes` are names of the model's classes by number, by default
+    the source's; a source with other classes is refused.
     """
 
     def __init__(self, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None = None, *, carve: bool = True):
@@ -31,7 +31,9 @@ class Dataset:
         source = open_source(config, model)
         table = level_table(config, source_levels=source.levels, levels=model.levels)
         self._source_levels = len(table)
-        source = source.with_validation() if carve else source
+        if carve:
+            with about(f"{config.source}:"):
+                source = source.with_validation(config.seed)
         if classes is not None:
             source = renumbered(source, classes, config.source)
         self._images = {
@@ -75,7 +77,9 @@ class Dataset:
 
     def names(self, split: str) -> Sequence[str]:
         """Names of a split's images: their files, if they have any, else their numbers."""
-        return self._names.get(split) or [str(number) for number in range(len(self.images(split)))]
+        return (
+            self._names[split].tolist() if split in self._names else [str(number) for number in range(len(self.images(split)))]
+        )
 
     def decode(self) -> None:
         """Decodes now all splits that are kept in memory, so that damage shows before work begins."""

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 import grain
 import jax
@@ -27,11 +27,12 @@ class LazyImages:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, key: slice | Integer[np.ndarray, " B"]) -> Union["LazyImages", Shaped[np.ndarray, "..."]]:
-        """A slice gives a smaller set, not yet decoded; an array of indices gives the images."""
-        if isinstance(key, slice):
-            return LazyImages(self._read, self._numbers[key], self.shape[1:])
-        return self._read(self._numbers[key])
+    def __getitem__(self, indices: Integer[np.ndarray, " B"]) -> Shaped[np.ndarray, "..."]:
+        return self._read(self._numbers[indices])
+
+    def subset(self, indices: Integer[np.ndarray, " B"]) -> "LazyImages":
+        """A smaller set, not yet decoded."""
+        return LazyImages(self._read, self._numbers[indices], self.shape[1:])
 
     def map(self, function: Map, *, size: tuple[int, int] | None = None, channels: int | None = None) -> "LazyImages":
         """The set with a function applied to all images; `size` and `channels` are those of its results, if they change."""

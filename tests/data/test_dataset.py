@@ -52,8 +52,38 @@ def test_missing_validation_is_carved_from_train(tmp_path):
     np.savez(tmp_path / "x.npz", train=train, test=train[:3])
     images = load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
     assert list(images) == ["train", "validation", "test"]
-    np.testing.assert_array_equal(images["train"][..., 0], train[:22])
-    np.testing.assert_array_equal(images["validation"][..., 0], train[22:])
+    assert (len(images["train"]), len(images["validation"])) == (22, 3)
+    together = np.concatenate([images["train"], images["validation"]])[..., 0]
+    np.testing.assert_array_equal(np.sort(together.reshape(25, -1), axis=0), np.sort(train.reshape(25, -1), axis=0))
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+def test_validation_is_drawn_by_the_seed(tmp_path, kind):
+    """So that of a file sorted by class (here of 20 images each) not one class alone is validated on."""
+    save = {"npz": np.savez, "npy": lambda path, train: np.save(path, train)}[kind]
+    save(tmp_path / f"x.{kind}", train=numbered(100))
+    drawn = {}
+    for seed in (0, 0, 1):
+        for memory_gib in (4.0, 0.0):
+            fields = {"seed": seed, "memory_gib": memory_gib}
+            images = load_images(f"{kind}:{tmp_path}/x.{kind}", levels=256, channels=1, **fields)
+            validation = images["validation"][np.arange(10)].ravel()
+            assert len(set(validation // 20)) > 2
+            assert sorted([*validation, *images["train"][np.arange(90)].ravel()]) == [*range(100)]
+            assert drawn.setdefault(seed, validation.tolist()) == validation.tolist()
+    assert drawn[0] != drawn[1]
+
+
+def test_arrays_may_be_named_in_other_ways(tmp_path):
+    arrays = {name: images_of(count) for name, count in (("Train", 4), ("val", 2), ("testing", 3))}
+    np.savez(tmp_path / "x.npz", **arrays, val_labels=[1, 0], Train_labels=[0, 1, 2, 3], testing_labels=[2, 2, 2])
+    dataset = Dataset(DataConfig(source=f"npz:{tmp_path}/x.npz"), takes(2, 1, num_classes=4))
+    for split, images in zip(("train", "validation", "test"), arrays.values(), strict=True):
+        np.testing.assert_array_equal(dataset.images(split), images)
+    assert dataset.examples("validation").conditions.labels.tolist() == [1, 0]
+    np.savez(tmp_path / "x.npz", **arrays, train=arrays["val"])
+    with pytest.raises(InputError, match="x.npz must hold one of each split; Train and train both mean train"):
+        load_images(f"npz:{tmp_path}/x.npz", levels=2, channels=1)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +97,7 @@ def test_missing_validation_is_carved_from_train(tmp_path):
         ({"train": np.zeros((5, 12), np.uint8)}, "4 axes"),
         ({"train": np.zeros((9, 0, 5, 1), np.uint8)}, "at least 1 pixel high"),
         ({"train": np.zeros((9, 5, 5, 0), np.uint8)}, "must have 1 channels"),
-        ({"train": images_of(1)}, "there must be at least 2 training images"),
+        ({"train": images_of(1)}, "there must be at least 2 different training images"),
         ({"train": images_of(20), "test": images_of(2, shape=(5, 4, 1))}, "of one shape"),
         ({"train": np.array([{}], object)}, "damaged or no npz file of plain arrays"),
     ],
@@ -146,7 +176,9 @@ def test_a_zip_of_other_files_is_refused(tmp_path):
         read_images(tmp_path / "x.npz", ImageForm(levels=2, channels=1))
 
 
-@pytest.mark.parametrize("field,value", [("quantize", "False"), ("flip", "no"), ("skip_bad", 1), ("size", True)])
+@pytest.mark.parametrize(
+    "field,value", [("quantize", "False"), ("flip", "no"), ("skip_bad", 1), ("size", True), ("alpha", True)]
+)
 def test_fields_of_another_type_are_refused(field, value):
     with pytest.raises(InputError, match=f"data.{field}.* must be .*; got {value!r}"):
         DataConfig(source="digits", **{field: value})
@@ -243,10 +275,11 @@ def test_npy_is_read_whole_or_from_the_disk(tmp_path):
     images = images_of(40, 256, (5, 4, 3))
     np.save(tmp_path / "x.npy", images)
     kept = load_images("npy:x.npy", levels=256, channels=3, data_dir=str(tmp_path))
-    np.testing.assert_array_equal(np.concatenate([kept["train"], kept["validation"]]), images)
+    together = {image.tobytes() for split in ("train", "validation") for image in kept[split]}
+    assert together == {image.tobytes() for image in images}
     lazy = load_images("npy:x.npy", levels=256, channels=3, data_dir=str(tmp_path), memory_gib=0.0)
     assert lazy["train"].shape == (36, 5, 4, 3)
-    np.testing.assert_array_equal(lazy["validation"][np.array([3, 1])], images[[39, 37]])
+    np.testing.assert_array_equal(lazy["validation"][np.array([3, 1])], kept["validation"][[3, 1]])
     np.savez(tmp_path / "z.npy.npz", train=images)
     (tmp_path / "z.npy.npz").rename(tmp_path / "z.npy")
     for name, message in (("z.npy", "it is an npz file"), ("none.npy", "must name a file")):

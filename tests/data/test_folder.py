@@ -13,6 +13,7 @@ from PIL import Image
 
 from pixel_rnn_jax.cli.inputs import open_input
 from pixel_rnn_jax.data import DataConfig, Dataset
+from pixel_rnn_jax.data.sources.copies import first_copies
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.storage.run_record import RunRecord
@@ -30,6 +31,12 @@ def open_folder(path, *, channels=3, levels=256, **fields):
     dataset = Dataset(DataConfig(source=f"folder:{path}", **fields), takes(levels, channels))
     dataset.decode()
     return dataset
+
+
+def open_all(path, **options):
+    """The images of both splits."""
+    dataset = open_folder(path, **options)
+    return dataset.images("train"), dataset.images("validation")
 
 
 def as_set(*arrays):
@@ -59,12 +66,44 @@ def test_subfolders_may_be_the_splits(tmp_path):
     (tmp_path / "labels.csv").write_text("0")
     open_folder(tmp_path)
     (tmp_path / "valid").mkdir()
-    with pytest.raises(InputError, match="must hold the folders train, .* got test, train, valid, validation"):
+    with pytest.raises(InputError, match="valid and validation both mean validation"):
         open_folder(tmp_path)
     shutil.rmtree(tmp_path / "train")
     shutil.rmtree(tmp_path / "valid")
     with pytest.raises(InputError, match="must hold the folders train, .* got test, validation"):
         open_folder(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("Train", "VAL", "Test"), ("training", "dev", "testing"), ("train", "Valid", "TESTING")])
+def test_splits_may_be_spelled_in_other_ways(tmp_path, names, capsys):
+    images = [write_images(tmp_path / name / "class", 3, seed=seed) for seed, name in enumerate(names)]
+    dataset = Dataset(DataConfig(source=f"folder:{tmp_path}"), takes(256, 3, num_classes=1))
+    for split, array in zip(("train", "validation", "test"), images, strict=True):
+        np.testing.assert_array_equal(dataset.images(split)[np.arange(3)], array)
+    assert dataset.classes == ("class",)
+    assert f"taken as splits: {names[0]}" in capsys.readouterr().err
+    write_images(tmp_path / "others", 3, seed=9)
+    with pytest.raises(InputError, match="must hold the folders train, validation and test .* and no other folders"):
+        open_folder(tmp_path)
+
+
+def test_splits_further_down_are_not_mixed(tmp_path):
+    for seed, name in enumerate(("mnist/Train", "mnist/Test")):
+        write_images(tmp_path / name, 3, seed=seed)
+    with pytest.raises(InputError, match="mnist holds Train and Test, which would be mixed"):
+        open_folder(tmp_path)
+    assert len(open_folder(tmp_path / "mnist").images("test")) == 3
+    shutil.rmtree(tmp_path / "mnist" / "Train")  # a single folder of such a name is a class, or anything
+    assert len(open_folder(tmp_path).images("train")) == 2
+
+
+def test_training_images_sorted_by_class_lend_all_classes_to_validation(tmp_path):
+    """Also where a test split is there already."""
+    for number, name in enumerate(("train/a", "train/b", "test/a")):
+        write_images(tmp_path / name, 20, seed=number)
+    names = open_folder(tmp_path).names("validation")
+    assert len(names) == 4
+    assert {name.split("/")[1] for name in names} == {"a", "b"}
 
 
 def test_pictures_beside_the_splits_are_not_overlooked(tmp_path):
@@ -135,7 +174,7 @@ def test_bad_files_are_named_or_counted(tmp_path, capsys):
     open_folder(tmp_path, skip_bad=True)
     told = capsys.readouterr().err
     assert "; list.txt is no PNG, JPEG or WebP image" in told
-    assert "; gone.png cannot be decoded (FileNotFoundError" in told
+    assert f"; gone.png is a link to '{tmp_path}/nowhere', which leads to nothing" in told
     assert as_set(dataset.images("train"), dataset.images("validation")) == as_set(images)
 
 
@@ -148,7 +187,7 @@ def test_a_missing_folder_is_refused(tmp_path, argument):
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(InputError, match="must hold PNG, JPEG or WebP images"):
         open_folder(tmp_path)
-    with pytest.raises(InputError, match="must be 1 .grey. or 3 .colour. for image files; got 2"):
+    with pytest.raises(InputError, match="must be 1 .grey., 3 .colour. or 4 .with transparency. for image files; got 2"):
         open_folder(tmp_path, channels=2)
 
 
@@ -179,6 +218,66 @@ def test_links_to_folders_are_followed(tmp_path):
     (tmp_path / "pictures" / "link").symlink_to(tmp_path / "elsewhere")
     dataset = open_folder(tmp_path / "pictures")
     assert as_set(dataset.images("train"), dataset.images("validation")) == as_set(images)
+
+
+def test_each_real_file_is_read_once(tmp_path):
+    images = write_images(tmp_path / "real" / "below", 10)
+    for link, target in (
+        ("latest", "real"),
+        ("real/below/up", "../.."),
+        ("real/below/itself", "."),
+        ("a.png", "real/below/0.png"),
+    ):
+        (tmp_path / link).symlink_to(target)
+    dataset = open_folder(tmp_path)
+    assert as_set(dataset.images("train"), dataset.images("validation")) == as_set(images)
+    names = {*dataset.names("train"), *dataset.names("validation")}
+    assert names == {f"real/below/{number}.png" for number in range(10)}, "not the links' names, which might be classes"
+
+
+def test_copies_stay_on_one_side_of_the_split(tmp_path, capsys):
+    images = write_images(tmp_path / "a", 20)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    dataset = open_folder(tmp_path)
+    train, validation = (set(as_set(dataset.images(split))) for split in ("train", "validation"))
+    assert not train & validation
+    assert train | validation == set(as_set(images))
+    assert (len(dataset.images("train")), len(dataset.images("validation"))) == (36, 4)
+    assert "20 of 40 files are copies of others" in capsys.readouterr().err
+
+
+def test_copies_of_test_images_are_not_trained_on(tmp_path, capsys):
+    images = {split: write_images(tmp_path / split, 5, seed=seed) for seed, split in enumerate(("train", "val", "test"))}
+    shutil.copy(tmp_path / "test" / "0.png", tmp_path / "train" / "x.png")
+    shutil.copy(tmp_path / "test" / "1.png", tmp_path / "val" / "x.png")
+    (tmp_path / "train" / "y.png").symlink_to("../val/2.png")
+    dataset = open_folder(tmp_path)
+    for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
+        assert as_set(dataset.images(split)) == as_set(images[name])
+    told = capsys.readouterr().err
+    assert "train: left out 2 of 7 files" in told
+    assert "validation: left out 1 of 6 files" in told
+    shutil.rmtree(tmp_path / "val")
+    (tmp_path / "val").symlink_to("test")
+    with pytest.raises(InputError, match="validation must hold files that are in no later split"):
+        open_folder(tmp_path)
+
+
+def test_files_alike_in_size_and_ending_are_no_copies(tmp_path):
+    files = [tmp_path / str(number) for number in range(5)]
+    for file, first in zip(files, b"aabac", strict=True):
+        file.write_bytes(bytes([first]) + bytes(5000) + b"e" * (first == ord("c")))
+    assert first_copies(files, 2).tolist() == [0, 0, 2, 0, 4]
+
+
+def test_transparent_files_train_with_alpha(tmp_path):
+    images = write_images(tmp_path, 10, (8, 8, 4))
+    assert as_set(*open_all(tmp_path, channels=4)) == as_set(images)
+    assert as_set(*open_all(tmp_path, alpha="drop")) == as_set(images[..., :3])
+    with pytest.raises(InputError, match="data.alpha must be 'error' with 4 channels, which keep transparency; got 'drop'"):
+        open_folder(tmp_path, channels=4, alpha="drop")
+    with pytest.raises(InputError, match="is transparent; give it a background first, as data.alpha=white does"):
+        open_folder(tmp_path)
 
 
 def test_what_worker_processes_get_is_small(tmp_path):

@@ -1,6 +1,7 @@
 """Images in NumPy's npz and npy files."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from jaxtyping import Integer, Shaped
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
-from pixel_rnn_jax.data.sources.source import SPLITS, Source
+from pixel_rnn_jax.data.sources.source import SPLITS, Source, by_split
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import in_data_dir, local_copy
@@ -18,17 +19,24 @@ from pixel_rnn_jax.paths import in_data_dir, local_copy
 def read_npz(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """An npz file of arrays train, validation and test, each [N, H, W, C], or [N, H, W] for one channel.
 
-    It may also hold train_labels, integers [N], and train_context, images; and the same for the other splits.
+    It may also hold train_labels, integers [N], and train_context, images; and the same for the other splits. What the model
+    does not take is not read.
     """
     path = _local_file("npz", argument, config)
-    endings = ("", "_labels", "_context")
-    arrays, names = load_npz(path, {split + ending for split in SPLITS for ending in endings})
-    images, labels, contexts = (
-        {split: _as_images(arrays[split + ending]) for split in SPLITS if split + ending in arrays} for ending in endings
-    )
+    _, names = load_npz(path, ())
+    endings = ["", "_labels" if model.num_classes else None, "_context" if model.context_channels else None]
+    splits = [{} if ending is None else _arrays_by_split(names, ending, path) for ending in endings]
+    arrays, _ = load_npz(path, {name for named in splits for name in named.values()})
+    images, labels, contexts = ({split: _as_images(arrays[name]) for split, name in named.items()} for named in splits)
     if "train" not in images:
         raise InputError(f"{path} must hold an array named train (and may hold {SPLITS[1]} and {SPLITS[2]}); got {names}.")
     return Source(images, config.source_levels, labels=labels, contexts=contexts)
+
+
+def _arrays_by_split(names: Sequence[str], ending: str, path: Path) -> dict[str, str]:
+    """The arrays whose names are a split and this ending, by split."""
+    named = by_split((name.removesuffix(ending) for name in names if name.endswith(ending)), path)
+    return {split: name + ending for split, name in named.items()}
 
 
 def read_npy(argument: str, config: DataConfig, model: ModelConfig) -> Source:

@@ -1,8 +1,9 @@
 """Image-folder source."""
 
+import collections
 import functools
-import glob
-import sys
+import itertools
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from jaxtyping import Integer, UInt8
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import MODES, check_large_enough, decode, other_size, read_size
 from pixel_rnn_jax.data.image_set import LazyImages
-from pixel_rnn_jax.data.sources.source import SPLITS, Source
+from pixel_rnn_jax.data.sources.copies import first_copies
+from pixel_rnn_jax.data.sources.source import Source, by_split, say
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.models.config import ModelConfig
-from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
@@ -25,11 +26,11 @@ HINT = "data.skip_bad=True (of an --input, --skip_bad) leaves such files out."
 
 
 def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source:
-    """All PNG, JPEG and WebP files under a folder.
+    """All PNG, JPEG and WebP files under a folder; links are followed, but each real file is read once.
 
-    Its subfolders train, validation and test are the splits, if it has any of these. Otherwise all files are for training, in
-    an order shuffled once and for all, so that a validation split carved from the end has images of every subfolder. A file's
-    class is the subfolder that it is in (of the folder, or of the split's folder); classes are numbered by name.
+    Its subfolders train, validation and test (also Training, val and so on) are the splits, if it has any of these. Otherwise
+    all files are for training. A file's class is the subfolder that it is in (of the folder, or of the split's folder);
+    classes are numbered by name.
     """
     folder = local_copy(in_data_dir(config.data_dir, argument)) if argument else Path()
     if not argument or not folder.is_dir():
@@ -37,64 +38,140 @@ def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source
             f"data.source 'folder:PATH' must name a folder; got {argument!r} (looked at {str(folder.resolve())!r})."
         )
     channels = model.channels
-    if channels not in MODES:
-        raise InputError(f"model.channels must be 1 (grey) or 3 (colour) for image files; got {channels}.")
-    images, used, size = {}, {}, config.size
-    for split, files in _files_by_split(folder).items():
+    _check_channels(channels, config.alpha)
+    used, size, roots = {}, config.size, _split_folders(folder)
+    for split, root in roots.items():
+        files = files_below(root)
+        if root == folder:
+            _check_no_splits_below(folder, files)
         used[split], size, skipped = _usable(files, size, config, channels)
-        if skipped and is_main():
+        if skipped:
             shown = "; ".join(sorted(skipped)[:SHOWN]) + "; …" * (len(skipped) > SHOWN)
-            print(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {shown}", file=sys.stderr)
+            say(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {shown}")
         if not used[split]:
             raise InputError(f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}.")
-        read = functools.partial(_read_files, files=used[split], size=size, channels=channels)
-        images[split] = LazyImages(read, np.arange(len(used[split])), (*size, channels))
-    labels, classes = _read_labels(folder, used) if model.num_classes else ({}, None)
+    used, copies = _apart(folder, used, config.num_threads)
+    labels, classes = _read_labels(folder, roots, used) if model.num_classes else ({}, None)
+    read = functools.partial(_read_files, size=size, channels=channels, alpha=config.alpha)
     return Source(
-        images,
+        {
+            split: LazyImages(functools.partial(read, files=files), np.arange(len(files)), (*size, channels))
+            for split, files in used.items()
+        },
         levels=256,
         labels=labels,
         classes=classes,
-        names={split: [str(path.relative_to(folder)) for path in files] for split, files in used.items()},
+        names={split: np.array([str(path.relative_to(folder)) for path in files], object) for split, files in used.items()},
+        copies=copies,
     )
 
 
-def _read_labels(folder: Path, files: dict[str, list[Path]]) -> tuple[dict[str, Integer[np.ndarray, " _"]], tuple[str, ...]]:
+def _check_channels(channels: int, alpha: str) -> None:
+    if channels not in MODES:
+        choices = "1 (grey), 3 (colour) or 4 (with transparency)"
+        raise InputError(f"model.channels must be {choices} for image files; got {channels}.")
+    if channels == 4 and alpha != "error":
+        raise InputError(f"data.alpha must be 'error' with 4 channels, which keep transparency; got {alpha!r}.")
+
+
+def _read_labels(
+    folder: Path, roots: dict[str, Path], files: dict[str, list[Path]]
+) -> tuple[dict[str, Integer[np.ndarray, " _"]], tuple[str, ...]]:
     """The labels by split, and the names of the classes, which are those of the training files."""
-    by_split = {}
+    found = {}
     for split, paths in files.items():  # the training split comes first
-        root = folder / split if (folder / split).is_dir() else folder
+        root = roots[split]
         loose = [path.name for path in paths if path.parent == root]
         if loose:
             raise InputError(
                 f"{root} must hold a folder for each class, for a class-conditional model; {loose[0]} is in none."
             )
-        by_split[split] = [path.relative_to(root).parts[0] for path in paths]
-        names = sorted(set(by_split["train"]))
-        unknown = sorted(set(by_split[split]) - set(names))
+        found[split] = [path.relative_to(root).parts[0] for path in paths]
+        names = sorted(set(found["train"]))
+        unknown = sorted(set(found[split]) - set(names))
         if unknown:
             raise InputError(f"{folder}: the classes of {split} must be among {', '.join(names)}; got {', '.join(unknown)}.")
-    return {split: np.searchsorted(names, of_files) for split, of_files in by_split.items()}, tuple(names)
+    return {split: np.searchsorted(names, of_files) for split, of_files in found.items()}, tuple(names)
 
 
-def _files_by_split(folder: Path) -> dict[str, list[Path]]:
-    names = {path.name for path in folder.glob("[!.]*") if path.is_dir()}
-    if not names & set(SPLITS):
-        files = files_below(folder)
-        return {"train": [files[number] for number in np.random.default_rng(0).permutation(len(files))]}
-    pictures = {path.name for path in folder.glob("[!.]*") if path.suffix.lower() in ENDINGS}
-    if "train" not in names or not names | pictures <= set(SPLITS):
+def _split_folders(folder: Path) -> dict[str, Path]:
+    """The folder of each split, if the subfolders are splits; otherwise the folder itself, for training."""
+    visible = sorted(folder.glob("[!.]*"))
+    folders = [path.name for path in visible if path.is_dir()]
+    splits = by_split(folders, folder)
+    if not splits:
+        return {"train": folder}
+    pictures = [path.name for path in visible if path.suffix.lower() in ENDINGS]
+    if "train" not in splits or len(splits) < len(folders) or pictures:
         raise InputError(
             f"{folder} must hold the folders train, validation and test (the last two are optional) and no other folders or"
-            f" pictures, if its folders are splits; got {', '.join(sorted(names | pictures))}."
+            f" pictures, if its folders are splits; got {', '.join(sorted({*folders, *pictures}))}."
         )
-    return {split: files_below(folder / split) for split in SPLITS if split in names}
+    meant = (name if name == split else f"{name} ({split})" for split, name in splits.items())
+    say(f"{folder}: its folders are taken as splits: {', '.join(meant)}")
+    return {split: folder / name for split, name in splits.items()}
+
+
+def _check_no_splits_below(folder: Path, files: list[Path]) -> None:
+    """Raises `InputError` if there are splits further down, whose test images would be trained on."""
+    below = collections.defaultdict(set)
+    for path in {file.parent.relative_to(folder) for file in files}:
+        for name in (path, *path.parents)[:-1]:
+            below[folder / name.parent].add(name.name)
+    for parent, names in below.items():
+        splits = by_split(sorted(names), parent)
+        if "train" in splits and len(splits) > 1:
+            raise InputError(
+                f"{parent} holds {' and '.join(splits.values())}, which would be mixed: name the folder that holds the splits,"
+                " or rename them if they are none."
+            )
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files below a folder that are not hidden, sorted; links to folders are followed, broken links are among them."""
-    paths = (folder / name for name in glob.iglob("**", root_dir=folder, recursive=True))
-    return sorted(path for path in paths if not path.is_dir())
+    """All files below a folder that are not hidden, sorted; broken links are among them.
+
+    Links are followed, but each real folder and file comes once: by its own name, if it has one below this folder.
+    """
+    files, links, seen = {}, [], set()
+    folders = collections.deque([folder])
+    while folders:
+        here = folders.popleft()
+        real = os.path.realpath(here)
+        if real in seen:
+            continue
+        seen.add(real)
+        for path in sorted(here.glob("[!.]*")):
+            if path.is_dir():
+                (folders.append if path.is_symlink() else folders.appendleft)(path)
+            elif path.is_symlink():
+                links.append(path)
+            else:
+                files[os.path.join(real, path.name)] = path
+    for path in links:
+        files.setdefault(os.path.realpath(path), path)
+    return sorted(files.values())
+
+
+def _apart(
+    folder: Path, files: dict[str, list[Path]], num_threads: int
+) -> tuple[dict[str, list[Path]], Integer[np.ndarray, " _"]]:
+    """The files by split, the same bytes only in the last split that has them; and `Source.copies` of the training files."""
+    numbers = iter(first_copies(list(itertools.chain(*files.values())), num_threads).tolist())
+    contents = {split: list(itertools.islice(numbers, len(paths))) for split, paths in files.items()}
+    apart, later = {}, set()
+    for split in reversed(files):
+        apart[split] = [path for path, content in zip(files[split], contents[split], strict=True) if content not in later]
+        contents[split] = [content for content in contents[split] if content not in later]
+        later.update(contents[split])
+        left_out = len(files[split]) - len(apart[split])
+        if left_out:
+            say(f"{folder}, {split}: left out {left_out} of {len(files[split])} files, copies of which are in a later split")
+        if not apart[split]:
+            raise InputError(f"{folder}: {split} must hold files that are in no later split; there is none.")
+    copies = len(contents["train"]) - len(set(contents["train"]))
+    if copies:
+        say(f"{folder}, train: {copies} of {len(apart['train'])} files are copies of others; copies stay in one split")
+    return {split: apart[split] for split in files}, np.array(contents["train"])
 
 
 def _usable(
@@ -111,7 +188,7 @@ def _usable(
             if config.size is not None:
                 check_large_enough(stored, config.size)
             if config.skip_bad:
-                decode(path, channels=channels)
+                decode(path, channels=channels, alpha=config.alpha)
         except InputError as error:
             return None, str(error)
         return config.size or stored, ""
@@ -136,10 +213,10 @@ def _usable(
 
 
 def _read_files(
-    numbers: Integer[np.ndarray, " B"], *, files: list[Path], size: tuple[int, int], channels: int
+    numbers: Integer[np.ndarray, " B"], *, files: list[Path], size: tuple[int, int], channels: int, alpha: str
 ) -> UInt8[np.ndarray, "B H W C"]:
     images = []
     for number in numbers:
         with about(str(files[number]), f". {HINT}"):
-            images.append(decode(files[number], channels=channels, size=size))
+            images.append(decode(files[number], channels=channels, size=size, alpha=alpha))
     return np.stack(images)

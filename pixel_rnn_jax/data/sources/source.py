@@ -1,15 +1,19 @@
-"""What every kind of source provides."""
+"""What every kind of source provides, and how validation images are taken from those for training."""
 
 import dataclasses
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Integer, Shaped
 
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.parallel.distributed import is_main
 
-SPLITS = ("train", "validation", "test")
+SPELLINGS = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test", "testing")}
+SPLITS = tuple(SPELLINGS)
 StoredImages = Shaped[np.ndarray, "..."] | LazyImages  # integers [N, H, W, C], but arrays are not checked yet
 
 
@@ -22,23 +26,54 @@ class Source:
     labels: dict[str, Shaped[np.ndarray, "..."]] = dataclasses.field(default_factory=dict)
     classes: tuple[str, ...] | None = None  # their names by number
     contexts: dict[str, StoredImages] = dataclasses.field(default_factory=dict)
-    names: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # of the images' files
+    names: dict[str, Shaped[np.ndarray, " _"]] = dataclasses.field(default_factory=dict)  # of the images' files
+    copies: Integer[np.ndarray, " N"] | None = None  # of each training image, the number of the first that is the same
+    in_published_order: bool = False  # so that the last training images are the usual ones for validation
 
-    def with_validation(self) -> "Source":
-        """Carves the validation split from the last tenth of the training split, if the source has none."""
-        num = len(self.images["train"])
+    def with_validation(self, seed: int) -> "Source":
+        """Takes a tenth of the training images for validation, if the source has no others.
+
+        They are drawn by the seed; of a published set they are its last ones. Copies of an image stay on one side.
+        """
         if "validation" in self.images:
             return self
-        if num == 1:
-            raise InputError("there must be at least 2 training images, since the last tenth is for validation; got 1.")
+        num = len(self.images["train"])
+        first = np.arange(num) if self.copies is None else self.copies
+        different = np.unique(first)
+        if len(different) == 1:
+            raise InputError("there must be at least 2 different training images, since a tenth is for validation; got 1.")
+        order = different if self.in_published_order else np.random.default_rng(seed).permutation(different)
+        chosen = np.isin(first, order[len(order) - -(-len(order) // 10) :])
+        rows = {"train": np.flatnonzero(~chosen), "validation": np.flatnonzero(chosen)}
+        carved = {}
+        for field in ("images", "labels", "contexts", "names"):
+            by_split = getattr(self, field)
+            if "train" in by_split:
+                if by_split["train"].shape[:1] != (num,):
+                    got = by_split["train"].shape
+                    raise InputError(f"train: {field} must be as many as the images, {num}; got shape {got}.")
+                carved[field] = {split: _subset(by_split["train"], rows[split]) for split in rows}
+                carved[field] |= {split: values for split, values in by_split.items() if split != "train"}
+        return dataclasses.replace(self, **carved, copies=None)
 
-        def carve(splits: dict[str, Any]) -> dict[str, Any]:
-            if "train" not in splits:
-                return splits
-            num_train = num - -(-num // 10)
-            return {"train": splits["train"][:num_train], "validation": splits["train"][num_train:]} | {
-                split: values for split, values in splits.items() if split != "train"
-            }
 
-        carved = {name: carve(getattr(self, name)) for name in ("images", "labels", "contexts", "names")}
-        return dataclasses.replace(self, **carved)
+def _subset(values: Any, rows: Integer[np.ndarray, " _"]) -> Any:
+    return values.subset(rows) if isinstance(values, LazyImages) else values[rows]
+
+
+def by_split(names: Iterable[str], place: Any) -> dict[str, str]:
+    """Those of the names (of folders or arrays in a place) that mean a split, in any case and spelling, by split."""
+    found = {}
+    for name in names:
+        for split, spellings in SPELLINGS.items():
+            if name.lower() in spellings:
+                if split in found:
+                    raise InputError(f"{place} must hold one of each split; {found[split]} and {name} both mean {split}.")
+                found[split] = name
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def say(line: str) -> None:
+    """Prints what a source makes of its files, to standard error."""
+    if is_main():
+        print(line, file=sys.stderr)

@@ -57,7 +57,8 @@ def read_tfds(argument: str, config: DataConfig, model: ModelConfig) -> Source:
             images[split] = LazyImages(read, order, (*size, model.channels))
             if model.num_classes:
                 labels[split] = np.array(_column(records, "label"))[order]
-    return Source(images, levels=2 if builder.name in BINARY else 256, labels=labels, classes=classes)
+    levels = 2 if builder.name in BINARY else 256
+    return Source(images, levels=levels, labels=labels, classes=classes, in_published_order=True)
 
 
 def _naming_damage(name: Any) -> contextlib.AbstractContextManager[None]:
