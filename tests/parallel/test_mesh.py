@@ -18,10 +18,10 @@ def test_scoring_takes_about_as_many_images_as_training():
 
 def test_of_larger_images_fewer_are_scored_at_a_time():
     mesh = make_mesh()
-    assert scoring_batch_size(None, 64, mesh, area=4) == 16
-    assert scoring_batch_size(None, 64, mesh, area=1000) == 8, "one for each device"
+    assert scoring_batch_size(None, 64, mesh, area=4.0) == 16
+    assert scoring_batch_size(None, 64, mesh, area=1000.0) == 8, "one for each device"
     assert scoring_batch_size(None, 64, mesh, area=0.25) == 64
-    assert scoring_batch_size(16, 64, mesh, area=1000) == 16, "as asked"
+    assert scoring_batch_size(16, 64, mesh, area=1000.0) == 16, "as asked"
 
 
 def test_no_device_works_on_copies_only():
