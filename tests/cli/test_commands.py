@@ -33,6 +33,7 @@ from pixel_rnn_jax.cli import (
 )
 from pixel_rnn_jax.cli.__main__ import main as pixel_rnn
 from pixel_rnn_jax.cli.datasets import open_dataset
+from pixel_rnn_jax.evaluation import score as evaluation_score
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.training.metrics import read_metrics
@@ -180,6 +181,16 @@ def test_a_file_that_does_not_decode_is_not_written(tiny_file, tmp_path, monkeyp
     assert not any(tmp_path.iterdir())
 
 
+def test_a_likelihood_that_does_not_fit_in_memory_does_not_end_the_compression(tiny_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluation_score, "free_memory", lambda devices: 0)
+    flags = (f"--workdir={tiny_file}", "--num=2", f"--out={tmp_path}/x.prnn", f"--json={tmp_path}/x.json")
+    assert run_in_process(compress.main, *flags) == 0
+    assert "the likelihood is not computed: scoring 2 images of 8x8 pixels" in capsys.readouterr().err
+    sizes = json.loads((tmp_path / "x.json").read_text())["bytes"]
+    assert sizes["file"] == (tmp_path / "x.prnn").stat().st_size
+    assert "negative log-likelihood" not in sizes
+
+
 def test_a_damaged_file_costs_one_line(tiny_file, tmp_path):
     (tmp_path / "x.prnn").write_bytes(b"PRNN" + bytes(100))
     flags = (f"--workdir={tiny_file}", f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz")
@@ -256,6 +267,7 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
         (sample.main, ["--num=0"], "argument --num: 0 must be at least 1"),
         (sample.main, ["--seed=4294967296"], "argument --seed: 4294967296 must be from 0 to 4294967295"),
         (sample.main, ["--outputs=3"], "--outputs is only for models that take context images"),
+        (sample.main, ["--size=as-is"], "--size=as-is is only for models that take context images"),
         (sample.main, ["--size=-8,8"], "argument --size: '-8,8' must be integers of at least 1"),
         (sample.main, ["--temperature=-1"], "temperature must be a number greater than 0"),
         (complete.main, ["--num=181"], "--num must be from 1 to 180"),

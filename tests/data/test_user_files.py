@@ -10,7 +10,7 @@ from conftest import takes
 from PIL import Image
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.cli.inputs import open_input
+from pixel_rnn_jax.cli.inputs import open_contexts, open_input
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.data.user_files import ImageForm, holds_images, read_conditions, read_images, read_mask
 from pixel_rnn_jax.errors import InputError
@@ -159,6 +159,17 @@ def test_pictures_are_brought_to_the_size_of_the_training_and_a_line_says_so(tmp
     with pytest.raises(InputError, match="small.png is 3x9 pixels, smaller than 4x6, and never enlarged; .*--size=as-is"):
         open_input(str(tmp_path / "small.png"), arguments(), run)
     assert open_input(str(tmp_path / "small.png"), arguments(size="as-is"), run).images.shape == (1, 3, 9, 1)
+
+
+def test_context_pictures_are_brought_to_the_size_that_the_model_draws(tmp_path):
+    write_pictures(tmp_path, x=(12, 12))
+    run = run_of(takes(256, 3, context_channels=1, context_scale=2), (8, 8))
+    for size, side in ((None, 4), ((4, 4), 2), ("as-is", 12)):
+        args = arguments(size=size)
+        args.input = str(tmp_path / "x.png")
+        conditions, truth = open_contexts(args, run, default_num=8)
+        assert conditions.context.shape == (1, side, side, 1)
+        assert truth is None
 
 
 def test_another_source_is_brought_to_the_size_of_the_training(tmp_path, capsys):

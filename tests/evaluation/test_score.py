@@ -44,11 +44,11 @@ def batch_sizes(monkeypatch):
 def test_a_batch_is_never_larger_than_the_number_of_images(batch_sizes):
     model, params = make_model("row_lstm", depth=1)
     scorer = Scorer(model, params, make_mesh(), 16)
-    for num in (1, 3, 11, 21):
-        images = np.random.default_rng(0).integers(0, 2, (num, 4, 3, 1)).astype(np.uint8)
-        scores = scorer.log_probs(images)
-        np.testing.assert_allclose(scores, prnn.log_prob(model, params, images), rtol=1e-5)
-    assert batch_sizes == [1, 3, 16, 16], "a multiple of the eight devices, if there are as many images"
+    images = np.random.default_rng(0).integers(0, 2, (11, 4, 3, 1)).astype(np.uint8)
+    expected = prnn.log_prob(model, params, images)
+    for num in (1, 3, 11):
+        np.testing.assert_allclose(scorer.log_probs(images[:num]), expected[:num], rtol=1e-5)
+    assert batch_sizes == [1, 3, 16], "a multiple of the eight devices, if there are as many images"
 
 
 def test_images_that_do_not_fit_in_memory_are_refused(monkeypatch):
