@@ -36,7 +36,8 @@ def check_shape(images: Images, *, channels: int) -> None:
     if images.ndim != 4:
         raise InputError(f"images must have 4 axes, [B, H, W, C]; got shape {images.shape}.")
     if images.shape[3] != channels:
-        raise InputError(f"images must have {channels} channels on their last axis; got shape {images.shape}.")
+        hint = " Move the channels there with np.moveaxis(images, 1, -1)." if images.shape[1] == channels else ""
+        raise InputError(f"images must have {channels} channels on their last axis; got shape {images.shape}.{hint}")
     if 0 in images.shape[1:3]:
         raise InputError(f"images must be at least 1 pixel high and wide; got shape {images.shape}.")
 

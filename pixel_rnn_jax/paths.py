@@ -47,6 +47,11 @@ def absolute(path: str | os.PathLike) -> AnyPath:
     return as_path(path) if is_remote(path) else as_path(path).resolve()
 
 
+def is_broken_link(path: AnyPath) -> bool:
+    """Whether a path is there, but is a link to something that is not."""
+    return isinstance(path, Path) and path.is_symlink() and not path.exists()
+
+
 @contextlib.contextmanager
 def reaching(path: AnyPath) -> Iterator[None]:
     """Turns errors about gs:// into `InputError`, except for missing files; errors about local files stay."""

@@ -25,10 +25,11 @@ UNITS = {"bits_per_dim": "bits/dim", "nats": "nats per image"}
 
 
 def to_rgb(images: UInt8[np.ndarray, "*N H W C"], levels: int) -> UInt8[np.ndarray, "*N H W 3"]:
-    """Scales [0, levels) to [0, 255]. Of 4 channels, the first 3 are shown; of other numbers, all three are their mean."""
+    """Scales [0, levels) to [0, 255]. Four channels are shown on white; of other numbers than 3, the mean is shown."""
     picture = to_picture(images, levels)
     if images.shape[-1] == 4:
-        return picture[..., :3]
+        opacity = picture[..., 3:] / 255
+        return np.round(opacity * picture[..., :3] + (1 - opacity) * 255).astype(np.uint8)
     if images.shape[-1] != 3:
         picture = picture.mean(-1, keepdims=True).astype(np.uint8).repeat(3, -1)
     return picture

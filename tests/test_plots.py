@@ -10,6 +10,8 @@ def test_levels_are_spread_from_black_to_white():
     np.testing.assert_array_equal(to_rgb(images, 17)[0, 0], [[0] * 3, [128] * 3, [255] * 3])
     colours = np.arange(6, dtype=np.uint8).reshape(1, 1, 2, 3)
     np.testing.assert_array_equal(to_rgb(colours, 6), colours * 51)
+    transparent = np.array([[[[200, 100, 0, 255], [200, 100, 0, 51], [200, 100, 0, 0]]]], np.uint8)  # shown on white
+    assert to_rgb(transparent, 256)[0, 0].tolist() == [[200, 100, 0], [244, 224, 204], [255, 255, 255]]
 
 
 def test_unknown_pixels_are_painted_over():

@@ -85,7 +85,8 @@ class DataConfig:
             "threshold": "binarization by threshold",
             "stochastic": f"stochastic binarization (seed {self.seed})",
         }[self.binarization]
-        return ", ".join(filter(None, (size, levels))) or "values as stored"
+        alpha = {"error": "", "drop": "transparency dropped"}.get(self.alpha, f"transparency on {self.alpha}")
+        return ", ".join(filter(None, (alpha, size, levels))) or "values as stored"
 
     def fits_in_memory(self, shape: tuple[int, ...]) -> bool:
         """Whether a split of this shape is decoded once and kept."""

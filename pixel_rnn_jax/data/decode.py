@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from pixel_rnn_jax.errors import InputError, damage_as
+from pixel_rnn_jax.paths import is_broken_link
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # number of channels -> Pillow's name
@@ -92,7 +93,7 @@ def _opened(file: Path | io.BytesIO) -> Iterator[Image.Image]:
         except UnidentifiedImageError:
             raise InputError("is no PNG, JPEG or WebP image") from None
         except OSError:
-            if isinstance(file, Path) and file.is_symlink() and not file.exists():
+            if isinstance(file, Path) and is_broken_link(file):
                 raise InputError(f"is a link to {str(file.readlink())!r}, which leads to nothing") from None
             raise
         with image:

@@ -9,11 +9,12 @@ from jaxtyping import Bool, UInt8
 from pixel_rnn_jax.data.decode import MODES, decode, fit
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.preprocessing import quantize_picture
-from pixel_rnn_jax.data.sources.folder import SHOWN, files_below
+from pixel_rnn_jax.data.sources.folder import SHOWN
+from pixel_rnn_jax.data.sources.folder_files import files_below
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import check_images, to_picture
 from pixel_rnn_jax.models.conditioning import Conditions
-from pixel_rnn_jax.paths import as_path
+from pixel_rnn_jax.paths import as_path, is_broken_link
 
 ARRAY = "images"  # its name in an npz file
 # Of files that people call pictures, whether we read them or not.
@@ -154,6 +155,8 @@ def _read_picture_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H
 
 def _existing(path: str | Path) -> Path:
     path = as_path(path)
+    if is_broken_link(path):
+        raise InputError(f"{path} is a link to {str(path.readlink())!r}, which leads to nothing.")
     if not path.exists():
         raise InputError(f"there is no file or folder {path}.")
     return path

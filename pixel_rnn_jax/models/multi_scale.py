@@ -10,6 +10,7 @@ the pixels before it in the large image. Hence p sums to 1 over all x. With more
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -64,9 +65,11 @@ class MultiScalePixelRNN(nn.Module):
 
     Attributes:
       config: with `sizes`.
+      classes: as in `PixelRNN`.
     """
 
     config: ModelConfig
+    classes: tuple[str, ...] = ()
 
     def setup(self):
         if not self.config.sizes:
@@ -92,9 +95,9 @@ class MultiScalePixelRNN(nn.Module):
         return logits
 
 
-def make_model(config: ModelConfig) -> nn.Module:
-    """A `MultiScalePixelRNN` if the configuration has `sizes`, else a `PixelRNN`."""
-    return MultiScalePixelRNN(config) if config.sizes else PixelRNN(config)
+def make_model(config: ModelConfig, classes: Sequence[str] = ()) -> nn.Module:
+    """A `MultiScalePixelRNN` if the configuration has `sizes`, else a `PixelRNN`; `classes` are names by number, if known."""
+    return (MultiScalePixelRNN if config.sizes else PixelRNN)(config, tuple(classes))
 
 
 def stages(config: ModelConfig) -> tuple[Stage, ...]:

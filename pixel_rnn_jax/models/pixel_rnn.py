@@ -31,9 +31,11 @@ class PixelRNN(nn.Module):
 
     Attributes:
       config: without `sizes`.
+      classes: names of the classes by number, if known; they change nothing.
     """
 
     config: ModelConfig
+    classes: tuple[str, ...] = ()
 
     def setup(self):
         config = self.config

@@ -43,7 +43,7 @@ def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | 
 
     Args:
       path: a local file whose name ends in .safetensors; it is replaced if it exists.
-      model: a `PixelRNN` or a `MultiScalePixelRNN`.
+      model: a `PixelRNN` or a `MultiScalePixelRNN`; the names of its classes are saved too.
       params: in float32.
       size: height and width of the images it was trained on: the default size of samples.
       source: the images it was trained on, as in a configuration (`data.source`): commands score them by default.
@@ -68,7 +68,7 @@ def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | 
         "data": dataclasses.asdict(DataConfig(source=source)),
         "batch_size": BATCH_SIZE,
     }
-    save_weights(path, params, RunRecord(config, (*shape[1:], model.config.channels)))
+    save_weights(path, params, RunRecord(config, (*shape[1:], model.config.channels), model.classes or None))
 
 
 def save_weights(path: Path, params: Any, record: RunRecord) -> None:

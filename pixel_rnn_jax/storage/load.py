@@ -30,7 +30,8 @@ def load(path: str | AnyPath) -> tuple[nn.Module, Any]:
 
     Returns:
       The model, a `PixelRNN` or a `MultiScalePixelRNN`, and its parameters. For a training run these are the moving average at
-      the step with the best validation score, or at the latest step before the first validation.
+      the step with the best validation score, or at the latest step before the first validation. `model.classes` holds the
+      names of the classes by number, if the data had names.
 
     Raises:
       InputError: (a ValueError) if there is nothing of that name, or no usable model in it.

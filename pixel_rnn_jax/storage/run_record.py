@@ -86,7 +86,7 @@ class RunRecord:
             raise InputError(f"the run has a model configuration that is damaged, or of another version ({error}).") from None
 
     def make_model(self) -> nn.Module:
-        return make_model(self.model)
+        return make_model(self.model, self.classes or ())
 
     def portable(self) -> "RunRecord":
         """The record without folders of this machine: of a data source's absolute path, the last name remains."""

@@ -1,10 +1,15 @@
-"""The parameters of a training, as a table."""
+"""What a training starts with, in words: its parameters and classes."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import NamedSharding
+from jaxtyping import Integer
+
+SHOWN_CLASSES = 20
 
 
 def parameter_table(params: Any, state: Any) -> str:
@@ -27,6 +32,17 @@ def parameter_table(params: Any, state: Any) -> str:
     whole = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     part = sum(math.prod(_part(leaf)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     lines.append(f"{count:,} parameters; with average and optimizer state {_mebibytes(whole)}, {_mebibytes(part)} on a device")
+    return "\n".join(lines)
+
+
+def class_summary(labels: Integer[np.ndarray, " N"], num_classes: int, names: Sequence[str] | None) -> str:
+    """Lines of text: the numbers of the classes, their names and numbers of training images; a note if a class has none."""
+    counts = np.bincount(labels, minlength=num_classes).tolist()
+    names = [*(names or ()), *[""] * num_classes][:num_classes]
+    shown = [f"{number} {name}".rstrip() + f" ({counts[number]})" for number, name in enumerate(names[:SHOWN_CLASSES])]
+    lines = [f"classes (and training images): {', '.join(shown)}{', …' * (num_classes > SHOWN_CLASSES)}"]
+    if 0 in counts:
+        lines.append(f"note: {counts.count(0)} of the model.num_classes={num_classes} classes have no training images")
     return "\n".join(lines)
 
 

@@ -29,7 +29,7 @@ from pixel_rnn_jax.training.run import TrainingRun, compile_step, prepare
 from pixel_rnn_jax.training.step import TrainState
 from pixel_rnn_jax.training.step_clock import StepClock
 from pixel_rnn_jax.training.step_profile import StepProfile
-from pixel_rnn_jax.training.summary import parameter_table
+from pixel_rnn_jax.training.summary import class_summary, parameter_table
 from pixel_rnn_jax.training.validation import Validator
 
 
@@ -66,6 +66,9 @@ def train(
     run = prepare(config)
     if is_main():
         print(parameter_table(run.abstract_state.params, run.abstract_state), file=sys.stderr)
+        if run.model.config.num_classes:
+            labels = run.data.examples("train").conditions.labels
+            print(class_summary(labels, run.model.config.num_classes, run.data.classes), file=sys.stderr)
         flops = training_flops(run.model.config, *run.image_shape[:2]).total
         print(f"{flops / 1e9:.3g} GFLOP for each image of a training step", file=sys.stderr)
     lock = None if is_remote(workdir) else on_main(lambda: lock_workdir(workdir))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 
 import numpy as np
 import pytest
@@ -225,7 +226,7 @@ def test_a_size_that_the_images_have_not_is_refused_before_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_training_keeps_the_names_of_its_classes(tmp_path, monkeypatch):
+def test_a_training_tells_and_keeps_the_names_of_its_classes(tmp_path, monkeypatch, capsys):
     """Whatever classes another folder has, and in whatever order. The model is the best checkpoint."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -234,10 +235,15 @@ def test_a_training_keeps_the_names_of_its_classes(tmp_path, monkeypatch):
             (tmp_path / folder / name).mkdir(parents=True)
             for number in range(9):
                 Image.fromarray(rng.integers(0, 256, (2, 2)).astype(np.uint8)).save(f"{folder}/{name}/{number}.png")
-    fields = ("model.levels=256", "model.num_classes=3", "num_steps=1", "eval_every=1")
+    fields = ("model.levels=256", "model.num_classes=4", "num_steps=1", "eval_every=1")
     fields = [f"--config.{field}" for field in (*fields, "data.source=folder:three")]
     trained = train(tiny_config(*fields), "run")
+    told = capsys.readouterr().err
+    assert re.search(r"0 cat \(\d+\), 1 dog \(\d+\), 2 owl \(\d+\), 3 \(0\)", told)
+    assert "note: 1 of the model.num_classes=4 classes have no training images" in told
     model, params, run = load_run("run")
+    prnn.save("saved.safetensors", model, params, size=(2, 2))
+    assert prnn.load("run")[0].classes == prnn.load("saved.safetensors")[0].classes == ("cat", "dog", "owl")
     images, conditions = open_dataset(run.config, classes=run.classes).examples(trained.split)
     log_prob = prnn.log_prob(model, params, images[np.arange(len(images))], labels=conditions.labels)
     assert -float(log_prob.mean()) == pytest.approx(trained.nats, rel=1e-5)

@@ -91,7 +91,8 @@ def test_arrays_may_be_named_in_other_ways(tmp_path):
     [
         ({"other": images_of(3)}, r"array named train .* got \['other'\]"),
         ({"train": images_of(20, levels=5)}, r"train: images must lie in \[0, 2\); got values from 0 to 4"),
-        ({"train": images_of(20, shape=(3, 4, 3))}, "1 channels on their last axis"),
+        ({"train": images_of(20, shape=(3, 4, 3))}, r"1 channels on their last axis; got shape \(18, 3, 4, 3\)\. See"),
+        ({"train": images_of(20, shape=(1, 3, 4))}, r"got shape \(18, 1, 3, 4\)\. Move .* np.moveaxis\(images, 1, -1\)"),
         ({"train": images_of(20).astype(np.float32)}, "got dtype float32"),
         ({"train": images_of(20).astype(bool)}, "got dtype bool"),
         ({"train": np.zeros((5, 12), np.uint8)}, "4 axes"),

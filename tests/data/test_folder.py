@@ -157,6 +157,17 @@ def test_a_picture_of_ones_own_is_treated_like_those_of_the_training(tmp_path):
         open_input(str(file), args, run)
 
 
+def test_a_transparent_picture_of_ones_own_gets_the_background_of_the_training(tmp_path):
+    write_images(tmp_path, 3, (8, 8, 4))
+    fields = {"source": f"folder:{tmp_path}", "alpha": "white"}
+    config = takes(256, 3)
+    run = RunRecord({"data": dataclasses.asdict(DataConfig(**fields)), "model": dataclasses.asdict(config)}, (8, 8, 3))
+    args = Namespace(input=str(tmp_path), split=None, data_dir=None, binarization=None, label=None, num=None, seed=0)
+    assert as_set(open_input(args.input, args, run).images) == as_set(*open_all(tmp_path, alpha="white"))
+    with pytest.raises(InputError, match="is transparent"):
+        open_input(args.input, args, run, lossless=True)
+
+
 def test_bad_files_are_named_or_counted(tmp_path, capsys):
     images = write_images(tmp_path, 10)
     (tmp_path / "notes.txt").write_text("not an image")
@@ -274,6 +285,9 @@ def test_transparent_files_train_with_alpha(tmp_path):
     images = write_images(tmp_path, 10, (8, 8, 4))
     assert as_set(*open_all(tmp_path, channels=4)) == as_set(images)
     assert as_set(*open_all(tmp_path, alpha="drop")) == as_set(images[..., :3])
+    assert (
+        DataConfig(source="folder:x", alpha="white", size=8).preprocessing == "transparency on white, cut and reduced to 8x8"
+    )
     with pytest.raises(InputError, match="data.alpha must be 'error' with 4 channels, which keep transparency; got 'drop'"):
         open_folder(tmp_path, channels=4, alpha="drop")
     with pytest.raises(InputError, match="is transparent; give it a background first, as data.alpha=white does"):

@@ -65,6 +65,13 @@ def test_arrays(tmp_path):
         np.testing.assert_array_equal(read[..., 0], images)
 
 
+def test_a_model_of_four_channels_takes_transparency(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, 4)).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "x.png")
+    for lossless in (False, True):
+        np.testing.assert_array_equal(read_images(tmp_path / "x.png", ImageForm(256, 4, lossless=lossless)), image[None])
+
+
 def test_endings_may_be_capital(tmp_path):
     images = np.random.default_rng(0).integers(0, 17, (3, 4, 5, 1))
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(3))
@@ -95,6 +102,7 @@ def test_what_cannot_be_used(tmp_path):
     np.savez(tmp_path / "other.npz", train=np.zeros((1, 2, 2), int))
     (tmp_path / "damaged.npz").write_bytes(b"PK no zip")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "gone.npz").symlink_to("nowhere")
     (tmp_path / "two").mkdir()
     Image.fromarray(rgb).save(tmp_path / "two" / "a.png")
     Image.fromarray(rgb[:2]).save(tmp_path / "two" / "b.png")
@@ -109,6 +117,7 @@ def test_what_cannot_be_used(tmp_path):
         ("damaged.npz", 1, "is damaged or no npz file of plain arrays"),
         ("empty", 1, "must hold pictures that can be used; there are no files in it"),
         ("nowhere", 1, "there is no file or folder .*nowhere"),
+        ("gone.npz", 1, "gone.npz is a link to 'nowhere', which leads to nothing"),
     ):
         with pytest.raises(ValueError, match=message):
             read_images(tmp_path / name, ImageForm(17, channels, lossless=True))

@@ -187,7 +187,8 @@ def test_array_files(bucket, tmp_path, monkeypatch):
     np.testing.assert_array_equal(full.images("test"), npz.images("test"))
     for memory_gib in (4.0, 0.0):
         npy = Dataset(DataConfig(source="npy:array.npy", memory_gib=memory_gib, **fields), takes(16, 1))
-        np.testing.assert_array_equal(npy.images("train")[np.arange(54)][..., 0], arrays[:54])
+        stored = {image.tobytes() for image in arrays}
+        assert {image.tobytes() for image in npy.images("train")[np.arange(54)]} <= stored
     with pytest.raises(
         InputError, match=rf"{bucket}/data/missing.npz must be a file or a folder with files; there is nothing"
     ):

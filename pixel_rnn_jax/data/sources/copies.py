@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import itertools
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,33 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
+from pixel_rnn_jax.data.sources.source import say
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.progress import progress_bar
 
 ENDING_BYTES = 4096
+
+
+def apart(
+    folder: Path, files: dict[str, list[Path]], num_threads: int
+) -> tuple[dict[str, list[Path]], Integer[np.ndarray, " _"]]:
+    """The files by split, the same bytes only in the last split that has them; and `Source.copies` of the training files."""
+    numbers = iter(first_copies(list(itertools.chain(*files.values())), num_threads).tolist())
+    contents = {split: list(itertools.islice(numbers, len(paths))) for split, paths in files.items()}
+    kept, later = {}, set()
+    for split in reversed(files):
+        kept[split] = [path for path, content in zip(files[split], contents[split], strict=True) if content not in later]
+        contents[split] = [content for content in contents[split] if content not in later]
+        later.update(contents[split])
+        left_out = len(files[split]) - len(kept[split])
+        if left_out:
+            say(f"{folder}, {split}: left out {left_out} of {len(files[split])} files, copies of which are in a later split")
+        if not kept[split]:
+            raise InputError(f"{folder}: {split} must hold files that are in no later split; there is none.")
+    copies = len(contents["train"]) - len(set(contents["train"]))
+    if copies:
+        say(f"{folder}, train: {copies} of {len(kept['train'])} files are copies of others, with which they stay in one split")
+    return {split: kept[split] for split in files}, np.array(contents["train"])
 
 
 def first_copies(files: Sequence[Path], num_threads: int) -> Integer[np.ndarray, " N"]:

@@ -1,9 +1,6 @@
 """Image-folder source."""
 
-import collections
 import functools
-import itertools
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,14 +10,14 @@ from jaxtyping import Integer, UInt8
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import MODES, check_large_enough, decode, other_size, read_size
 from pixel_rnn_jax.data.image_set import LazyImages
-from pixel_rnn_jax.data.sources.copies import first_copies
-from pixel_rnn_jax.data.sources.source import Source, by_split, say
+from pixel_rnn_jax.data.sources.copies import apart
+from pixel_rnn_jax.data.sources.folder_files import check_no_splits_below, files_below, split_folders
+from pixel_rnn_jax.data.sources.source import Source, say
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 SHOWN = 5  # of the files that `skip_bad` leaves out
 HINT = "data.skip_bad=True (of an --input, --skip_bad) leaves such files out."
 
@@ -39,18 +36,18 @@ def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source
         )
     channels = model.channels
     _check_channels(channels, config.alpha)
-    used, size, roots = {}, config.size, _split_folders(folder)
+    used, size, roots = {}, config.size, split_folders(folder)
     for split, root in roots.items():
         files = files_below(root)
         if root == folder:
-            _check_no_splits_below(folder, files)
+            check_no_splits_below(folder, files)
         used[split], size, skipped = _usable(files, size, config, channels)
         if skipped:
             shown = "; ".join(sorted(skipped)[:SHOWN]) + "; …" * (len(skipped) > SHOWN)
             say(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {shown}")
         if not used[split]:
             raise InputError(f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}.")
-    used, copies = _apart(folder, used, config.num_threads)
+    used, copies = apart(folder, used, config.num_threads)
     labels, classes = _read_labels(folder, roots, used) if model.num_classes else ({}, None)
     read = functools.partial(_read_files, size=size, channels=channels, alpha=config.alpha)
     return Source(
@@ -92,86 +89,6 @@ def _read_labels(
         if unknown:
             raise InputError(f"{folder}: the classes of {split} must be among {', '.join(names)}; got {', '.join(unknown)}.")
     return {split: np.searchsorted(names, of_files) for split, of_files in found.items()}, tuple(names)
-
-
-def _split_folders(folder: Path) -> dict[str, Path]:
-    """The folder of each split, if the subfolders are splits; otherwise the folder itself, for training."""
-    visible = sorted(folder.glob("[!.]*"))
-    folders = [path.name for path in visible if path.is_dir()]
-    splits = by_split(folders, folder)
-    if not splits:
-        return {"train": folder}
-    pictures = [path.name for path in visible if path.suffix.lower() in ENDINGS]
-    if "train" not in splits or len(splits) < len(folders) or pictures:
-        raise InputError(
-            f"{folder} must hold the folders train, validation and test (the last two are optional) and no other folders or"
-            f" pictures, if its folders are splits; got {', '.join(sorted({*folders, *pictures}))}."
-        )
-    meant = (name if name == split else f"{name} ({split})" for split, name in splits.items())
-    say(f"{folder}: its folders are taken as splits: {', '.join(meant)}")
-    return {split: folder / name for split, name in splits.items()}
-
-
-def _check_no_splits_below(folder: Path, files: list[Path]) -> None:
-    """Raises `InputError` if there are splits further down, whose test images would be trained on."""
-    below = collections.defaultdict(set)
-    for path in {file.parent.relative_to(folder) for file in files}:
-        for name in (path, *path.parents)[:-1]:
-            below[folder / name.parent].add(name.name)
-    for parent, names in below.items():
-        splits = by_split(sorted(names), parent)
-        if "train" in splits and len(splits) > 1:
-            raise InputError(
-                f"{parent} holds {' and '.join(splits.values())}, which would be mixed: name the folder that holds the splits,"
-                " or rename them if they are none."
-            )
-
-
-def files_below(folder: Path) -> list[Path]:
-    """All files below a folder that are not hidden, sorted; broken links are among them.
-
-    Links are followed, but each real folder and file comes once: by its own name, if it has one below this folder.
-    """
-    files, links, seen = {}, [], set()
-    folders = collections.deque([folder])
-    while folders:
-        here = folders.popleft()
-        real = os.path.realpath(here)
-        if real in seen:
-            continue
-        seen.add(real)
-        for path in sorted(here.glob("[!.]*")):
-            if path.is_dir():
-                (folders.append if path.is_symlink() else folders.appendleft)(path)
-            elif path.is_symlink():
-                links.append(path)
-            else:
-                files[os.path.join(real, path.name)] = path
-    for path in links:
-        files.setdefault(os.path.realpath(path), path)
-    return sorted(files.values())
-
-
-def _apart(
-    folder: Path, files: dict[str, list[Path]], num_threads: int
-) -> tuple[dict[str, list[Path]], Integer[np.ndarray, " _"]]:
-    """The files by split, the same bytes only in the last split that has them; and `Source.copies` of the training files."""
-    numbers = iter(first_copies(list(itertools.chain(*files.values())), num_threads).tolist())
-    contents = {split: list(itertools.islice(numbers, len(paths))) for split, paths in files.items()}
-    apart, later = {}, set()
-    for split in reversed(files):
-        apart[split] = [path for path, content in zip(files[split], contents[split], strict=True) if content not in later]
-        contents[split] = [content for content in contents[split] if content not in later]
-        later.update(contents[split])
-        left_out = len(files[split]) - len(apart[split])
-        if left_out:
-            say(f"{folder}, {split}: left out {left_out} of {len(files[split])} files, copies of which are in a later split")
-        if not apart[split]:
-            raise InputError(f"{folder}: {split} must hold files that are in no later split; there is none.")
-    copies = len(contents["train"]) - len(set(contents["train"]))
-    if copies:
-        say(f"{folder}, train: {copies} of {len(apart['train'])} files are copies of others; copies stay in one split")
-    return {split: apart[split] for split in files}, np.array(contents["train"])
 
 
 def _usable(
