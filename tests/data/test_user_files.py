@@ -69,7 +69,9 @@ def test_a_model_of_four_channels_takes_transparency(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (4, 5, 4)).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "x.png")
     for lossless in (False, True):
-        np.testing.assert_array_equal(read_images(tmp_path / "x.png", ImageForm(256, 4, lossless=lossless)), image[None])
+        np.testing.assert_array_equal(
+            read_images(tmp_path / "x.png", ImageForm(256, 4, lossless=lossless)).images, image[None]
+        )
 
 
 def test_endings_may_be_capital(tmp_path):
