@@ -162,7 +162,8 @@ def test_a_transparent_picture_of_ones_own_gets_the_background_of_the_training(t
     fields = {"source": f"folder:{tmp_path}", "alpha": "white"}
     config = takes(256, 3)
     run = RunRecord({"data": dataclasses.asdict(DataConfig(**fields)), "model": dataclasses.asdict(config)}, (8, 8, 3))
-    args = Namespace(input=str(tmp_path), split=None, data_dir=None, binarization=None, label=None, num=None, seed=0)
+    flags = {"split": None, "data_dir": None, "binarization": None, "label": None, "num": None, "size": None}
+    args = Namespace(input=str(tmp_path), seed=0, skip_bad=False, **flags)
     assert as_set(open_input(args.input, args, run).images) == as_set(*open_all(tmp_path, alpha="white"))
     with pytest.raises(InputError, match="is transparent"):
         open_input(args.input, args, run, lossless=True)
