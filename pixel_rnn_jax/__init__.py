@@ -3,7 +3,7 @@
 from pixel_rnn_jax.compression.codec import compress, decompress
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.sampling import complete, sample
-from pixel_rnn_jax.images import quantize
+from pixel_rnn_jax.images import quantize, to_picture
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob, log_probs
 from pixel_rnn_jax.models.multi_scale import MultiScalePixelRNN, make_model
@@ -27,5 +27,6 @@ __all__ = [
     "quantize",
     "sample",
     "save",
+    "to_picture",
 ]
 __version__ = "0.2.0"

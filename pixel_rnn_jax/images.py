@@ -105,9 +105,22 @@ def centre(images: Num[Array, "*shape"], levels: int) -> Float32[Array, "*shape"
     return images.astype(jnp.float32) * (2 / (levels - 1)) - 1
 
 
-def to_picture(images: Integer[np.ndarray, "*shape"], levels: int) -> UInt8[np.ndarray, "*shape"]:
-    """Spreads the levels evenly over the 8-bit values of a picture, [0, 255]."""
-    return np.round(images.astype(np.float64) * (255 / (levels - 1))).astype(np.uint8)
+def to_picture(images: Images, levels: int) -> UInt8[np.ndarray, "..."]:
+    """Spreads the levels of images evenly over the 8 bits of a picture, [0, 255], so that image viewers show them.
+
+    Args:
+      images: integers in [0, levels), of any shape: one image, or many.
+      levels: number of values that a sub-pixel can take, `model.config.levels`.
+
+    Returns:
+      uint8, of the images' shape: 0 for the lowest level, 255 for the highest.
+
+    Raises:
+      InputError: (a ValueError) if the values are no integers in [0, levels), or `levels` is below 2.
+    """
+    check_integer("levels", levels, 2)
+    check_values(images, levels=levels)
+    return np.round(np.asarray(images).astype(np.float64) * (255 / (levels - 1))).astype(np.uint8)
 
 
 def from_picture(pixels: UInt8[np.ndarray, "*shape"], levels: int) -> UInt8[np.ndarray, "*shape"]:

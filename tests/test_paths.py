@@ -53,12 +53,12 @@ def test_sources_start_at_home(home):
 def test_files_of_users_start_at_home(home):
     np.savez(home / "x.npz", images=IMAGES, labels=np.arange(4))
     Image.new("L", (3, 3)).save(home / "x.png")
-    np.testing.assert_array_equal(read_images("~/x.npz", ImageForm(2, 1)), IMAGES)
-    np.testing.assert_array_equal(read_images("~/x.png", ImageForm(2, 1)), IMAGES[:1])
+    np.testing.assert_array_equal(read_images("~/x.npz", ImageForm(2, 1)).images, IMAGES)
+    np.testing.assert_array_equal(read_images("~/x.png", ImageForm(2, 1)).images, IMAGES[:1])
     np.testing.assert_array_equal(read_conditions("~/x.npz").labels, np.arange(4))
     assert not read_mask("~/x.png", (3, 3)).any()
     (home / "x.npz").unlink()
-    np.testing.assert_array_equal(read_images("~", ImageForm(2, 1)), IMAGES[:1])
+    np.testing.assert_array_equal(read_images("~", ImageForm(2, 1)).images, IMAGES[:1])
 
 
 def test_flags_start_at_home(home):

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Integer
 from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
 from pixel_rnn_jax.data.user_files import read_mask
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.generation.batched import generate
+from pixel_rnn_jax.generation.batched import generate, seconds_to_generate
 from pixel_rnn_jax.generation.sampling import completion_key
 from pixel_rnn_jax.models.multi_scale import pixel_order
 from pixel_rnn_jax.parallel.mesh import make_mesh
@@ -49,7 +49,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     _, names, originals, conditions = inputs.open_input(args.input, args, run, default_num=NUM)
     known = known_pixels(args, originals.shape[1:3])
     num = len(originals)
-    print(f"completing {num} images, {args.completions} times each", file=sys.stderr)
     order = pixel_order(model.config, *known.shape)
     note_late_pixels(known, order)
 
@@ -57,16 +56,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     starts = np.repeat(originals[:, None], args.completions + 1, axis=1)
     start_known = np.broadcast_to(known, starts.shape[:-1]).copy()
     start_known[:, -1] = True
+    options = {
+        "conditions": jax.tree.map(lambda array: np.repeat(array, args.completions + 1, 0), conditions),
+        "batch_size": args.batch_size,
+        "mesh": make_mesh(),
+    }
+    flat = starts.reshape(-1, *originals.shape[1:])
+    seconds = seconds_to_generate(model, params, flat.shape, **options)
+    times = f"{args.completions} times each: about {seconds:,.0f} s once compiled"
+    print(f"completing {num} images of {'x'.join(map(str, originals.shape[1:]))}, {times}", file=sys.stderr)
     drawn = generate(
         model,
         params,
         completion_key(jax.random.key(args.seed)),
-        starts.reshape(-1, *originals.shape[1:]),
+        flat,
         start_known.reshape(-1, *known.shape),
-        conditions=jax.tree.map(lambda array: np.repeat(array, args.completions + 1, 0), conditions),
         temperature=args.temperature,
-        batch_size=args.batch_size,
-        mesh=make_mesh(),
+        **options,
     )
     images, log_probs = (array.reshape(starts.shape) for array in drawn)
     log_prob_drawn = np.where(known[..., None], 0, log_probs).sum((2, 3, 4))

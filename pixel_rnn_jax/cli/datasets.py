@@ -8,8 +8,10 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.storage.run_record import RunRecord
 
 
-def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[str] | None = None) -> Dataset:
-    """The data of a run's configuration; data_dir: where it is now, if it has moved; classes: their names, if any."""
+def open_dataset(
+    config: dict, data_dir: str | None = None, classes: Sequence[str] | None = None, *, carve: bool = True
+) -> Dataset:
+    """The data of a run's configuration; data_dir: where it is now, if it has moved; classes, carve: see `Dataset`."""
     run = RunRecord(config, image_shape=())
     data = run.data
     if not data.source:
@@ -18,4 +20,4 @@ def open_dataset(config: dict, data_dir: str | None = None, classes: Sequence[st
         )
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
-    return Dataset(data, run.model, classes)
+    return Dataset(data, run.model, classes, carve=carve)

@@ -34,6 +34,11 @@ def image_size(text: str) -> tuple[int, ...]:
     return size
 
 
+def picture_size(text: str) -> tuple[int, ...] | str:
+    """An argparse type: like `image_size`, or "as-is"."""
+    return text if text == AS_IS else image_size(text)
+
+
 def positive(text: str) -> int:
     """An argparse type: an integer of at least 1."""
     if int(text) < 1:
@@ -48,6 +53,7 @@ def seed(text: str) -> int:
     return int(text)
 
 
+AS_IS = "as-is"
 SHARED: dict[str, dict[str, Any]] = {
     "--workdir": {
         "required": True,
@@ -61,11 +67,20 @@ SHARED: dict[str, dict[str, Any]] = {
     "--allow_config_change": {"action": "store_true", "help": "continue a run although its configuration has changed"},
     "--input": {
         "metavar": "PATH|SOURCE",
-        "help": "a picture, a folder of pictures (prepared like those of the training; `compress` takes them as they are), an"
-        " npy file, an npz file with the array `images`, or a data source such as tfds:fashion_mnist; by default the data of"
-        " the training",
+        "help": "a picture, a folder of pictures, with all its subfolders (prepared like those of the training; `compress`"
+        " takes them as they are), an npy file, an npz file with the array `images`, or a data source such as"
+        " tfds:fashion_mnist; by default the data of the training",
     },
-    "--split": {"help": "train, validation or test; by default test, or validation for data without a test split"},
+    "--size": {
+        "type": picture_size,
+        "metavar": "H,W|as-is",
+        "help": "height and width to which pictures are cut and reduced, or as-is; by default those of the training",
+    },
+    "--skip_bad": {"action": "store_true", "help": "leave out and count the pictures that cannot be used"},
+    "--split": {
+        "help": "train, validation or test; by default test, or validation for data without a test split; of another data"
+        " source in --input, all images"
+    },
     "--binarization": {"choices": BINARIZATIONS, "help": "of a data source in --input; by default that of the training"},
     "--label": {"help": "class of all images, its number or name; by default that of each image in the data"},
     "--num": {"type": positive, "help": "number of images, picked at random; by default all, `complete`: 8"},
@@ -83,7 +98,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "--num_processes": {"type": positive, "help": "number of processes, with --coordinator"},
     "--process": {"type": int, "help": "number of this process, from 0, with --coordinator"},
 }
-INPUT = ("--input", "--split", "--binarization", "--label", "--num", "--seed", "--data_dir")  # for `inputs.open_input`
+INPUT = ("--input", "--split", "--binarization", "--label", "--num", "--seed", "--data_dir", "--skip_bad", "--size")
 DRAWING = ("--temperature", "--batch_size", "--animation")
 PROCESSES = ("--distributed", "--coordinator", "--num_processes", "--process")  # for `join_processes`
 

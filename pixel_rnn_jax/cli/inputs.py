@@ -5,14 +5,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import UInt8
 
 from pixel_rnn_jax.cli.datasets import open_dataset
+from pixel_rnn_jax.cli.flags import AS_IS
 from pixel_rnn_jax.data import SOURCES, Examples, ImageSet, at_most
 from pixel_rnn_jax.data.conditioning import grey
-from pixel_rnn_jax.data.image_set import decoded, random_numbers, take
-from pixel_rnn_jax.data.user_files import ImageForm, holds_images, is_npz, picture_files, read_conditions, read_images
+from pixel_rnn_jax.data.dataset import Dataset
+from pixel_rnn_jax.data.image_set import decoded, joined, random_numbers, take
+from pixel_rnn_jax.data.sources.source import say
+from pixel_rnn_jax.data.user_files import (
+    SIZE_FLAG,
+    ImageForm,
+    UserImages,
+    holds_images,
+    is_arrays,
+    is_npz,
+    read_conditions,
+    read_images,
+)
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_shape
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions, plain
@@ -47,19 +60,26 @@ def open_input(
 ) -> Input:
     """Opens the images that --input names; by default those of the training's data source.
 
+    Pictures are cut and reduced to the size of the training's, or to --size. Of another data source all images are taken,
+    unless --split names some.
+
     Args:
       path: the flag's value.
       args: with the other flags of `flags.INPUT`.
       run: of the trained model.
       default_num: size of the random subset to take without --num; all if there are no more, or if None.
-      lossless: refuse pictures with values that the model cannot represent; otherwise pictures are cut, reduced and quantized
-        as the training's images were.
+      lossless: take pictures at their size, and refuse values that the model cannot represent; otherwise pictures are cut,
+        reduced and quantized as the training's images were.
       in_memory: decode the images now, however many there are.
     """
     _check_flags(args)
     model = run.model
     label = label_number(args.label, run)
-    found = _input_of_source(path, args, run) if names_data(path) else _input_of_file(path, run, lossless=lossless)
+    if names_data(path):
+        found = _input_of_source(path, args, run, lossless=lossless)
+    else:
+        found = _input_of_file(path, args, run, lossless=lossless)
+    _note_other_size(found, run)
     conditions = labelled(found.conditions, label, len(found.images))
     _check_present(found.name, model, conditions)
     if not names_data(path):  # a source has checked its own
@@ -88,7 +108,10 @@ def open_contexts(
     if is_npz(path):
         conditions = read_conditions(path)
     else:
-        conditions = Conditions(read_images(path, ImageForm(model.context_levels, model.context_channels)))
+        size = _picture_size(args, run)
+        size = size and tuple(side // model.context_scale for side in size)
+        form = ImageForm(model.context_levels, model.context_channels, size=size, skip_bad=_skips(args, run))
+        conditions = Conditions(_read(path, form).images)
     if conditions.context is not None:
         conditions = labelled(conditions, label_number(args.label, run), len(conditions.context))
     _check_present(path, model, conditions)
@@ -136,6 +159,10 @@ def _check_flags(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not sources:
             raise InputError(f"--{name} is for data sources; got {value!r} with images of {paths[0]}.")
+    if args.size is not None and all(path is not None and is_arrays(path) and not names_data(path) for path in paths):
+        raise InputError(
+            f"--size is for pictures; got {args.size} with the arrays of {paths[0]}, which are taken as they are."
+        )
     if args.binarization is not None and not any(sources):
         raise InputError(f"--binarization is for a data source that is named; got {args.binarization!r} without one.")
 
@@ -150,27 +177,69 @@ def _checked_num(name: str, asked: int | None, default: int | None, count: int) 
     return num
 
 
-def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord) -> Input:
+def _picture_size(args: argparse.Namespace, run: RunRecord) -> tuple[int, int] | None:
+    """The size to which pictures are cut and reduced; None if they are taken as they are."""
+    if args.size is None:
+        return tuple(run.image_shape[:2])
+    return None if args.size == AS_IS else args.size
+
+
+def _skips(args: argparse.Namespace, run: RunRecord) -> bool:
+    return args.skip_bad or run.data.skip_bad
+
+
+def _read(path: str, form: ImageForm) -> UserImages:
+    found = read_images(path, form)
+    for line in found.notes:
+        say(line)
+    return found
+
+
+def _note_other_size(found: Input, run: RunRecord) -> None:
+    size, trained = found.images.shape[1:3], tuple(run.image_shape[:2])
+    if size != trained:
+        sides = ("x".join(map(str, pair)) for pair in (size, trained))
+        say("{}: images of {} pixels; the model was trained on {}".format(found.name, *sides))
+
+
+def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord, *, lossless: bool) -> Input:
     data, model = dict(run.config["data"]), dict(run.config["model"])
+    others = path not in (None, data["source"])
+    size = _picture_size(args, run)
+    if args.size is not None or (others and not lossless and size != run.data.size):
+        data.update(size=size)
+        if size:
+            say(f"{path or data['source']}: larger images are cut and reduced to {size[0]}x{size[1]} pixels; {SIZE_FLAG}")
+    data.update(skip_bad=_skips(args, run))
     if path is not None:
         if not path.startswith("tfds:"):
             data.update(data_dir=None)  # relative to the user's folder, not to the training's data
-        data.update(source=path, binarization=args.binarization or data["binarization"])
+        data.update(source=path, binarization=args.binarization or run.data.binarization)
     if args.label is not None:
         model.update(num_classes=0)  # the source need not have labels
-    dataset = open_dataset({"data": data, "model": model}, args.data_dir, run.classes)
+    whole = others and args.split is None
+    dataset = open_dataset({"data": data, "model": model}, args.data_dir, run.classes, carve=not whole)
+    if whole:
+        return _whole(data["source"], dataset)
     split = args.split or dataset.final_split
     return Input(f"{data['source']}, {split}", dataset.names(split), *dataset.examples(split))
 
 
-def _input_of_file(path: str, run: RunRecord, *, lossless: bool) -> Input:
+def _whole(source: str, dataset: Dataset) -> Input:
+    """All images of a source, whatever its splits; a number tells an image of a split only with the split's name."""
+    names = {split: dataset.names(split) for split in dataset.splits}
+    several = len(names) > 1
+    names = [f"{split}/{name}" if several and name.isdecimal() else name for split in names for name in names[split]]
+    return Input(source, names, *jax.tree.map(joined, *map(dataset.examples, dataset.splits)))
+
+
+def _input_of_file(path: str, args: argparse.Namespace, run: RunRecord, *, lossless: bool) -> Input:
     model, data = run.model, run.data
-    form = ImageForm(model.levels, model.channels, lossless=lossless)
+    form = ImageForm(model.levels, model.channels, lossless=lossless, skip_bad=_skips(args, run))
     if not lossless:
         levels = (data.source_levels or 256) if data.quantize else None
-        form = form._replace(size=data.size, source_levels=levels, alpha=data.alpha)
-    images = read_images(path, form)
-    names = [file.name for file in picture_files(path)] or [str(number) for number in range(len(images))]
+        form = form._replace(size=_picture_size(args, run), source_levels=levels, alpha=data.alpha)
+    images, names, _ = _read(path, form)
     stored = read_conditions(path) if is_npz(path) else UNCONDITIONAL
     context = grey(images) if data.context == "grey" else stored.context
     conditions = Conditions(context if model.context_channels else None, stored.labels if model.num_classes else None)

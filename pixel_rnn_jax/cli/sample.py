@@ -45,7 +45,7 @@ class Plan(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draws images and writes them as a sheet."""
-    shared = ("--workdir", "--label", "--split", "--data_dir", "--seed", *flags.DRAWING, *flags.PROCESSES)
+    shared = ("--workdir", "--label", "--split", "--data_dir", "--skip_bad", "--seed", *flags.DRAWING, *flags.PROCESSES)
     parser = flags.make_parser("sample", __doc__, *shared)
     parser.add_argument(
         "--num",
@@ -55,7 +55,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--input", metavar="PATH|SOURCE", help="context images, for a model that takes them")
     parser.add_argument("--outputs", type=flags.positive, help=f"images drawn from each context image (default: {OUTPUTS})")
     parser.add_argument(
-        "--size", type=flags.image_size, metavar="H,W", help="height and width; those of the training by default"
+        "--size",
+        type=flags.picture_size,
+        metavar="H,W|as-is",
+        help="height and width, to which context pictures are cut and reduced unless as-is; by default those of the training",
     )
     parser.add_argument("--out", type=outputs.output_file(".png"), default="samples.png", help="PNG file for a sheet")
     npz = "also write the images to this file, as the array `images`, and their `labels` and `context`, if any"
@@ -103,6 +106,8 @@ def plan_without_contexts(args: argparse.Namespace, config: ModelConfig, run: Ru
     for name in ("input", "outputs", "split", "data_dir"):
         if getattr(args, name) is not None:
             raise InputError(f"--{name} is only for models that take context images (context_channels > 0).")
+    if args.size == flags.AS_IS:
+        raise InputError("--size=as-is is only for models that take context images (context_channels > 0).")
     size = args.size or tuple(run.image_shape[:2])
     label = inputs.label_number(args.label, run)
     rows = config.num_classes if label is None else 0
@@ -118,8 +123,6 @@ def plan_without_contexts(args: argparse.Namespace, config: ModelConfig, run: Ru
 
 def plan_from_contexts(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:
     """Plans --outputs images from each context image."""
-    if args.size is not None:
-        raise InputError("--size must not be given: the context images determine it.")
     conditions, truth = inputs.open_contexts(args, run, default_num=NUM_CONTEXTS)
     outputs_each = args.outputs or OUTPUTS
     conditions = jax.tree.map(lambda array: np.repeat(array, outputs_each, 0), conditions)

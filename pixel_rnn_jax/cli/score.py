@@ -4,6 +4,8 @@ Writes the negative log-likelihood of each image, with its file or number. With 
 prints how well the likelihood separates the two sets (AUROC).
 """
 
+import math
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,13 +37,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     share_among_cores(args.batch_size)
     model, params, run = load_run(args.workdir)
     mesh = make_mesh()
-    batch_size = scoring_batch_size(args.batch_size, run.batch_size, mesh)
     paths = [args.input, args.against] if args.against else [args.input]
     sets = [inputs.open_input(path, args, run, in_memory=False) for path in paths]
-    scorer = Scorer(model, params, mesh, batch_size, run.data.num_threads)
 
     rows, scores = [], {}
     for number, (name, names, images, conditions) in enumerate(sets):
+        area = math.prod(images.shape[1:3]) / math.prod(run.image_shape[:2])
+        batch_size = scoring_batch_size(args.batch_size, run.batch_size, mesh, area=area)
+        scorer = Scorer(model, params, mesh, batch_size, run.data.num_threads)
+        if area > 1:
+            seconds = scorer.seconds(images, conditions, rows=min(run.image_shape[0], images.shape[1]))
+            print(f"scoring {len(images)} images of {name}: about {seconds:,.0f} s once compiled", file=sys.stderr)
         surprise = -scorer.log_probs(images, conditions, function=log_probs if args.maps else log_prob)
         nats = surprise.reshape(len(surprise), -1).sum(1)
         if args.maps and number == 0:

@@ -21,18 +21,19 @@ from pixel_rnn_jax.models.config import ModelConfig
 class Dataset:
     """The images that a configuration names, split, preprocessed, and checked against the model that they must fit.
 
-    If the source has no validation images, a tenth of its training images becomes the validation split. Pictures are decoded
-    when they are first asked for. `classes` are names of the model's classes by number, by default the source's; a
-    source with other classes is refused.
+    If the source has no validation images, a tenth of its training images becomes the validation split, unless `carve` is
+    False. Pictures are decoded when they are first asked for. `classes` are names of the model's classes by number, by default
+    the source's; a source with other classes is refused.
     """
 
-    def __init__(self, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None = None):
+    def __init__(self, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None = None, *, carve: bool = True):
         self.config = config
         source = open_source(config, model)
         table = level_table(config, source_levels=source.levels, levels=model.levels)
         self._source_levels = len(table)
-        with about(f"{config.source}:"):
-            source = source.with_validation(config.seed)
+        if carve:
+            with about(f"{config.source}:"):
+                source = source.with_validation(config.seed)
         if classes is not None:
             source = renumbered(source, classes, config.source)
         self._images = {

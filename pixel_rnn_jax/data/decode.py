@@ -79,7 +79,10 @@ def check_large_enough(stored: tuple[int, int], size: tuple[int, int]) -> None:
 
 def other_size(size: tuple[int, int], others: tuple[int, int]) -> str:
     """What is wrong with an image that has not the size of the others; continues a sentence as the errors of `decode` do."""
-    return f"is {size[0]}x{size[1]} pixels, others are {others[0]}x{others[1]}; data.size cuts and reduces them to one size"
+    return (
+        f"is {size[0]}x{size[1]} pixels, others are {others[0]}x{others[1]}; set data.size=H,W (of an --input, --size=H,W),"
+        " which cuts and reduces all to one size"
+    )
 
 
 @contextlib.contextmanager

@@ -67,6 +67,24 @@ def take(sets: Any, numbers: Integer[np.ndarray, " B"]) -> Any:
     return jax.tree.map(lambda images: images[numbers], sets)
 
 
+def joined(*sets: Any) -> Any:
+    """One set of the images of several, in their order; or one array of labels."""
+    if len(sets) == 1:
+        return sets[0]
+    if not any(isinstance(images, LazyImages) for images in sets):
+        return np.concatenate(sets)
+    ends = np.cumsum([len(images) for images in sets])
+
+    def read(numbers: Integer[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
+        array = np.empty((len(numbers), *sets[0].shape[1:]), np.uint8)
+        owners = np.searchsorted(ends, numbers, side="right")
+        for owner in np.unique(owners):
+            array[owners == owner] = sets[owner][numbers[owners == owner] - ends[owner] + len(sets[owner])]
+        return array
+
+    return LazyImages(read, np.arange(ends[-1]), sets[0].shape[1:])
+
+
 def random_numbers(count: int, num: int, seed: int) -> Integer[np.ndarray, " num"]:
     """A random subset of `num` of the numbers below `count`, sorted."""
     return np.sort(np.random.default_rng(seed).choice(count, num, replace=False))

@@ -6,15 +6,23 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from pixel_rnn_jax.data.decode import MODES, decode
+from pixel_rnn_jax.data.decode import MODES, decode, fit
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.preprocessing import quantize_picture
+from pixel_rnn_jax.data.sources.folder import SHOWN
+from pixel_rnn_jax.data.sources.folder_files import files_below
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import check_images, to_picture
 from pixel_rnn_jax.models.conditioning import Conditions
 from pixel_rnn_jax.paths import as_path, is_broken_link
 
 ARRAY = "images"  # its name in an npz file
+# Of files that people call pictures, whether we read them or not.
+PICTURE_ENDINGS = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"),
+    *(".jxl", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".psd", ".ico", ".svg"),
+)
+SIZE_FLAG = "--size=H,W brings pictures to another size, --size=as-is takes them as they are"
 
 
 class ImageForm(NamedTuple):
@@ -22,29 +30,77 @@ class ImageForm(NamedTuple):
 
     levels: int
     channels: int
-    size: tuple[int, int] | None = None  # pictures are cut and reduced to it, as by `data.size`
+    size: tuple[int, int] | None = None  # pictures are cut and reduced to it, as by `data.size`; None: taken as they are
     source_levels: int | None = None  # pictures are quantized from so many, as by `data.quantize`; None: to the nearest level
     alpha: str = "error"  # what becomes of transparency, as by `data.alpha`
     lossless: bool = False  # refuse pictures in colours or values that the model cannot represent
+    skip_bad: bool = False  # leave out the pictures of a folder that cannot be used
 
 
-def read_images(path: str | Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C"]:
+class UserImages(NamedTuple):
+    """Images that a user gave.
+
+    Attributes:
+      images: in [0, levels).
+      names: of each image: its file, below the folder that was given, or its number.
+      notes: lines for the user, on files that were left out and pictures that were reduced.
+    """
+
+    images: UInt8[np.ndarray, "N H W C"]
+    names: list[str]
+    notes: list[str]
+
+
+def read_images(path: str | Path, form: ImageForm) -> UserImages:
     """Reads images as a model takes them.
 
-    `path` is a PNG, JPEG or WebP file; a folder of these, all of one size; an npy file of one array, [N, H, W, C] or
+    `path` is a PNG, JPEG or WebP file; a folder of these, and of more folders; an npy file of one array, [N, H, W, C] or
     [N, H, W]; or an npz file with such an array named `images`. Pictures spread the levels over 8 bits, as those that the
-    commands write; arrays hold levels.
+    commands write; arrays hold levels, and are taken as they are. Of a folder, files whose name is not that of a picture are
+    passed over.
     """
     path = _existing(path)
-    files = picture_files(path)
-    if files:
-        images = [_read_picture(file, form) for file in files]
-        sizes = sorted({f"{image.shape[0]}x{image.shape[1]}" for image in images})
-        if len(sizes) > 1:
-            raise InputError(f"the pictures in {path} must be of one size; got {', '.join(sizes)} pixels.")
-        return np.stack(images)
     if path.is_dir():
-        raise InputError(f"{path} must hold pictures; there are no files in it.")
+        return _read_folder(path, form)
+    if is_arrays(path):
+        images = _read_array(path, form)
+        return UserImages(images, [str(number) for number in range(len(images))], [])
+    _check_channels(form)
+    with about(str(path), "."):
+        image, stored = _read_picture(path, form)
+    return UserImages(image[None], [path.name], _reduction(path, {stored}, form.size))
+
+
+def _read_folder(folder: Path, form: ImageForm) -> UserImages:
+    _check_channels(form)
+    found = files_below(folder)
+    pictures = [file for file in found if file.suffix.lower() in PICTURE_ENDINGS]
+    images, names, stored_sizes, bad = [], [], set(), []
+    for file in pictures:
+        name = str(file.relative_to(folder))
+        try:
+            image, stored = _read_picture(file, form)
+        except InputError as error:
+            if not form.skip_bad:
+                raise InputError(f"{file} {error}. --skip_bad leaves such pictures out.") from None
+            bad.append(f"{name} {error}")
+            continue
+        images.append(image)
+        names.append(name)
+        stored_sizes.add(stored)
+    others = [str(file.relative_to(folder)) for file in found if file.suffix.lower() not in PICTURE_ENDINGS]
+    notes = [f"{folder}: passed over {len(others)} files that are no pictures by their names: {_some(others)}"] * bool(others)
+    notes += [f"{folder}: left out {len(bad)} of {len(pictures)} pictures: {_some(bad)}"] * bool(bad)
+    if not images:
+        raise InputError(f"{folder} must hold pictures that can be used; {'; '.join(notes) or 'there are no files in it'}.")
+    sizes = {image.shape[:2] for image in images}
+    if len(sizes) > 1:
+        hint = "" if form.lossless else " --size=H,W cuts and reduces them to one size."
+        raise InputError(f"the pictures in {folder} must be of one size; got {_sizes(sizes)} pixels.{hint}")
+    return UserImages(np.stack(images), names, notes + _reduction(folder, stored_sizes, form.size))
+
+
+def _read_array(path: Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C"]:
     if is_npz(path):
         arrays, names = load_npz(path, {ARRAY})
         if not arrays:
@@ -56,12 +112,9 @@ def read_images(path: str | Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C
     return images.astype(np.uint8)
 
 
-def picture_files(path: str | Path) -> list[Path]:
-    """The pictures that `read_images` reads, in its order; none for an npy or npz file."""
-    path = as_path(path)
-    if path.is_dir():
-        return sorted(file for file in path.glob("[!.]*") if file.is_file())
-    return [] if path.suffix.lower() in (".npy", ".npz") else [path]
+def is_arrays(path: str | Path) -> bool:
+    """Whether the name of a path is that of an npy or npz file."""
+    return Path(path).suffix.lower() in (".npy", ".npz")
 
 
 def is_npz(path: str | Path) -> bool:
@@ -81,12 +134,23 @@ def read_conditions(path: str | Path) -> Conditions:
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """Reads which pixels are known: those of a picture that are not black; or an npy file, bool [H, W]."""
+    """Reads which pixels are known: those of a picture that are not black; or an npy file, bool [H, W].
+
+    A larger picture is cut and reduced like the images; a pixel is known if all of its area is.
+    """
     path = _existing(path)
-    known = load_npy(path) if path.suffix.lower() == ".npy" else _decode(path, channels=1)[..., 0] > 0
+    known = load_npy(path) if path.suffix.lower() == ".npy" else _read_picture_mask(path, size)
     if known.dtype != bool or known.shape != size:
         raise InputError(f"{path} must be a mask of {size[0]}x{size[1]} pixels; got {known.dtype} of shape {known.shape}.")
     return known
+
+
+def _read_picture_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    with about(str(path), "."):
+        white = np.where(decode(path, channels=1) > 0, np.uint8(255), np.uint8(0))
+    if white.shape[0] >= size[0] and white.shape[1] >= size[1]:
+        white = fit(white, size)
+    return white[..., 0] == 255
 
 
 def _existing(path: str | Path) -> Path:
@@ -98,25 +162,46 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _read_picture(path: Path, form: ImageForm) -> UInt8[np.ndarray, "H W C"]:
+def _check_channels(form: ImageForm) -> None:
     if form.channels not in MODES:
         raise InputError(f"pictures have 1 (grey), 3 or 4 channels; the model has {form.channels}.")
-    pixels = _decode(path, channels=max(form.channels, 3 if form.lossless else 1), size=form.size, alpha=form.alpha)
+
+
+def _read_picture(path: Path, form: ImageForm) -> tuple[UInt8[np.ndarray, "H W C"], tuple[int, int]]:
+    """A picture as the model takes it, and the size that it had; an `InputError` continues a sentence, as that of `decode`."""
+    pixels = decode(path, channels=max(form.channels, 3 if form.lossless else 1), alpha=form.alpha)
+    stored = pixels.shape[:2]
     if form.lossless and form.channels == 1:
         if np.any(pixels != pixels[..., :1]):
-            raise InputError(f"{path} is in colour, but the model is of grey images: compression would lose the colours.")
+            raise InputError("is in colour, but the model is of grey images: compression would lose the colours")
         pixels = pixels[..., :1]
+    if form.size is not None:
+        if stored[0] < form.size[0] or stored[1] < form.size[1]:
+            raise InputError(
+                f"is {_sizes({stored})} pixels, smaller than {_sizes({form.size})}, and never enlarged; {SIZE_FLAG}"
+            )
+        pixels = fit(pixels, form.size)
     image = quantize_picture(pixels, form.levels, form.source_levels)
     if form.lossless and np.any(to_picture(image, form.levels) != pixels):
         raise InputError(
-            f"{path} has values between the model's {form.levels} levels, which compression would lose. A model of 256 levels"
-            " (trained without data.quantize and data.binarization) keeps all pictures."
+            f"has values between the model's {form.levels} levels, which compression would lose. A model of 256 levels"
+            " (trained without data.quantize and data.binarization) keeps all pictures"
         )
-    return image
+    return image, stored
 
 
-def _decode(
-    path: Path, *, channels: int, size: tuple[int, int] | None = None, alpha: str = "error"
-) -> UInt8[np.ndarray, "H W C"]:
-    with about(str(path), "."):
-        return decode(path, channels=channels, size=size, alpha=alpha)
+def _reduction(path: Path, stored_sizes: set[tuple[int, int]], size: tuple[int, int] | None) -> list[str]:
+    """A line that says to which size pictures were reduced, if any were."""
+    larger = stored_sizes - {size}
+    if size is None or not larger:
+        return []
+    before = _sizes(larger) if len(larger) == 1 else f"{len(larger)} sizes"
+    return [f"{path}: cut and reduced from {before} to {_sizes({size})} pixels; {SIZE_FLAG}"]
+
+
+def _sizes(sizes: set[tuple[int, int]]) -> str:
+    return ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
+
+
+def _some(names: list[str]) -> str:
+    return "; ".join(names[:SHOWN]) + "; …" * (len(names) > SHOWN)

@@ -1,6 +1,7 @@
 """The exact mean negative log-likelihood of a split, under a model or any other function that gives log-probabilities."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +14,23 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float32
 
 from pixel_rnn_jax.data import Batch, Examples, ImageSet, eval_batches
+from pixel_rnn_jax.data.image_set import take
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluation.baselines import Batches, LogProb
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob
 from pixel_rnn_jax.models.relu_units import log_prob_and_live_units
-from pixel_rnn_jax.parallel.mesh import batch_spec, fetch, on_shares, process_share, replicate, shard_batch
+from pixel_rnn_jax.parallel.hardware import free_memory, timed
+from pixel_rnn_jax.parallel.mesh import (
+    batch_spec,
+    busy_devices,
+    fetch,
+    next_multiple,
+    on_shares,
+    process_share,
+    replicate,
+    shard_batch,
+)
 from pixel_rnn_jax.parallel.microbatch import fast_microbatches, split_microbatches
 from pixel_rnn_jax.progress import progress_bar
 
@@ -75,7 +88,7 @@ class Scorer:
 
     def evaluate(self, split: str, images: ImageSet, conditions: Conditions = UNCONDITIONAL) -> Score:
         """Scores every image of a split once, all with the same weight."""
-        results = self._map_batches(_nats_and_live, images, conditions, f"scoring {split}")
+        results = self._map_batches(_nats_and_live, (), images, conditions, f"scoring {split}")
         nats, live = zip(*jax.device_get(results), strict=True)
         live = jax.tree.map(lambda *units: np.any(units, 0), *live)
         relu_units = {name: LiveUnits(int(units.sum()), units.size) for name, units in live.items()}
@@ -85,22 +98,54 @@ class Scorer:
         self, images: ImageSet, conditions: Conditions = UNCONDITIONAL, *, function: Callable[..., Array] = log_prob
     ) -> Float32[np.ndarray, "N ..."]:
         """The log-probability of each image, in nats, by `log_prob` or a function like it, such as `log_prob_by_size`."""
-        results = self._map_batches(functools.partial(score_batch, function), images, conditions, "scoring")
+        results = self._map_batches(score_batch, (function,), images, conditions, "scoring")
         return np.concatenate(fetch(results))[: len(images)]
 
+    def seconds(self, images: ImageSet, conditions: Conditions = UNCONDITIONAL, *, rows: int) -> float:
+        """Estimates the seconds to score images, once compiled, from the first rows of one batch of them."""
+        count, scale = min(self.batch_size, len(images)), self.model.config.context_scale
+        tops, given = take(Examples(images, conditions), np.arange(count))
+        if given.context is not None:
+            given = given._replace(context=given.context[:, : rows // scale])
+        _, seconds = timed(lambda: self.log_probs(tops[:, :rows], given), repeats=1)
+        return seconds * len(images) / count * images.shape[1] / rows
+
     def _map_batches(
-        self, function: Callable[..., Any], images: ImageSet, conditions: Conditions, description: str
+        self, function: Callable[..., Any], arguments: tuple, images: ImageSet, conditions: Conditions, description: str
     ) -> list[Any]:
-        """The results of a function for all batches. The last batch is padded to `batch_size`."""
-        params, results = replicate(self.params, self.mesh), []
-        options = {"batch_size": self.batch_size, "share": process_share(self.batch_size), "num_threads": self.num_threads}
+        """The results of a compiled function for all batches. The last batch is as large as the others, by padding.
+
+        Raises:
+          InputError: if a batch needs more memory than there is.
+        """
+        mesh = busy_devices(self.mesh, len(images))
+        batch_size = min(self.batch_size, next_multiple(len(images), mesh.size))
+        arguments, results = (*arguments, self.model, mesh, replicate(self.params, mesh)), []
+        options = {"batch_size": batch_size, "share": process_share(batch_size), "num_threads": self.num_threads}
         batches = eval_batches(Examples(images, conditions), **options)
         with progress_bar(len(images), unit="image", description=description, delay=5.0, leave=False) as bar:
             for batch in batches:
-                results.append(function(self.model, self.mesh, params, shard_batch(batch, self.mesh)))
+                batch = shard_batch(batch, mesh)
+                if not results:
+                    _check_memory(function.lower(*arguments, batch), batch["image"].shape, len(mesh.local_devices))
+                results.append(function(*arguments, batch))
                 jax.block_until_ready(results[-2:][0])  # the device holds the next batch, but not all of them
-                bar.update(min(self.batch_size, len(images) - bar.n))
+                bar.update(min(batch_size, len(images) - bar.n))
         return results
+
+
+def _check_memory(lowered: jax.stages.Lowered, shape: tuple[int, int, int, int], devices: int) -> None:
+    """Raises `InputError` if a batch of this shape needs more memory than there is; on a CPU, XLA would not notice."""
+    free = free_memory(devices)
+    if free == math.inf:
+        return
+    needed = lowered.compile().memory_analysis().temp_size_in_bytes  # JAX keeps the compiled program for the call
+    if needed > free:
+        num, height, width, _ = shape
+        raise InputError(
+            f"scoring {num} images of {height}x{width} pixels at a time must need at most the {free * devices / 2**30:.1f} GiB"
+            f" of memory that are free; it needs {needed * devices / 2**30:.1f}. Smaller images or batches need less."
+        )
 
 
 def score(log_prob: LogProb, split: str, batches: Batches, image_shape: tuple[int, int, int]) -> Score:

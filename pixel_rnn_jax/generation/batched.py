@@ -1,6 +1,8 @@
 """Many images, drawn in batches over all devices, with a progress bar."""
 
 import functools
+import math
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,8 +17,18 @@ from pixel_rnn_jax.generation.sampling import ROWS_BATCH_AXES, begin_stage, chec
 from pixel_rnn_jax.images import Images, value_type
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import Stage, stages
-from pixel_rnn_jax.parallel.mesh import batch_sharding, batch_spec, fetch, next_multiple, on_shares, replicate
+from pixel_rnn_jax.parallel.mesh import (
+    batch_sharding,
+    batch_spec,
+    busy_devices,
+    fetch,
+    next_multiple,
+    on_shares,
+    replicate,
+)
 from pixel_rnn_jax.progress import progress_bar
+
+PIXELS_AT_A_TIME = 2**22  # of a batch; 64 images of 256x256, whose states take some hundred MiB
 
 
 class Generated(NamedTuple):
@@ -40,8 +52,8 @@ def generate(
 ) -> Generated:
     """Keeps the known pixels of images and draws the others, batch by batch, with the result of `sample` up to rounding.
 
-    With `completion_key(key)`, the result is that of `complete`, whose arguments it takes. The batch size is rounded up to a
-    multiple of the number of devices.
+    With `completion_key(key)`, the result is that of `complete`, whose arguments it takes. A batch is never larger than the
+    number of images, nor than `PIXELS_AT_A_TIME` allows; it is rounded up to a multiple of the number of devices.
     """
     known = np.asarray(check_completion(model, params, key, images, known, temperature, conditions))
     images = np.where(known[..., None], images, 0).astype(value_type(model.config.levels))
@@ -49,7 +61,8 @@ def generate(
     count, height = images.shape[:2]
     if not count:
         return Generated(images, log_probs)
-    size = next_multiple(min(batch_size, count), mesh.size)
+    mesh = busy_devices(mesh, count)
+    size = next_multiple(_batch_size(batch_size, images.shape), mesh.size)
     params, key = replicate((params, key), mesh)
     uniform_fn, sharding = _uniform_fn(images.shape[1:], mesh), batch_sharding(mesh)
     firsts = range(0, count, size)
@@ -78,6 +91,39 @@ def generate(
                 new = stage.drawn(*values.shape[1:3])[:, :, None]  # pixels of earlier stages keep their log-probability
                 log_probs[place] = np.where(new, values_log_probs, log_probs[place])
     return Generated(images, log_probs)
+
+
+def seconds_to_generate(
+    model: nn.Module,
+    params: Any,
+    shape: tuple[int, int, int, int],
+    *,
+    conditions: Conditions = UNCONDITIONAL,
+    batch_size: int,
+    mesh: Mesh,
+) -> float:
+    """Estimates the seconds to draw or complete images of a shape, once compiled, from one row of each stage."""
+    count, height = shape[:2]
+    mesh = busy_devices(mesh, count)
+    size, seconds = next_multiple(_batch_size(batch_size, shape), mesh.size), 0.0
+    params, shape = replicate(params, mesh), (size, *shape[1:])
+    first = jax.tree.map(lambda array: np.asarray(array)[np.minimum(np.arange(size), count - 1)], conditions)
+    batch = np.zeros(shape, np.uint8), np.zeros(shape[:3], bool), np.zeros(shape, np.float32), first
+    batch = jax.device_put(batch, batch_sharding(mesh))
+    for stage in stages(model.config):
+        begin, draw = _stage_fns(stage, mesh)
+        state, rows = begin(params, *batch)
+        for _ in range(2):  # the first one compiles
+            start = time.perf_counter()
+            state, _ = jax.block_until_ready(draw(stage.params(params), state, rows, np.int32(0), np.float32(1)))
+            row_seconds = time.perf_counter() - start
+        seconds += row_seconds * (height // stage.stride)
+    return seconds * math.ceil(count / size)
+
+
+def _batch_size(asked: int, shape: tuple[int, int, int, int]) -> int:
+    count, height, width, _ = shape
+    return max(1, min(asked, count, PIXELS_AT_A_TIME // (height * width)))
 
 
 @functools.cache

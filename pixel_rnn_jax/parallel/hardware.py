@@ -1,9 +1,12 @@
 """The machine: what it is, how long a function takes on it, how fast it multiplies matrices, and when its memory is full."""
 
+import contextlib
 import functools
 import math
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +18,8 @@ from pixel_rnn_jax.parallel.distributed import num_cores
 PRODUCT_SIZES = {"cpu": 2048}  # rows and columns of matrices that keep a device busy, by platform
 PRODUCT_SIZE = 8192  # on other platforms
 PRODUCTS = 4  # in one program, one after the other, so that its start does not count
+CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of versions 2 and 1
+OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "YNNPACK operation failed")  # the latter on a CPU, without a word of memory
 
 
 def describe_machine() -> dict[str, Any]:
@@ -62,4 +67,21 @@ def product_rate(dtype: str, precision: str, repeats: int) -> float:
 
 def is_out_of_memory(error: MemoryError | jax.errors.JaxRuntimeError) -> bool:
     """Whether an error of Python or JAX means that the memory of the host or of a device is exhausted."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def free_memory(devices: int) -> float:
+    """Bytes of memory that each of so many CPU devices may still take; infinite for other devices, which tell XLA themselves.
+
+    On a CPU, the system lets XLA allocate more than there is, and ends the process when it uses it.
+    """
+    if jax.default_backend() != "cpu":
+        return math.inf
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError):  # only Linux has it
+        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        limits.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    for file in CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number
+            limits.append(int(Path(file).read_text()))
+    return min(limits) / devices

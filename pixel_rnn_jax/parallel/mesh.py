@@ -6,6 +6,7 @@ under `on_shares`. For the rest `jax.jit` derives the collectives from the shard
 """
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -86,12 +87,26 @@ def check_batch_size(batch_size: int, mesh: Mesh, *, microbatches: int = 1) -> N
         raise InputError(f"batch_size (={batch_size}) must be a multiple of the {mesh.size} devices{times}: {near}.")
 
 
-def scoring_batch_size(asked: int | None, training_batch_size: int, mesh: Mesh) -> int:
-    """The number of images to score at a time: as asked, else about as many as in training, and a few for each device."""
+def scoring_batch_size(asked: int | None, training_batch_size: int, mesh: Mesh, *, area: float = 1.0) -> int:
+    """The number of images to score at a time: as asked, else about as many as in training, and a few for each device.
+
+    Of images larger than those of the training, fewer are scored at a time; `area` is an image's, in training images.
+    """
     if asked is None:
-        return next_multiple(max(training_batch_size, IMAGES_PER_DEVICE * mesh.size), mesh.size)
+        usual = max(training_batch_size, IMAGES_PER_DEVICE * mesh.size)
+        return next_multiple(math.ceil(usual / max(area, 1)), mesh.size)
     check_batch_size(asked, mesh)
     return asked
+
+
+def busy_devices(mesh: Mesh, images: int) -> Mesh:
+    """The mesh; or as many of its devices as there are images, so that none computes copies only.
+
+    Several processes must all take part, and keep the whole mesh.
+    """
+    if images >= mesh.size or jax.process_count() > 1:
+        return mesh
+    return make_mesh(devices=mesh.devices.flat[: max(images, 1)].tolist())
 
 
 def next_multiple(number: int, divisor: int) -> int:

@@ -1,6 +1,5 @@
 """Measures a training step: its time, memory and operations, and the speed of likelihood and sampler."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from pixel_rnn_jax.evaluation.flops import training_flops
 from pixel_rnn_jax.evaluation.score import score_batch
 from pixel_rnn_jax.generation.sampling import sample
 from pixel_rnn_jax.models.likelihood import log_prob
-from pixel_rnn_jax.parallel.hardware import is_out_of_memory, timed
+from pixel_rnn_jax.parallel.hardware import free_memory, is_out_of_memory, timed
 from pixel_rnn_jax.parallel.mesh import replicate, shard_batch
 from pixel_rnn_jax.training.run import StepRecipe, compile_step
 from pixel_rnn_jax.training.step import blank_batch
@@ -55,7 +54,8 @@ def _measure(recipe: StepRecipe, repeats: int, *, likelihood: bool, sampler: boo
     plan = step.memory_analysis()
     # Outputs that take the place of inputs (the state) count once.
     planned = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes + plan.temp_size_in_bytes
-    _check_fits(planned)
+    if planned > free_memory(jax.local_device_count()):
+        raise MemoryError
     batch = blank_batch(model.config, (num, *size))
     blank = batch["image"]
     batch["image"] = np.random.default_rng(0).integers(model.config.levels, size=blank.shape, dtype=blank.dtype)
@@ -87,10 +87,3 @@ def _measure(recipe: StepRecipe, repeats: int, *, likelihood: bool, sampler: boo
         _, seconds = timed(lambda: sample(model, params, key, num, size), repeats)
         entry["sampler_images_per_second"] = num / seconds
     return entry
-
-
-def _check_fits(planned: int) -> None:
-    """Raises `MemoryError` if the host has less memory: on a CPU, the system would end the process instead of XLA."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if jax.default_backend() == "cpu" and planned * jax.local_device_count() > memory:
-        raise MemoryError

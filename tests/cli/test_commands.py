@@ -34,6 +34,7 @@ from pixel_rnn_jax.cli import (
 from pixel_rnn_jax.cli.__main__ import main as pixel_rnn
 from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.data.user_files import ImageForm, read_images
+from pixel_rnn_jax.evaluation import score as evaluation_score
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.training.metrics import read_metrics
@@ -146,7 +147,7 @@ def test_sample_draws_batches_and_an_animation(tiny_file, tmp_path):
 def test_complete_fills_a_rectangle_of_a_picture(tiny_file, tmp_path, capsys):
     image = np.random.default_rng(0).integers(0, 17, (9, 7)).astype(np.uint8)
     Image.fromarray(to_picture(image, 17)).save(tmp_path / "face.png")
-    flags = [f"--workdir={tiny_file}", f"--input={tmp_path}/face.png", "--box=2,3,5,7", "--completions=2"]
+    flags = [f"--workdir={tiny_file}", f"--input={tmp_path}/face.png", "--box=2,3,5,7", "--completions=2", "--size=as-is"]
     outputs = [f"--out={tmp_path}/c.png", f"--npz={tmp_path}/c.npz", f"--animation={tmp_path}/c.webp"]
     assert run_in_process(complete.main, *flags, *outputs) == 0
     out, err = capsys.readouterr()
@@ -211,6 +212,16 @@ def test_a_file_that_does_not_decode_is_not_written(tiny_file, tmp_path, monkeyp
     assert not any(tmp_path.iterdir())
 
 
+def test_a_likelihood_that_does_not_fit_in_memory_does_not_end_the_compression(tiny_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluation_score, "free_memory", lambda devices: 0)
+    flags = (f"--workdir={tiny_file}", "--num=2", f"--out={tmp_path}/x.prnn", f"--json={tmp_path}/x.json")
+    assert run_in_process(compress.main, *flags) == 0
+    assert "the likelihood is not computed: scoring 2 images of 8x8 pixels" in capsys.readouterr().err
+    sizes = json.loads((tmp_path / "x.json").read_text())["bytes"]
+    assert sizes["file"] == (tmp_path / "x.prnn").stat().st_size
+    assert "negative log-likelihood" not in sizes
+
+
 def test_a_damaged_file_costs_one_line(tiny_file, tmp_path):
     (tmp_path / "x.prnn").write_bytes(b"PRNN" + bytes(100))
     flags = (f"--workdir={tiny_file}", f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz")
@@ -253,6 +264,22 @@ def test_score_maps_what_is_unexpected(tiny_file, tmp_path, capsys):
     assert len({path.read_bytes() for path in pictures}) == 3
 
 
+def test_a_photo_is_scored_at_the_size_of_the_training_or_as_it_is(tiny_file, tmp_path, capsys):
+    Image.fromarray(np.full((24, 16), 255, np.uint8)).save(tmp_path / "photo.png")
+    model, params = prnn.load(tiny_file)
+    flags = (f"--workdir={tiny_file}", f"--input={tmp_path}/photo.png", f"--out={tmp_path}/s.csv")
+    for size, more in (((8, 8), []), ((24, 16), ["--size=as-is"]), ((4, 6), ["--size=4,6"])):
+        assert run_in_process(score.main, *flags, *more) == 0
+        with (tmp_path / "s.csv").open(newline="") as file:
+            (row,) = csv.DictReader(file)
+        expected = prnn.log_prob(model, params, np.full((1, *size, 1), 16, np.uint8))
+        assert float(row["nats"]) == pytest.approx(-float(expected[0]), rel=1e-4)
+        told = capsys.readouterr().err
+        assert ("cut and reduced from 24x16" in told) == (size != (24, 16))
+        assert ("scoring 1 images of" in told) == (size == (24, 16))
+    assert "'8' must be integers H,W" in (run_in_process(score.main, *flags, "--size=8"), capsys.readouterr().err)[1]
+
+
 def test_train_prints_the_score_of_a_finished_run(tiny_run, monkeypatch, capsys):
     workdir, score = tiny_run
     config = tiny_config()
@@ -289,6 +316,7 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
         (sample.main, ["--num=0"], "argument --num: 0 must be at least 1"),
         (sample.main, ["--seed=4294967296"], "argument --seed: 4294967296 must be from 0 to 4294967295"),
         (sample.main, ["--outputs=3"], "--outputs is only for models that take context images"),
+        (sample.main, ["--size=as-is"], "--size=as-is is only for models that take context images"),
         (sample.main, ["--size=-8,8"], "argument --size: '-8,8' must be integers of at least 1"),
         (sample.main, ["--temperature=-1"], "temperature must be a number greater than 0"),
         (sample.main, ["--pictures=."], "argument --pictures: '.' must be a new folder; it is there already"),

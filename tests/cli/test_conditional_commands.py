@@ -194,7 +194,6 @@ def test_mistakes_with_classes_cost_one_line(class_file, tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     "main,flags,message",
     [
-        (sample.main, ["--size=4,4"], "--size must not be given"),
         (
             sample.main,
             ["--label=1", "--split=validation"],
@@ -250,7 +249,9 @@ def test_a_training_tells_and_keeps_the_names_of_its_classes(tmp_path, monkeypat
     log_prob = prnn.log_prob(model, params, images[np.arange(len(images))], labels=conditions.labels)
     assert -float(log_prob.mean()) == pytest.approx(trained.nats, rel=1e-5)
     assert run.classes == ("cat", "dog", "owl")
-    args = argparse.Namespace(input=None, label=None, binarization=None, split="train", num=None, seed=0, data_dir=None)
+    args = argparse.Namespace(
+        input=None, label=None, binarization=None, split="train", num=None, seed=0, data_dir=None, size=None, skip_bad=False
+    )
     _, _, images, conditions = inputs.open_input("folder:two", args, run)
     owls = {np.asarray(Image.open(path)).tobytes() for path in (tmp_path / "two" / "owl").iterdir()}
     assert {label for image, label in zip(images, conditions.labels, strict=True) if image.tobytes() in owls} == {2}

@@ -120,7 +120,7 @@ def test_images_are_made_of_one_size(tmp_path):
     write_images(tmp_path, 5, (20, 18, 1), "webp")
     dataset = open_folder(tmp_path, size=(12, 8), channels=1)
     assert dataset.images("train").shape == (9, 12, 8, 1)
-    with pytest.raises(InputError, match=r"others are .*; data.size cuts and reduces them"):
+    with pytest.raises(InputError, match=r"others are .*; set data.size=H,W .* cuts and reduces all"):
         open_folder(tmp_path)
     with pytest.raises(InputError, match=r"smaller than data.size \(17x8\)"):
         open_folder(tmp_path, size=(17, 8))
@@ -132,7 +132,17 @@ def test_a_picture_of_ones_own_is_treated_like_those_of_the_training(tmp_path):
     fields = {"source": f"folder:{tmp_path}", "size": (12, 8), "quantize": True}
     config = ModelConfig(layer="row_lstm", levels=8, channels=3)
     run = RunRecord({"data": dataclasses.asdict(DataConfig(**fields)), "model": dataclasses.asdict(config)}, (12, 8, 3))
-    args = Namespace(input=str(tmp_path / "test"), split=None, data_dir=None, binarization=None, label=None, num=None, seed=0)
+    args = Namespace(
+        input=str(tmp_path / "test"),
+        split=None,
+        data_dir=None,
+        binarization=None,
+        label=None,
+        num=None,
+        seed=0,
+        size=None,
+        skip_bad=False,
+    )
     expected = Dataset(DataConfig(**fields), config).images("test")
     found = open_input(args.input, args, run)
     np.testing.assert_array_equal(found.images, expected[np.arange(2)])
@@ -143,7 +153,7 @@ def test_a_picture_of_ones_own_is_treated_like_those_of_the_training(tmp_path):
     with pytest.raises(InputError, match=r"between the model's 8 levels.* 256 levels .* keeps all pictures"):
         open_input(str(file), args, run, lossless=True)
     Image.new("RGB", (8, 11)).save(file)
-    with pytest.raises(InputError, match=r"is 11x8 pixels, smaller than data.size \(12x8\)"):
+    with pytest.raises(InputError, match=r"is 11x8 pixels, smaller than 12x8.*--size=as-is"):
         open_input(str(file), args, run)
 
 
@@ -152,7 +162,8 @@ def test_a_transparent_picture_of_ones_own_gets_the_background_of_the_training(t
     fields = {"source": f"folder:{tmp_path}", "alpha": "white"}
     config = takes(256, 3)
     run = RunRecord({"data": dataclasses.asdict(DataConfig(**fields)), "model": dataclasses.asdict(config)}, (8, 8, 3))
-    args = Namespace(input=str(tmp_path), split=None, data_dir=None, binarization=None, label=None, num=None, seed=0)
+    flags = {"split": None, "data_dir": None, "binarization": None, "label": None, "num": None, "size": None}
+    args = Namespace(input=str(tmp_path), seed=0, skip_bad=False, **flags)
     assert as_set(open_input(args.input, args, run).images) == as_set(*open_all(tmp_path, alpha="white"))
     with pytest.raises(InputError, match="is transparent"):
         open_input(args.input, args, run, lossless=True)

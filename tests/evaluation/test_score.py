@@ -1,3 +1,5 @@
+import types
+
 import jax
 import numpy as np
 import pytest
@@ -5,9 +7,11 @@ from conftest import make_model
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.evaluation import score as score_module
 from pixel_rnn_jax.evaluation.score import LiveUnits, Score, Scorer
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import log_prob_by_size
+from pixel_rnn_jax.parallel import hardware
 from pixel_rnn_jax.parallel.mesh import check_batch_size, make_mesh
 from pixel_rnn_jax.parallel.microbatch import fast_microbatches
 
@@ -22,6 +26,51 @@ def test_every_image_weighs_the_same_whatever_the_batches_and_devices():
         assert score.num_images == 21
         assert score.nats == pytest.approx(expected, rel=1e-5)
         assert score.bits_per_dim == pytest.approx(expected / np.log(2) / 12, rel=1e-5)
+
+
+@pytest.fixture
+def batch_sizes(monkeypatch):
+    """The sizes of the batches that a `Scorer` asks for."""
+    sizes, eval_batches = [], score_module.eval_batches
+
+    def recorded(examples, *, batch_size, **options):
+        sizes.append(batch_size)
+        return eval_batches(examples, batch_size=batch_size, **options)
+
+    monkeypatch.setattr(score_module, "eval_batches", recorded)
+    return sizes
+
+
+def test_a_batch_is_never_larger_than_the_number_of_images(batch_sizes):
+    model, params = make_model("row_lstm", depth=1)
+    scorer = Scorer(model, params, make_mesh(), 16)
+    images = np.random.default_rng(0).integers(0, 2, (11, 4, 3, 1)).astype(np.uint8)
+    expected = prnn.log_prob(model, params, images)
+    for num in (1, 3, 11):
+        np.testing.assert_allclose(scorer.log_probs(images[:num]), expected[:num], rtol=1e-5)
+    assert batch_sizes == [1, 3, 16], "a multiple of the eight devices, if there are as many images"
+
+
+def test_images_that_do_not_fit_in_memory_are_refused(monkeypatch):
+    """On a CPU, the system would end the process."""
+    model, params = make_model("row_lstm", depth=1)
+    images = np.zeros((2, 40, 30, 1), np.uint8)
+    monkeypatch.setattr(score_module, "free_memory", lambda devices: 50 * 2**10)
+    with pytest.raises(InputError, match="scoring 2 images of 40x30 pixels at a time must need at most the 0.0 GiB"):
+        Scorer(model, params, make_mesh(), 8).log_probs(images)
+    monkeypatch.setattr(score_module, "free_memory", lambda devices: 2**30)
+    assert len(Scorer(model, params, make_mesh(), 8).log_probs(images)) == 2
+
+
+def test_the_time_to_score_is_estimated_from_the_first_rows(monkeypatch, batch_sizes):
+    model, params = make_model("row_lstm", depth=1, context_channels=1, context_scale=2)
+    images, context = np.zeros((5, 12, 4, 1), np.uint8), np.zeros((5, 6, 2, 1), np.uint8)
+    clock = iter([0.0, 5.0, 6.0, 8.0])
+    monkeypatch.setattr(hardware, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
+    one = make_mesh(devices=jax.devices()[:1])
+    seconds = Scorer(model, params, one, 2).seconds(images, Conditions(context=context), rows=4)
+    assert seconds == 2 * 12 / 4 * 5 / 2
+    assert batch_sizes == [2, 2]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import functools
+import types
 
 import chex
 import jax
@@ -8,7 +9,8 @@ import pytest
 from conftest import LAYERS, make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.generation.batched import _stage_fns, generate
+from pixel_rnn_jax.generation import batched
+from pixel_rnn_jax.generation.batched import _batch_size, _stage_fns, generate, seconds_to_generate
 from pixel_rnn_jax.generation.decoding import start
 from pixel_rnn_jax.generation.sampling import completion_key, draw_uniform
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
@@ -250,3 +252,18 @@ def test_bad_completion_arguments(images, known, message):
     model, params = make_model("row_lstm")
     with pytest.raises(ValueError, match=message):
         prnn.complete(model, params, jax.random.key(0), images, known)
+
+
+def test_a_batch_has_at_most_as_many_images_as_there_are_and_not_too_many_pixels():
+    assert _batch_size(100, (7, 28, 28, 1)) == 7
+    assert _batch_size(100, (200, 28, 28, 1)) == 100
+    assert _batch_size(100, (200, 1024, 1024, 3)) == 4
+    assert _batch_size(100, (200, 4000, 4000, 3)) == 1
+
+
+def test_the_time_to_draw_is_estimated_from_one_row(monkeypatch):
+    model, params = make_model("row_lstm", depth=1)
+    clock = iter([0.0, 5.0, 6.0, 8.0])
+    monkeypatch.setattr(batched, "time", types.SimpleNamespace(perf_counter=lambda: next(clock)))
+    one = make_mesh(devices=jax.devices()[:1])
+    assert seconds_to_generate(model, params, (5, 6, 4, 1), batch_size=2, mesh=one) == 2 * 6 * 3

@@ -19,7 +19,7 @@ from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
 SHOWN = 5  # of the files that `skip_bad` leaves out
-HINT = "data.skip_bad=True leaves such files out."
+HINT = "data.skip_bad=True (of an --input, --skip_bad) leaves such files out."
 
 
 def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source:
