@@ -94,16 +94,21 @@ def in_data_dir(data_dir: str | None, path: str) -> AnyPath:
     return as_path(path) if is_remote(path) else as_path(data_dir or "") / as_path(path)
 
 
+def cache_folder() -> AnyPath:
+    """Where files are kept that can be made again: $PIXEL_RNN_JAX_CACHE, or by default ~/.cache/pixel_rnn_jax."""
+    return as_path(os.environ.get("PIXEL_RNN_JAX_CACHE") or "~/.cache/pixel_rnn_jax")
+
+
 def local_copy(path: AnyPath) -> Path:
     """A local path unchanged; of a file or folder at gs://, a copy in the cache directory.
 
     Only files that differ in size or time are copied, each under a temporary name, so that processes can share the cache.
-    Files that are no longer at gs:// are removed. The cache is $PIXEL_RNN_JAX_CACHE, or by default ~/.cache/pixel_rnn_jax.
+    Files that are no longer at gs:// are removed.
     """
     if not is_remote(path):
         return Path(path)
     remote = fsspec.filesystem("gs")
-    root = as_path(os.environ.get("PIXEL_RNN_JAX_CACHE") or "~/.cache/pixel_rnn_jax")
+    root = cache_folder()
     with reaching(path):
         found = remote.find(str(path), detail=True, refresh=True)
         for name, info in found.items():  # BUCKET/PATH

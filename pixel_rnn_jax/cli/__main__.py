@@ -30,7 +30,8 @@ commands:
 {_LIST}
 
 pixel-rnn COMMAND --help shows the flags of a command, pixel-rnn --version the version.
---plugin=FILE.py adds layers and outputs of your own to any command.
+Every command takes --plugin=FILE.py, which adds layers and outputs of your own, and --compilation_cache=FOLDER (or off): by
+default, compiled programs are kept in ~/.cache/pixel_rnn_jax for the next start.
 In a checkout, `python -m experiments.COMMAND` does the same."""
 
 

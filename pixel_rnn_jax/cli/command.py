@@ -4,20 +4,18 @@ import atexit
 import io
 import logging
 import os
-import runpy
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NoReturn
 
 import jax
 
+from pixel_rnn_jax.cli import common_flags
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.parallel.hardware import is_out_of_memory
-from pixel_rnn_jax.paths import as_path
 from pixel_rnn_jax.training.preemption import Interrupted, ends_at_sigterm
 
 PREEMPTED = 75  # exit status after SIGTERM: the same command continues the work; sysexits.h's EX_TEMPFAIL, "try again"
@@ -35,7 +33,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
             stream.reconfigure(errors="backslashreplace")  # names of files may be of any encoding
     try:
         with ends_at_sigterm():
-            main(_load_plugins(sys.argv[1:] if argv is None else argv))
+            main(common_flags.apply(sys.argv[1:] if argv is None else argv))
     except (InputError, FloatingPointError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
@@ -51,17 +49,6 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
     except KeyboardInterrupt:
         print("stopped by SIGINT", file=sys.stderr)
         leave(128 + signal.SIGINT)
-
-
-def _load_plugins(argv: Sequence[str]) -> list[str]:
-    """Runs the Python files that --plugin=FILE names, such as those of a new layer; returns the other arguments."""
-    for argument in argv:
-        name, _, path = argument.partition("=")
-        if name == "--plugin":
-            if not as_path(path).is_file():
-                raise InputError(f"--plugin must be a Python file; got {path!r}.")
-            runpy.run_path(str(as_path(path)), run_name=Path(path).stem)
-    return [argument for argument in argv if not argument.startswith("--plugin=")]
 
 
 def _hide_late_reads(failure: "sys.UnraisableHookArgs") -> None:

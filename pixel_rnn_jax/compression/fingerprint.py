@@ -1,10 +1,7 @@
 """Identity of a model and of the platform: a model's numbers depend on both, to the last bit."""
 
 import dataclasses
-import functools
 import hashlib
-import platform
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +10,7 @@ import jaxlib
 import numpy as np
 
 from pixel_rnn_jax.parallel.distributed import num_cores
+from pixel_rnn_jax.parallel.hardware import processor
 
 
 def checksum(data: bytes, size: int = 8) -> bytes:
@@ -35,14 +33,4 @@ def fingerprint(model: nn.Module, params: Any) -> bytes:
 def this_platform() -> str:
     """Names library, device and processor, on which the last bits of the numbers may depend."""
     device = jax.devices()[0]
-    return f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {_processor()}, {num_cores()} cores"
-
-
-@functools.cache
-def _processor() -> str:
-    """The processor's name, since XLA compiles for it; its architecture where the system does not tell the name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
+    return f"jaxlib {jaxlib.__version__}, {device.platform} {device.device_kind}, {processor()}, {num_cores()} cores"

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 import os
+import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,3 +86,13 @@ def free_memory(devices: int) -> float:
         with contextlib.suppress(OSError, ValueError):  # "max" is no number
             limits.append(int(Path(file).read_text()))
     return min(limits) / devices
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's name, since XLA compiles for it; its architecture where the system does not tell the name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()

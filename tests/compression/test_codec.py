@@ -264,7 +264,7 @@ def test_what_is_of_the_training_only_does_not_matter(coded):
 
 def test_the_processors_name_may_have_any_letters(coded, monkeypatch):
     model, params, images, _ = coded
-    monkeypatch.setattr(fingerprint, "_processor", lambda: "Intel® Core™")
+    monkeypatch.setattr(fingerprint, "processor", lambda: "Intel® Core™")
     blob = prnn.compress(model, params, images)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
