@@ -32,7 +32,7 @@ class Input(nn.Module):
     def __call__(self, images: Num[Array, "B H W C"]) -> Float32[Array, "B H W features"]:
         """Returns the features of whole images."""
         features = self.features(images, jnp.arange(self.config.channels))
-        return features.reshape(*images.shape[:3], -1)
+        return features.reshape(*images.shape[:3], self.config.channels * input_size(self.config))
 
     def features(self, values: Num[Array, "*places"], channels: ArrayLike) -> Float32[Array, "*places size"]:
         """Returns the features of values of these channels."""

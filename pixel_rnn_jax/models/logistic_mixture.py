@@ -49,7 +49,7 @@ class LogisticMixture(Output):
         weights, means, scales = self._mixture(numbers)
         weights, scales = jax.nn.softmax(cooled(weights, temperature)), jnp.maximum(scales * temperature, MIN_SCALE)
         threshold = uniform * jnp.sum(weights, -1)  # the sum, which rounding may leave below 1
-        low, high = jnp.zeros(uniform.shape, jnp.int32), jnp.full(uniform.shape, self.config.levels - 1)
+        low, high = jnp.zeros(uniform.shape, jnp.int32), jnp.full(uniform.shape, self.config.levels - 1, jnp.int32)
         for _ in range((self.config.levels - 1).bit_length()):
             middle = (low + high) // 2
             cumulative = jnp.sum(weights * jax.nn.sigmoid((self._centred(middle[..., None]) + 0.5 - means) / scales), -1)

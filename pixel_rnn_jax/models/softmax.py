@@ -28,7 +28,7 @@ class Softmax(Output):
         """Also never picks a value of probability 0. The temperature divides the logits."""
         cumulative = jnp.cumsum(jax.nn.softmax(cooled(self.logits(numbers), temperature)), -1)
         threshold = uniform * cumulative[..., -1]  # the sum, which rounding may leave below 1
-        return jnp.sum(cumulative <= threshold[..., None], -1)
+        return jnp.sum(cumulative <= threshold[..., None], -1, dtype=jnp.int32)
 
     def biases(self, frequencies: Float[Array, "C levels"]) -> Float[Array, "C size"]:
         logits = jnp.log(frequencies)

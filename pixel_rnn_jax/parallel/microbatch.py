@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 # On a CPU, a microbatch has the most images of these numbers that have no more hidden features than this, H · W · h each.
-CPU_IMAGES = (16, 8, 4, 2)
+CPU_IMAGES = (16, 8, 4, 2, 1)
 CPU_FEATURES = 2**16
 
 

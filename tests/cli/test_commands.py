@@ -94,7 +94,8 @@ def test_sample_writes_a_sheet_and_arrays(tiny_file, tmp_path, capsys):
 def read_pictures(folder):
     """The pictures of a folder, by name, as the model's levels."""
     paths = sorted(folder.iterdir())
-    return dict(zip([path.name for path in paths], read_images(folder, ImageForm(17, 1, lossless=True)), strict=True))
+    images = read_images(folder, ImageForm(17, 1, lossless=True))[0]
+    return dict(zip([path.name for path in paths], images, strict=True))
 
 
 def test_sample_writes_each_image_as_a_picture_of_its_own_size(tiny_file, tmp_path, capsys):

@@ -60,7 +60,7 @@ def test_arrays_of_pictures_are_quantized_as_in_training(grey, levels, fields):
 @pytest.mark.parametrize(
     "pictures,levels,message",
     [
-        (np.array([0.0, 255.0]), 8, r"got float64 from 0.0 to 255.0. np.round\(array\).astype\('uint8'\) converts floats"),
+        (np.array([0.0, 255.0]), 8, r"got float64 from 0.0 to 255.0. np.round\(array\).astype\(int\) converts floats"),
         (
             np.array([-1.0, 1.0]),
             8,

@@ -8,7 +8,7 @@ import pytest
 from conftest import make_model
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.models import likelihood
+from pixel_rnn_jax.models.softmax import Softmax
 
 
 def test_bits_per_dim_by_hand():
@@ -52,7 +52,7 @@ def test_log_probs_are_of_each_sub_pixel(fields):
 def test_a_second_call_is_compiled_already():
     model, params = make_model("row_lstm", levels=3, depth=1, features=5)  # a model that no other test has compiled
     images = np.zeros((2, 3, 4, 1), np.uint8)
-    with mock.patch.object(likelihood, "log_probs_from_logits", wraps=likelihood.log_probs_from_logits) as traced:
+    with mock.patch.object(Softmax, "log_probs", autospec=True, side_effect=Softmax.log_probs) as traced:
         prnn.log_prob(model, params, images)
         traced.assert_called_once()
         prnn.log_prob(model, params, images + 1)
