@@ -56,7 +56,7 @@ def test_all_layouts_take_the_same_steps(overrides, one_device, tmp_path):
 
 @pytest.mark.parametrize(
     "devices,asked,side,features,microbatches",
-    [(1, 0, 28, 16, 16), (2, 0, 28, 16, 8), (2, 0, 8, 32, 2), (2, 0, 32, 128, 16), (8, 0, 8, 8, 1), (1, 2, 28, 16, 2)],
+    [(1, 0, 28, 16, 16), (2, 0, 28, 16, 8), (2, 0, 8, 32, 2), (2, 0, 32, 128, 32), (8, 0, 8, 8, 1), (1, 2, 28, 16, 2)],
 )
 def test_a_core_takes_its_share_in_microbatches(devices, asked, side, features, microbatches):
     """By default a microbatch has 4 images of MNIST's size and h = 16, which fit side by side in a skewed map."""
