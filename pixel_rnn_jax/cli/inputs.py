@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.cli.flags import AS_IS
@@ -98,7 +98,7 @@ def open_input(
 
 def open_contexts(
     args: argparse.Namespace, run: RunRecord, *, default_num: int
-) -> tuple[Conditions, UInt8[np.ndarray, "N H W C"] | None]:
+) -> tuple[Conditions, UInt[np.ndarray, "N H W C"] | None]:
     """The context images that --input names, with their labels; and the true images, if they are known."""
     _check_flags(args)
     path, model = args.input, run.model

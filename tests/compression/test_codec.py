@@ -187,7 +187,7 @@ def forge(fields, payload):
         ({"num": 1, "width": 2**28, "tile_width": 2**28, "batch_size": 1}, "at most 4 GiB of memory"),
         ({"num": 0, "height": 2**30, "tile_height": 2**30, "batch_size": 1}, "at most 4 GiB of memory"),
         ({"width": 0}, "sizes must be at least 1"),
-        ({"levels": 1}, "levels from 2 to 256"),
+        ({"levels": 1}, "levels from 2 to 65536"),
         ({"model_hash": "00" * 16}, "compressed by another model"),
         ({"num": 1.0}, r"header must be a JSON object of num \(int\), height"),
         ({"height": True}, "header must be a JSON object"),

@@ -214,7 +214,7 @@ def test_context_images_of_floats_are_refused_where_nothing_is_derived(draws):
     [
         ({"num_classes": -1}, "num_classes must be an integer of at least 0; got -1"),
         ({"context_scale": 2}, r"context_scale \(=2\) must be 1 without context_channels"),
-        ({"context_channels": 1, "context_levels": 1}, "context_levels must be an integer from 2 to 256"),
+        ({"context_channels": 1, "context_levels": 1}, "context_levels must be an integer from 2 to 65536"),
         ({"sizes": (8,)}, r"two or more integers of which each divides the next larger one.* got \(8,\)"),
         ({"sizes": (8, 12)}, r"got \(8, 12\): 8 does not divide 12"),
         ({"sizes": (8, 4)}, "8 does not divide 4"),

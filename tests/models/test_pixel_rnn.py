@@ -160,7 +160,7 @@ def test_parameters_start_as_documented():
     [
         ({"layer": "lstm"}, "layer must be one of pixel_cnn, row_lstm, diagonal_bilstm; got 'lstm'"),
         ({"layer": ["row_lstm"]}, "layer must be"),
-        ({"levels": 1}, "levels must be an integer from 2 to 256; got 1"),
+        ({"levels": 1}, "levels must be an integer from 2 to 65536; got 1"),
         ({"levels": 257}, "levels must be"),
         ({"levels": True}, "levels must be"),
         ({"depth": 0}, "depth must be an integer of at least 1; got 0"),
