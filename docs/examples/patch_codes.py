@@ -8,12 +8,14 @@ centre. `decode` puts the centres back into their places.
 """
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 from einops import rearrange
 from sklearn.cluster import MiniBatchKMeans
 
 from pixel_rnn_jax import InputError, ModelConfig
+from pixel_rnn_jax.cli import command
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.plots import save_sheet, to_rgb
 
@@ -28,6 +30,8 @@ def encode(args: argparse.Namespace) -> None:
     model = ModelConfig(layer="pixel_cnn", levels=256, channels=args.channels, num_classes=10 * args.labels)
     data = Dataset(DataConfig(source=args.source, data_dir=args.data_dir), model)
     kmeans = MiniBatchKMeans(args.centres, batch_size=4096, n_init=1, max_iter=30, random_state=0)
+    if any(side % args.patch for side in data.image_shape[:2]):
+        raise InputError(f"--patch must divide height and width of the images, {data.image_shape[:2]}; got {args.patch}.")
     patches = cut(data.images("train"), args.patch)
     kmeans.fit(patches.reshape(-1, patches.shape[-1]).astype(np.float32))
     centres = np.round(kmeans.cluster_centers_).astype(np.uint8)
@@ -66,7 +70,7 @@ def decode(args: argparse.Namespace) -> None:
         np.savez_compressed(args.npz, images=pictures)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Runs one of the two commands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -89,9 +93,9 @@ def main() -> None:
     decoder.add_argument("--columns", type=int, default=10)
     decoder.add_argument("--out", required=True, help="PNG file for a sheet")
     decoder.add_argument("--npz", help="also write the pictures to this file, as the array `images`")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.run(args)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

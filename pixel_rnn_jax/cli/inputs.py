@@ -237,7 +237,8 @@ def _input_of_file(path: str, args: argparse.Namespace, run: RunRecord, *, lossl
     model, data = run.model, run.data
     form = ImageForm(model.levels, model.channels, lossless=lossless, skip_bad=_skips(args, run))
     if not lossless:
-        levels = (data.source_levels or 256) if data.quantize else None
+        source_levels = data.source_levels or 256
+        levels = source_levels if data.quantize or source_levels > 256 else None
         form = form._replace(size=_picture_size(args, run), source_levels=levels, alpha=data.alpha)
     images, names, _ = _read(path, form)
     stored = read_conditions(path) if is_npz(path) else UNCONDITIONAL
