@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from pixel_rnn_jax.evaluation.baselines import gaussian, independent_pixels, uniform
 
