@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     encoder.add_argument("--channels", type=int, default=1)
     encoder.add_argument("--patch", type=int, default=4, help="height and width of a patch")
     encoder.add_argument("--centres", type=int, default=512, help="number of codes")
-    encoder.add_argument("--labels", action="store_true", help="also write the labels")
+    encoder.add_argument("--labels", action="store_true", help="also write the labels, of 10 classes")
     encoder.add_argument("--out", required=True, help="npz file of codes by split")
     encoder.add_argument("--codebook", required=True, help="npz file of the centres")
     decoder = commands.add_parser("decode", help="codes to images")

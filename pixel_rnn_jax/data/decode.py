@@ -57,7 +57,7 @@ def _decode_16_bits(file: Path | io.BytesIO, channels: int, levels: int) -> UInt
         if stored != channels and (stored, channels) != (1, 3):
             raise InputError(f"has {stored} channels of 16 bits, where {channels} are expected; convert it first")
         values = np.asarray(ImageOps.exif_transpose(image))
-    if stored > 1:  # Pillow reads the first byte of each colour; taken for another byte order, the second one
+    if stored > 1:  # Pillow reads the high byte of each colour; told the other byte order, the low one
         with _opened(file, levels) as image:
             image.tile = [tile._replace(args=_in_other_byte_order(tile.args)) for tile in image.tile]
             values = 256 * values.astype(np.uint16) + np.asarray(ImageOps.exif_transpose(image))
