@@ -43,8 +43,10 @@ def tiff_of_16_bit_colours(image, order):
     return io.BytesIO(start + directory + end + image.astype(f"{order}u2").tobytes())
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "TIFF, compressed", "TIFF, big-endian"])
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    "kind,channels",
+    [("PNG", 1), ("PNG", 3), ("PNG", 4), ("TIFF", 1), ("TIFF", 3), ("TIFF, big-endian", 3), ("TIFF, compressed", 1)],
+)
 def test_16_bits_are_kept(kind, channels):
     image = pixels_of_16_bits(channels)
     image[0, 0], image[0, 1] = 0, 2**16 - 1
@@ -53,10 +55,8 @@ def test_16_bits_are_kept(kind, channels):
     elif channels == 1:
         compression = "tiff_lzw" if kind == "TIFF, compressed" else None
         file = encoded(Image.fromarray(image[..., 0]), "TIFF", compression=compression)
-    elif channels == 3 and kind != "TIFF, compressed":
-        file = tiff_of_16_bit_colours(image, ">" if kind == "TIFF, big-endian" else "<")
     else:
-        pytest.skip("no writer at hand")
+        file = tiff_of_16_bit_colours(image, ">" if kind == "TIFF, big-endian" else "<")
     found = decode(file, channels=channels, levels=2**16)
     assert found.dtype == np.uint16
     np.testing.assert_array_equal(found, image)
