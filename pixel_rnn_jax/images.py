@@ -124,5 +124,5 @@ def to_picture(images: Images, levels: int) -> UInt8[np.ndarray, "..."]:
 
 
 def from_picture(pixels: UInt8[np.ndarray, "*shape"], levels: int) -> UInt8[np.ndarray, "*shape"]:
-    """The inverse of `to_picture`; values between two levels become the nearest one."""
+    """The inverse of `to_picture`, of up to 256 levels; values between two levels become the nearest one."""
     return np.round(pixels.astype(np.float64) * ((levels - 1) / 255)).astype(np.uint8)

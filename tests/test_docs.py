@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import re
+import runpy
 import shlex
 import shutil
 from pathlib import Path
@@ -109,8 +110,11 @@ def named_files(tiny_run, tmp_path, monkeypatch):
     np.savez("others.npz", **digits)
     np.savez("pairs.npz", train_context=rng.integers(0, 256, (16, 4, 4, 1), np.uint8), **colours)
     Path("pictures").mkdir()
+    Path("scans").mkdir()
     for name in ("photo.png", *(f"pictures/{number}.png" for number in range(20))):
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(name)
+    for number in range(20):
+        Image.fromarray(rng.integers(0, 4096, (8, 8), np.uint16)).save(f"scans/{number}.tif")
     Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save("face.png")
     Image.fromarray(np.uint8(255) * (np.arange(64).reshape(8, 8) < 40)).save("known.png")
 
@@ -186,3 +190,26 @@ def test_the_tutorial_runs_as_printed(tmp_path, monkeypatch):
         exec(block, {})
     for line in printed_commands(page):
         run_as_printed(line)
+
+
+def test_codes_of_patches_become_their_pictures(tmp_path, monkeypatch):
+    """Sixteen pictures of two values, of which each patch is one of the centres."""
+    monkeypatch.chdir(tmp_path)
+    main = runpy.run_path(str(ROOT / "docs" / "examples" / "patch_codes.py"))["main"]
+    images = np.random.default_rng(0).choice(np.array([10, 200], np.uint8), (16, 2, 3, 1)).repeat(4, 1).repeat(4, 2)
+    np.savez("x.npz", train=images, test=images[:5])
+    flags = ("--source=npz:x.npz", "--centres=2", "--out=codes.npz", "--codebook=codebook.npz")
+    assert run_in_process(main, "encode", *flags) == 0
+    with np.load("codes.npz") as codes:
+        assert {name: codes[name].shape for name in codes} == {
+            "train": (14, 2, 3),
+            "validation": (2, 2, 3),
+            "test": (5, 2, 3),
+        }
+        np.savez("drawn.npz", images=codes["test"][..., None])
+        np.savez("bad.npz", images=codes["test"] + 2)
+    decode = ("--codebook=codebook.npz", "--out=x.png")
+    assert run_in_process(main, "decode", "--input=drawn.npz", "--npz=back.npz", *decode) == 0
+    np.testing.assert_array_equal(np.load("back.npz")["images"], images[:5])
+    assert "codes must be integers [N, rows, columns] in [0, 2)" in run_in_process(main, "decode", "--input=bad.npz", *decode)
+    assert "--patch must divide height and width" in run_in_process(main, "encode", *flags, "--patch=5")

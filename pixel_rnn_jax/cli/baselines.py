@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from pixel_rnn_jax.cli import command, configuration, datasets, flags, outputs
 from pixel_rnn_jax.data import Dataset
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         outputs.write_json(args.json, {name: dataclasses.asdict(value) for name, value in scores.items()})
 
 
-def train_images(dataset: Dataset) -> Iterator[UInt8[np.ndarray, "_ H W C"]]:
+def train_images(dataset: Dataset) -> Iterator[UInt[np.ndarray, "_ H W C"]]:
     """The training images in batches, with a progress bar."""
     images = dataset.images("train")
     with progress_bar(len(images), unit="image", description="fitting", delay=2.0, leave=False) as bar:

@@ -14,7 +14,7 @@ from typing import Any
 
 import flax.linen as nn
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from pixel_rnn_jax.cli import command, flags, inputs, outputs
 from pixel_rnn_jax.compression.codec import BATCH_SIZE, compress, cut_conditions, decompress, seconds_to_code
@@ -74,7 +74,7 @@ def conditions_path(path: Path) -> Path:
     return path.with_suffix(".given.npz")
 
 
-def verify(model: nn.Module, params: Any, blob: bytes, images: UInt8[np.ndarray, "N H W C"], conditions: Conditions) -> None:
+def verify(model: nn.Module, params: Any, blob: bytes, images: UInt[np.ndarray, "N H W C"], conditions: Conditions) -> None:
     """Raises `InputError` unless the file decodes to the images."""
     try:
         if not np.array_equal(decompress(model, params, blob, *conditions), images):
@@ -84,7 +84,7 @@ def verify(model: nn.Module, params: Any, blob: bytes, images: UInt8[np.ndarray,
 
 
 def compare(
-    model: nn.Module, params: Any, images: UInt8[np.ndarray, "N H W C"], conditions: Conditions, blob: bytes
+    model: nn.Module, params: Any, images: UInt[np.ndarray, "N H W C"], conditions: Conditions, blob: bytes
 ) -> dict[str, int | float]:
     """Sizes in bytes: of the file, of the negative log-likelihood of the same tiles, and of other formats."""
     header, payload = unpack(blob)
@@ -103,7 +103,7 @@ def compare(
         "file without header and checksum": len(payload),
         **likelihood,
         **{f"lossless {name}": size for name, size in encoded_sizes(images, model.config.levels).items()},
-        "8 bits each": images.size,
+        f"{8 * images.itemsize} bits each": images.nbytes,
     }
 
 

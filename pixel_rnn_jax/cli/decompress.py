@@ -12,7 +12,6 @@ from pixel_rnn_jax.compression.codec import decompress
 from pixel_rnn_jax.compression.container import Header, unpack
 from pixel_rnn_jax.data.user_files import read_conditions
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
 from pixel_rnn_jax.paths import write_whole
 from pixel_rnn_jax.storage.load import load_run
@@ -40,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.out.suffix == ".npz":
         outputs.write_arrays(args.out, images=images)
     elif args.out.suffix:
-        write_whole(args.out, pictures.png_bytes(to_picture(images, model.config.levels)[0]))
+        write_whole(args.out, pictures.png_bytes(pictures.exact_pictures(images[0], model.config.levels)))
     else:
         names = pictures.picture_names(len(images))
         pictures.write_pictures(args.out, images, model.config.levels, names)

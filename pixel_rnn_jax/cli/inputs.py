@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.cli.flags import AS_IS
@@ -98,7 +98,7 @@ def open_input(
 
 def open_contexts(
     args: argparse.Namespace, run: RunRecord, *, default_num: int
-) -> tuple[Conditions, UInt8[np.ndarray, "N H W C"] | None]:
+) -> tuple[Conditions, UInt[np.ndarray, "N H W C"] | None]:
     """The context images that --input names, with their labels; and the true images, if they are known."""
     _check_flags(args)
     path, model = args.input, run.model
@@ -237,7 +237,8 @@ def _input_of_file(path: str, args: argparse.Namespace, run: RunRecord, *, lossl
     model, data = run.model, run.data
     form = ImageForm(model.levels, model.channels, lossless=lossless, skip_bad=_skips(args, run))
     if not lossless:
-        levels = (data.source_levels or 256) if data.quantize else None
+        source_levels = data.source_levels or 256
+        levels = source_levels if data.quantize or source_levels > 256 else None
         form = form._replace(size=_picture_size(args, run), source_levels=levels, alpha=data.alpha)
     images, names, _ = _read(path, form)
     stored = read_conditions(path) if is_npz(path) else UNCONDITIONAL

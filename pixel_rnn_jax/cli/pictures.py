@@ -4,18 +4,20 @@ import argparse
 import contextlib
 import io
 import shutil
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, Integer, UInt, UInt16
 from PIL import Image
 
 from pixel_rnn_jax.cli import outputs
 from pixel_rnn_jax.data import ImageSet
 from pixel_rnn_jax.data.decode import MODES
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.images import to_picture
+from pixel_rnn_jax.images import to_picture, value_type
 from pixel_rnn_jax.plots import save_map, to_rgb
 from pixel_rnn_jax.progress import progress_bar
 
@@ -49,11 +51,29 @@ def check_channels(channels: int, flag: str) -> None:
         raise InputError(f"{flag}: pictures must have {known} channels; these have {channels}. An npz file holds any number.")
 
 
-def png_bytes(picture: UInt8[np.ndarray, "H W C"]) -> bytes:
-    """A PNG file of one picture."""
+def exact_pictures(images: UInt[np.ndarray, "*N H W C"], levels: int) -> UInt[np.ndarray, "*N H W C"]:
+    """Pictures that hold all levels, and that `--input` reads: up to 256 spread over 8 bits, more as they are in 16 bits."""
+    return to_picture(images, levels) if value_type(levels) == np.uint8 else images
+
+
+def png_bytes(picture: UInt[np.ndarray, "H W C"]) -> bytes:
+    """A PNG file of one picture, with as many bits as it has."""
+    if picture.dtype == np.uint16 and picture.shape[-1] > 1:
+        return _png_of_16_bit_colours(picture)
     buffer = io.BytesIO()
     Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _png_of_16_bit_colours(picture: UInt16[np.ndarray, "H W C"]) -> bytes:
+    """Pillow writes none."""
+    height, width, channels = picture.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = np.pad(picture.astype(">u2").reshape(height, -1).view(np.uint8), ((0, 0), (1, 0)))  # each begins with its filter, 0
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 def picture_names(
@@ -67,10 +87,10 @@ def picture_names(
     return [f"{name}_{of_image}" for name, of_image in zip(names, of_images, strict=True)]
 
 
-def write_pictures(path: Path, images: UInt8[np.ndarray, "N H W C"], levels: int, names: Sequence[str]) -> None:
+def write_pictures(path: Path, images: UInt[np.ndarray, "N H W C"], levels: int, names: Sequence[str]) -> None:
     """Writes images into a new folder, at their own size, as PNG files of these names."""
     with whole_folder(path) as folder:
-        for name, picture in zip(names, to_picture(images, levels), strict=True):
+        for name, picture in zip(names, exact_pictures(images, levels), strict=True):
             (folder / f"{name}.png").write_bytes(png_bytes(picture))
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt, UInt8
 
 from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
 from pixel_rnn_jax.errors import InputError
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     conditions: Conditions
     num: int
     columns: int
-    truth: UInt8[np.ndarray, "rows H W C"] | None = None
+    truth: UInt[np.ndarray, "rows H W C"] | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -132,7 +132,7 @@ def plan_from_contexts(args: argparse.Namespace, config: ModelConfig, run: RunRe
 
 
 def lay_out(
-    images: UInt8[np.ndarray, "num H W C"], plan: Plan, config: ModelConfig
+    images: UInt[np.ndarray, "num H W C"], plan: Plan, config: ModelConfig
 ) -> tuple[UInt8[np.ndarray, "cells H W 3"], np.ndarray, int]:
     """Returns the cells of the sheet, the pixels of them that an animation shows from the start, and the number of columns."""
     rgb = to_rgb(images, config.levels)

@@ -15,15 +15,17 @@ MAX_SIDE = 16_383  # WebP's
 def encoded_sizes(images: UInt[np.ndarray, "N H W C"], levels: int) -> dict[str, int]:
     """Bytes of images in [0, levels) in each format, as one file for each image or as one sheet, whichever is smaller.
 
-    Empty for images that are too large, or that have neither 1, 3 nor 4 channels.
+    Images of more than 256 levels are sized as PNG only, and only in grey. Empty for images that are too large, or that have
+    neither 1, 3 nor 4 channels.
     """
-    if images.shape[-1] not in (1, 3, 4) or not len(images):
+    deep = images.dtype == np.uint16
+    if images.shape[-1] not in ((1,) if deep else (1, 3, 4)) or not len(images):
         return {}
     candidates = [pictures for pictures in (images, _sheet(images)[None]) if max(pictures.shape[1:]) <= MAX_SIDE]
     return {
         name: min(sum(_encoded_size(picture, levels, name) for picture in pictures) for pictures in candidates)
         for name in FORMATS
-        if candidates
+        if candidates and not (deep and name == "WebP")
     }
 
 

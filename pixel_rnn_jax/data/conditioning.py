@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt
 
 from pixel_rnn_jax.data.sources.source import Source
 from pixel_rnn_jax.errors import InputError
@@ -13,9 +13,9 @@ from pixel_rnn_jax.models.config import ModelConfig
 LUMA = np.array([0.299, 0.587, 0.114])  # weights of red, green and blue in ITU-R BT.601
 
 
-def grey(images: UInt8[np.ndarray, "B H W 3"]) -> UInt8[np.ndarray, "B H W 1"]:
+def grey(images: UInt[np.ndarray, "B H W 3"]) -> UInt[np.ndarray, "B H W 1"]:
     """The brightness of each pixel."""
-    return np.round(images @ LUMA).astype(np.uint8)[..., None]
+    return np.round(images @ LUMA).astype(images.dtype)[..., None]
 
 
 def check_grey(model: ModelConfig) -> None:

@@ -3,7 +3,9 @@
 import dataclasses
 import math
 from collections.abc import Sized
-from typing import no_type_check
+from typing import Any, no_type_check
+
+import numpy as np
 
 from pixel_rnn_jax.errors import InputError, check_integer, check_size
 
@@ -25,8 +27,8 @@ class DataConfig:
         reduced. None: images keep their size, and all must have the same.
       alpha: of transparent pictures, unless the model has 4 channels: "error" refuses them; "white" and "black" are
         backgrounds that they are put on; "drop" keeps the colours that the transparency hides.
-      source_levels: number of values in an array file, 256 by default; needed if they are to be binarized or quantized. The
-        other sources know theirs.
+      source_levels: number of values in an array file or in pictures, 2 to 65,536. By default 256 if they are to be binarized
+        or quantized, else the model's. Pictures of more than 256 have 16 bits. The other sources know theirs.
       binarization: "none"; "threshold", 1 above one half of the range; or "stochastic", 1 with a probability equal to the
         intensity, drawn anew in each epoch of training and fixed by `seed` in evaluation.
       quantize: reduce the source's levels to the model's, in bins of equal width.
@@ -35,7 +37,7 @@ class DataConfig:
         (train_context and so on in an npz file); or "grey", the image itself in grey.
       seed: of the choice of validation images, if the source has none, and of the stochastic binarization in evaluation.
       skip_bad: skip and count the files of a folder that cannot be used, instead of stopping at the first.
-      memory_gib: a split of at most this size (GiB of uint8) is decoded once and kept; a larger one is decoded in each epoch.
+      memory_gib: a split of at most this size (GiB) is decoded once and kept; a larger one is decoded in each epoch.
       num_threads: threads that decode images ahead.
       num_workers: processes that decode ahead instead of threads, for a training split too large to keep; 0: none.
     """
@@ -61,7 +63,7 @@ class DataConfig:
             sides = tuple(sides) * 2 if isinstance(sides, Sized) and len(sides) == 1 else sides
             object.__setattr__(self, "size", check_size("data.size", sides))
         if self.source_levels is not None:
-            check_integer("data.source_levels", self.source_levels, 2, 256)
+            check_integer("data.source_levels", self.source_levels, 2, 65_536)
         for name, choices in (("binarization", BINARIZATIONS), ("context", CONTEXTS), ("alpha", ALPHAS)):
             if getattr(self, name) not in choices:
                 raise InputError(f"data.{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
@@ -88,6 +90,6 @@ class DataConfig:
         alpha = {"error": "", "drop": "transparency dropped"}.get(self.alpha, f"transparency on {self.alpha}")
         return ", ".join(filter(None, (alpha, size, levels))) or "values as stored"
 
-    def fits_in_memory(self, shape: tuple[int, ...]) -> bool:
-        """Whether a split of this shape is decoded once and kept."""
-        return math.prod(shape) <= self.memory_gib * 2**30
+    def fits_in_memory(self, images: Any) -> bool:
+        """Whether a split is decoded once and kept: any array or set of images, with `shape` and `dtype`."""
+        return math.prod(images.shape) * np.dtype(images.dtype).itemsize <= self.memory_gib * 2**30

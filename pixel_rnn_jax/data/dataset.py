@@ -125,7 +125,7 @@ class Dataset:
 
     def _kept(self, name: str, images: ImageSet) -> ImageSet:
         """The set; decoded at the first call and kept, if it fits in memory."""
-        if not self.config.fits_in_memory(images.shape):
+        if not self.config.fits_in_memory(images):
             return images
         if name not in self._decoded:
             label = f"{self.config.source}, {name}"

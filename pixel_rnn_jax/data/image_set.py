@@ -7,22 +7,25 @@ from typing import Any, NamedTuple
 import grain
 import jax
 import numpy as np
-from jaxtyping import Integer, Shaped, UInt8
+from jaxtyping import Integer, Shaped, UInt
+from numpy.typing import DTypeLike
 
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.progress import progress_bar
 
 CHUNK = 128
 Read = Callable[[Integer[np.ndarray, " B"]], Integer[np.ndarray, "B H W C"]]
-Map = Callable[[Integer[np.ndarray, "B H W C"]], UInt8[np.ndarray, "B h w c"]]
+Map = Callable[[Integer[np.ndarray, "B H W C"]], UInt[np.ndarray, "B h w c"]]
 
 
 class LazyImages:
     """Images of shape [H, W, C], each with a number by which `read` decodes it whenever the set is indexed like an array."""
 
-    def __init__(self, read: Read, numbers: Integer[np.ndarray, " N"], shape: tuple[int, int, int]):
+    def __init__(
+        self, read: Read, numbers: Integer[np.ndarray, " N"], shape: tuple[int, int, int], dtype: DTypeLike = np.uint8
+    ):
         self._read, self._numbers = read, numbers
-        self.shape = (len(numbers), *shape)
+        self.shape, self.dtype = (len(numbers), *shape), np.dtype(dtype)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -32,15 +35,22 @@ class LazyImages:
 
     def subset(self, indices: Integer[np.ndarray, " B"]) -> "LazyImages":
         """A smaller set, not yet decoded."""
-        return LazyImages(self._read, self._numbers[indices], self.shape[1:])
+        return LazyImages(self._read, self._numbers[indices], self.shape[1:], self.dtype)
 
-    def map(self, function: Map, *, size: tuple[int, int] | None = None, channels: int | None = None) -> "LazyImages":
-        """The set with a function applied to all images; `size` and `channels` are those of its results, if they change."""
+    def map(
+        self,
+        function: Map,
+        *,
+        size: tuple[int, int] | None = None,
+        channels: int | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> "LazyImages":
+        """The set with a function applied to all images; the other arguments are those of its results, if they change."""
         read, shape = self._read, (*(size or self.shape[1:3]), channels or self.shape[-1])
-        return LazyImages(lambda numbers: function(read(numbers)), self._numbers, shape)
+        return LazyImages(lambda numbers: function(read(numbers)), self._numbers, shape, dtype or self.dtype)
 
 
-ImageSet = UInt8[np.ndarray, "N H W C"] | LazyImages
+ImageSet = UInt[np.ndarray, "N H W C"] | LazyImages
 
 
 class Examples(NamedTuple):
@@ -50,11 +60,11 @@ class Examples(NamedTuple):
     conditions: Conditions = UNCONDITIONAL
 
 
-def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt8[np.ndarray, "N H W C"]:
+def decoded(images: ImageSet, *, name: str, num_threads: int) -> UInt[np.ndarray, "N H W C"]:
     """Decodes a set into memory, with a progress bar that shows `name`; returns an array as it is."""
     if isinstance(images, np.ndarray):
         return images
-    array = np.empty(images.shape, np.uint8)
+    array = np.empty(images.shape, images.dtype)
     with progress_bar(len(images), unit="image", description=f"decoding {name}", delay=2.0) as bar:
         for number, chunk in enumerate(in_order(images, batch_size=CHUNK, num_threads=num_threads)):
             array[number * CHUNK : (number + 1) * CHUNK] = chunk
@@ -75,14 +85,14 @@ def joined(*sets: Any) -> Any:
         return np.concatenate(sets)
     ends = np.cumsum([len(images) for images in sets])
 
-    def read(numbers: Integer[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
-        array = np.empty((len(numbers), *sets[0].shape[1:]), np.uint8)
+    def read(numbers: Integer[np.ndarray, " B"]) -> UInt[np.ndarray, "B H W C"]:
+        array = np.empty((len(numbers), *sets[0].shape[1:]), sets[0].dtype)
         owners = np.searchsorted(ends, numbers, side="right")
         for owner in np.unique(owners):
             array[owners == owner] = sets[owner][numbers[owners == owner] - ends[owner] + len(sets[owner])]
         return array
 
-    return LazyImages(read, np.arange(ends[-1]), sets[0].shape[1:])
+    return LazyImages(read, np.arange(ends[-1]), sets[0].shape[1:], sets[0].dtype)
 
 
 def random_numbers(count: int, num: int, seed: int) -> Integer[np.ndarray, " num"]:

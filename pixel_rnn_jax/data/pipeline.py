@@ -7,7 +7,7 @@ from typing import TypedDict
 import grain
 import numpy as np
 from absl import flags
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Integer, UInt
 
 from pixel_rnn_jax.data.image_set import Examples, LazyImages, read_ahead, take
 from pixel_rnn_jax.data.preprocessing import RandomPreprocessing
@@ -17,7 +17,7 @@ from pixel_rnn_jax.models.conditioning import Conditions
 class Batch(TypedDict):
     """Images in [0, levels), their conditioning, and a mask: False for rows that only fill up an evaluation's last batch."""
 
-    image: UInt8[np.ndarray, "B H W C"]
+    image: UInt[np.ndarray, "B H W C"]
     conditions: Conditions
     mask: Bool[np.ndarray, " B"]
 

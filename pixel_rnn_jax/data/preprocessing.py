@@ -4,19 +4,19 @@ import dataclasses
 import functools
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, Shaped, UInt8
+from jaxtyping import Bool, Float, Integer, Shaped, UInt
 
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import fit
 from pixel_rnn_jax.data.image_set import Examples, ImageSet, LazyImages
 from pixel_rnn_jax.data.sources.source import StoredImages
 from pixel_rnn_jax.errors import InputError, about, check_integer
-from pixel_rnn_jax.images import check_images, from_picture, quantize
+from pixel_rnn_jax.images import check_images, from_picture, quantize, value_type
 from pixel_rnn_jax.models.config import ModelConfig
 
 
 def preprocess(
-    images: StoredImages, name: str, table: UInt8[np.ndarray, " _"], model: ModelConfig, size: tuple[int, int] | None
+    images: StoredImages, name: str, table: UInt[np.ndarray, " _"], model: ModelConfig, size: tuple[int, int] | None
 ) -> ImageSet:
     """The fixed part: fits a split, called `name`, to the size, replaces its values by those of `table`, and checks it.
 
@@ -26,7 +26,7 @@ def preprocess(
         raise InputError(f"{name} must hold at least 1 image; got 0.")
     apply = functools.partial(_preprocess_batch, name=name, table=table, channels=model.channels, size=size)
     if isinstance(images, LazyImages):
-        preprocessed = images.map(apply, size=size)
+        preprocessed = images.map(apply, size=size, dtype=table.dtype)
         preprocessed[np.array([0])]  # raises now what is wrong with all images
         return preprocessed
     preprocessed, largest = apply(images), int(images.max())
@@ -39,22 +39,22 @@ def preprocess(
 
 
 def _preprocess_batch(
-    batch: Shaped[np.ndarray, "..."], *, name: str, table: UInt8[np.ndarray, " _"], channels: int, size: tuple[int, int] | None
-) -> UInt8[np.ndarray, "B h w c"]:
+    batch: Shaped[np.ndarray, "..."], *, name: str, table: UInt[np.ndarray, " _"], channels: int, size: tuple[int, int] | None
+) -> UInt[np.ndarray, "B h w c"]:
     with about(f"{name}:", " See model.levels, model.channels and data.source_levels."):
         check_images(batch, levels=len(table), channels=channels)
     if size is not None and batch.shape[1:3] != size:
         with about(f"{name}: an image", "."):
-            batch = np.stack([fit(image, size) for image in batch.astype(np.uint8, copy=False)])
+            batch = np.stack([fit(image, size) for image in batch.astype(value_type(len(table)), copy=False)])
     return table[batch]
 
 
-def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -> UInt8[np.ndarray, " source_levels"]:
+def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -> UInt[np.ndarray, " source_levels"]:
     """What each value of the source becomes by thresholding or quantization; without these, itself.
 
     If `source_levels`, the number of values in the source, is None, it is 256 where values change, else the model's `levels`.
     """
-    check_integer("model.levels", levels, 2, 256)
+    check_integer("model.levels", levels, 2, 65_536)
     changed = config.quantize or config.binarization != "none"
     source_levels = source_levels or (256 if changed else levels)
     if config.binarization != "none" and levels != 2:
@@ -65,16 +65,20 @@ def level_table(config: DataConfig, *, source_levels: int | None, levels: int) -
         reduces = " data.quantize=True, in a configuration, reduces the source's." if levels < source_levels else ""
         makes_2 = " data.binarization (or --binarization) makes them 2." if levels == 2 else ""
         raise InputError(f"model.levels must be {source_levels} for {config.source}; got {levels}.{reduces}{makes_2}")
-    values = np.arange(source_levels, dtype=np.uint8)
+    values = np.arange(source_levels, dtype=value_type(source_levels))
     return values if config.binarization == "stochastic" else quantize(values, levels, source_levels)
 
 
 def quantize_picture(
-    pixels: UInt8[np.ndarray, "*shape"], levels: int, source_levels: int | None = None
-) -> UInt8[np.ndarray, "*shape"]:
-    """The levels of a picture, whose 8 bits hold `source_levels` values (by default, `levels`) spread over [0, 255]."""
+    pixels: UInt[np.ndarray, "*shape"], levels: int, source_levels: int | None = None
+) -> UInt[np.ndarray, "*shape"]:
+    """The levels of a picture of `source_levels` values, by default `levels`.
+
+    A picture has up to 256 values spread over [0, 255]; more of them as they are.
+    """
     source_levels = source_levels or levels
-    return quantize(from_picture(pixels, source_levels), levels, source_levels)
+    values = pixels if source_levels > 256 else from_picture(pixels, source_levels)
+    return quantize(values, levels, source_levels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +103,8 @@ class RandomPreprocessing:
 
 
 def binarize(
-    images: UInt8[np.ndarray, "B H W C"], uniform: Float[np.ndarray, "B H W C"], source_levels: int
-) -> UInt8[np.ndarray, "B H W C"]:
+    images: UInt[np.ndarray, "B H W C"], uniform: Float[np.ndarray, "B H W C"], source_levels: int
+) -> UInt[np.ndarray, "B H W C"]:
     """Stochastic binarization by uniform numbers in [0, 1): 1 with probability value / (source_levels - 1)."""
     return (uniform * (source_levels - 1) < images).astype(np.uint8)
 
@@ -108,13 +112,13 @@ def binarize(
 def binarized_once(images: ImageSet, source_levels: int, seed: int) -> LazyImages:
     """A set, binarized stochastically: each image by random numbers that depend on the seed and the image's number only."""
 
-    def read(numbers: Integer[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
+    def read(numbers: Integer[np.ndarray, " B"]) -> UInt[np.ndarray, "B H W C"]:
         uniform = [np.random.default_rng((seed, number)).random(images.shape[1:]) for number in numbers.tolist()]
         return binarize(images[numbers], np.stack(uniform), source_levels)
 
     return LazyImages(read, np.arange(len(images)), images.shape[1:])
 
 
-def mirror(images: UInt8[np.ndarray, "B H W C"], which: Bool[np.ndarray, " B"]) -> UInt8[np.ndarray, "B H W C"]:
+def mirror(images: UInt[np.ndarray, "B H W C"], which: Bool[np.ndarray, " B"]) -> UInt[np.ndarray, "B H W C"]:
     """Flips some of the images horizontally."""
     return np.where(which[:, None, None, None], images[:, :, ::-1], images)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, UInt
 
 from pixel_rnn_jax.data.decode import MODES, decode, fit
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
@@ -12,7 +12,7 @@ from pixel_rnn_jax.data.preprocessing import quantize_picture
 from pixel_rnn_jax.data.sources.folder import SHOWN
 from pixel_rnn_jax.data.sources.folder_files import files_below
 from pixel_rnn_jax.errors import InputError, about
-from pixel_rnn_jax.images import check_images, to_picture
+from pixel_rnn_jax.images import check_images, to_picture, value_type
 from pixel_rnn_jax.models.conditioning import Conditions
 from pixel_rnn_jax.paths import as_path, is_broken_link
 
@@ -46,7 +46,7 @@ class UserImages(NamedTuple):
       notes: lines for the user, on files that were left out and pictures that were reduced.
     """
 
-    images: UInt8[np.ndarray, "N H W C"]
+    images: UInt[np.ndarray, "N H W C"]
     names: list[str]
     notes: list[str]
 
@@ -54,10 +54,10 @@ class UserImages(NamedTuple):
 def read_images(path: str | Path, form: ImageForm) -> UserImages:
     """Reads images as a model takes them.
 
-    `path` is a PNG, JPEG or WebP file; a folder of these, and of more folders; an npy file of one array, [N, H, W, C] or
-    [N, H, W]; or an npz file with such an array named `images`. Pictures spread the levels over 8 bits, as those that the
-    commands write; arrays hold levels, and are taken as they are. Of a folder, files whose name is not that of a picture are
-    passed over.
+    `path` is a PNG, JPEG, WebP or TIFF file; a folder of these, and of more folders; an npy file of one array, [N, H, W, C] or
+    [N, H, W]; or an npz file with such an array named `images`. Pictures are as the commands write them: up to 256 levels are
+    spread over 8 bits, more are held as they are in 16 bits. Arrays hold levels, and are taken as they are. Of a folder, files
+    whose name is not that of a picture are passed over.
     """
     path = _existing(path)
     if path.is_dir():
@@ -100,7 +100,7 @@ def _read_folder(folder: Path, form: ImageForm) -> UserImages:
     return UserImages(np.stack(images), names, notes + _reduction(folder, stored_sizes, form.size))
 
 
-def _read_array(path: Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C"]:
+def _read_array(path: Path, form: ImageForm) -> UInt[np.ndarray, "N H W C"]:
     if is_npz(path):
         arrays, names = load_npz(path, {ARRAY})
         if not arrays:
@@ -109,7 +109,7 @@ def _read_array(path: Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C"]:
     images = images[..., None] if images.ndim == 3 else images
     with about(f"{path}:"):
         check_images(images, levels=form.levels, channels=form.channels)
-    return images.astype(np.uint8)
+    return images.astype(value_type(form.levels))
 
 
 def is_arrays(path: str | Path) -> bool:
@@ -167,9 +167,11 @@ def _check_channels(form: ImageForm) -> None:
         raise InputError(f"pictures have 1 (grey), 3 or 4 channels; the model has {form.channels}.")
 
 
-def _read_picture(path: Path, form: ImageForm) -> tuple[UInt8[np.ndarray, "H W C"], tuple[int, int]]:
+def _read_picture(path: Path, form: ImageForm) -> tuple[UInt[np.ndarray, "H W C"], tuple[int, int]]:
     """A picture as the model takes it, and the size that it had; an `InputError` continues a sentence, as that of `decode`."""
-    pixels = decode(path, channels=max(form.channels, 3 if form.lossless else 1), alpha=form.alpha)
+    stored_levels = form.source_levels or form.levels
+    channels = max(form.channels, 3 if form.lossless else 1)
+    pixels = decode(path, channels=channels, alpha=form.alpha, levels=max(stored_levels, 256))
     stored = pixels.shape[:2]
     if form.lossless and form.channels == 1:
         if np.any(pixels != pixels[..., :1]):
@@ -182,7 +184,7 @@ def _read_picture(path: Path, form: ImageForm) -> tuple[UInt8[np.ndarray, "H W C
             )
         pixels = fit(pixels, form.size)
     image = quantize_picture(pixels, form.levels, form.source_levels)
-    if form.lossless and np.any(to_picture(image, form.levels) != pixels):
+    if form.lossless and stored_levels <= 256 and np.any(to_picture(image, form.levels) != pixels):
         raise InputError(
             f"has values between the model's {form.levels} levels, which compression would lose. A model of 256 levels"
             " (trained without data.quantize and data.binarization) keeps all pictures"

@@ -108,7 +108,8 @@ def seconds_to_generate(
     size, seconds = next_multiple(_batch_size(batch_size, shape), mesh.size), 0.0
     params, shape = replicate(params, mesh), (size, *shape[1:])
     first = jax.tree.map(lambda array: np.asarray(array)[np.minimum(np.arange(size), count - 1)], conditions)
-    batch = np.zeros(shape, np.uint8), np.zeros(shape[:3], bool), np.zeros(shape, np.float32), first
+    images = np.zeros(shape, value_type(model.config.levels))
+    batch = images, np.zeros(shape[:3], bool), np.zeros(shape, np.float32), first
     batch = jax.device_put(batch, batch_sharding(mesh))
     for stage in stages(model.config):
         begin, draw = _stage_fns(stage, mesh)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float32
 
 from pixel_rnn_jax.generation.decoding import decode_row, start
+from pixel_rnn_jax.images import value_type
 from pixel_rnn_jax.models.conditioning import Conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.image_model import ImageModel
@@ -98,7 +99,7 @@ def _check_probabilities(name: str, depth: int, tolerance: float) -> None:
 
 def _random_images(model: ImageModel, num: int, size: tuple[int, int]) -> tuple[np.ndarray, Conditions]:
     config, rng = model.config, np.random.default_rng(1)
-    images = rng.integers(0, config.levels, (num, *size, config.channels)).astype(np.uint8)
+    images = rng.integers(0, config.levels, (num, *size, config.channels)).astype(value_type(config.levels))
     labels = rng.integers(0, config.num_classes, num) if config.num_classes else None
     context = rng.integers(0, 256, (num, *size, 1)).astype(np.uint8) if config.context_channels else None
     return images, Conditions(context, labels)

@@ -15,7 +15,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT, measured, run_in_process, tiny_config
+from conftest import ROOT, make_model, measured, run_in_process, tiny_config
 from PIL import Image
 
 import pixel_rnn_jax as prnn
@@ -37,6 +37,7 @@ from pixel_rnn_jax.data.user_files import ImageForm, read_images
 from pixel_rnn_jax.evaluation import score as evaluation_score
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.storage.load import load_run
+from pixel_rnn_jax.training.initialization import calm, value_frequencies
 from pixel_rnn_jax.training.metrics import read_metrics
 
 
@@ -524,3 +525,50 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(name, messa
     assert run_in_process(sample.main, f"--workdir={tiny_file}", *out) == 2
     assert f"'{name}' must be {message}" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
+
+
+@pytest.fixture(scope="module")
+def deep_file(tmp_path_factory):
+    """A saved model of 12 bits that predicts `deep_images` by their frequencies."""
+    path = tmp_path_factory.mktemp("deep") / "model.safetensors"
+    model, params = make_model("pixel_cnn", levels=4096, depth=1, features=4, head_features=4, output="logistic_mixture")
+    prnn.save(path, model, calm(params, value_frequencies(deep_images(), 4096), model.config), (8, 8))
+    return path
+
+
+def deep_images():
+    """A smooth function with noise, in [0, 4096)."""
+    rng = np.random.default_rng(0)
+    phase, rows, columns = rng.uniform(0, 6, (20, 1, 1, 1)), np.arange(8)[:, None, None], np.arange(8)[:, None]
+    smooth = 2048 + 1500 * np.sin(phase + rows / 3) * np.cos(columns / 4)
+    return np.round(smooth + rng.normal(0, 30, (20, 8, 8, 1))).astype(np.uint16)
+
+
+def test_12_bits_are_compressed_and_written_as_they_are(deep_file, tmp_path):
+    workdir, images = f"--workdir={deep_file}", deep_images()
+    (tmp_path / "given").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[..., 0]).save(tmp_path / "given" / f"{number:02}.{'png' if number % 2 else 'tif'}")
+    coded = (workdir, f"--input={tmp_path}/given", f"--out={tmp_path}/x.prnn", f"--json={tmp_path}/x.json")
+    assert run_in_process(compress.main, *coded) == 0
+    sizes = json.loads((tmp_path / "x.json").read_text())["bytes"]
+    assert abs(sizes["file without header and checksum"] / sizes["negative log-likelihood"] - 1) < 0.01
+    assert sizes["16 bits each"] == 20 * 64 * 2
+    for out in ("x.npz", "pictures"):
+        assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/{out}") == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["images"], images)
+    for number, image in enumerate(images):
+        with Image.open(tmp_path / "pictures" / f"{number:06}.png") as picture:
+            np.testing.assert_array_equal(np.asarray(picture), image[..., 0])
+
+
+def test_12_bits_are_drawn_and_shown(deep_file, tmp_path):
+    out = (f"--out={tmp_path}/x.png", f"--npz={tmp_path}/x.npz", f"--pictures={tmp_path}/pictures")
+    assert run_in_process(sample.main, f"--workdir={deep_file}", "--num=4", *out) == 0
+    images = np.load(tmp_path / "x.npz")["images"]
+    assert (images.dtype, images.shape) == (np.uint16, (4, 8, 8, 1))
+    assert images.max() > 255
+    found = read_images(tmp_path / "pictures", ImageForm(4096, 1)).images
+    np.testing.assert_array_equal(found, images)
+    with Image.open(tmp_path / "x.png") as sheet:
+        assert np.asarray(sheet).dtype == np.uint8

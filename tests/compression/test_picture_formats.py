@@ -23,3 +23,11 @@ def test_the_smaller_of_sheet_and_single_files_counts():
 def test_images_that_are_no_pictures():
     assert encoded_sizes(np.zeros((1, 4, 4, 2), np.uint8), 2) == {}
     assert encoded_sizes(np.zeros((1, 1, 20_000, 1), np.uint8), 2) == {}
+
+
+def test_16_bits_are_sized_as_grey_png():
+    images = np.random.default_rng(0).integers(0, 2**16, (9, 32, 32, 1)).astype(np.uint16)
+    sizes = encoded_sizes(images, 2**16)
+    assert list(sizes) == ["PNG"]
+    assert images.nbytes < sizes["PNG"] < 1.1 * images.nbytes
+    assert encoded_sizes(images.repeat(3, -1), 2**16) == {}

@@ -136,3 +136,11 @@ def test_sources_without_what_is_asked_for_are_refused(tmp_path):
         Dataset(DataConfig(source="digits", context="grey"), takes(17, 1))
     with pytest.raises(InputError, match="data.context must be one of paired, grey; got 'gray'"):
         DataConfig(source="digits", context="gray")
+
+
+def test_grey_of_more_than_256_levels(tmp_path):
+    np.savez(tmp_path / "x.npz", train=np.full((10, 2, 2, 3), 3000))
+    config = DataConfig(source=f"npz:{tmp_path}/x.npz", context="grey")
+    context = Dataset(config, takes(4096, 3, context_channels=1, context_levels=4096)).examples("train").conditions.context
+    assert context.dtype == np.uint16
+    np.testing.assert_array_equal(context, np.full((9, 2, 2, 1), 3000))

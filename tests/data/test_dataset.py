@@ -290,3 +290,40 @@ def test_npy_is_read_whole_or_from_the_disk(tmp_path):
         (tmp_path / "x.npy").write_bytes(content)
         with pytest.raises(InputError, match=r"x\.npy is damaged or no npy file"):
             load_images(f"npy:{tmp_path}/x.npy", levels=256, channels=3)
+
+
+@pytest.mark.parametrize("memory_gib", [4.0, 0.0])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int64])
+def test_up_to_65536_levels(tmp_path, dtype, memory_gib):
+    images = images_of(10, 2**16, (3, 4), dtype)
+    images[:, 0, 0] = 2**16 - 1
+    np.savez(tmp_path / "x.npz", train=images, validation=images)
+    np.save(tmp_path / "x.npy", images)
+    for source in ("npz:x.npz", "npy:x.npy"):
+        data = DataConfig(source=source, data_dir=str(tmp_path), flip=True, memory_gib=memory_gib)
+        dataset = Dataset(data, takes(2**16, 1))
+        every = dataset.images("validation")
+        assert every.dtype == next(dataset.train_batches(batch_size=2, seed=0))["image"].dtype == np.uint16
+        assert {image.tobytes() for image in every[np.arange(len(every))]} <= {
+            image.tobytes() for image in images.astype(np.uint16)
+        }
+    eight_bits = load_images("npz:x.npz", levels=256, channels=1, data_dir=str(tmp_path), quantize=True, source_levels=2**16)
+    assert eight_bits["train"].dtype == np.uint8
+    np.testing.assert_array_equal(eight_bits["train"][..., 0], images // 256)
+
+
+@pytest.mark.parametrize(
+    "codes,levels,message",
+    [
+        (np.full((4, 7, 7), 512), 512, r"images must lie in \[0, 512\); got values from 512 to 512"),
+        (np.full((4, 7, 7), -1), 512, r"images must lie in \[0, 512\); got values from -1 to -1"),
+        (np.full((4, 7, 7), 2**16), 2**16, r"must lie in \[0, 65536\); got values from 65536 to 65536"),
+        (np.zeros((4, 49), int), 512, r"images must have 4 axes, \[B, H, W, C\]; got shape \(3, 49\)"),
+        (np.zeros((4, 1, 7, 7), int), 512, r"1 channels on their last axis; got shape \(3, 1, 7, 7\). Move the channels"),
+        (np.zeros((4, 7, 7)), 512, r"images must be integers in \[0, 512\); got dtype float64"),
+    ],
+)
+def test_codes_that_do_not_fit_are_refused(tmp_path, codes, levels, message):
+    np.savez(tmp_path / "x.npz", train=codes)
+    with pytest.raises(InputError, match=message):
+        load_images(f"npz:{tmp_path}/x.npz", levels=levels, channels=1)

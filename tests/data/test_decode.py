@@ -2,12 +2,12 @@
 
 import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from pixel_rnn_jax.cli.pictures import png_bytes
 from pixel_rnn_jax.data.decode import decode, fit, read_size
 from pixel_rnn_jax.errors import InputError
 
@@ -25,15 +25,66 @@ def encoded(image, format="PNG", **options):
     return file
 
 
-def png_of_16_bits_per_colour():
-    """Written by hand, since Pillow writes none, and reads it as 8 bits."""
+def pixels_of_16_bits(channels):
+    return RNG.integers(0, 2**16, (6, 9, channels)).astype(np.uint16)
 
-    def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
-    rows = zlib.compress(bytes(2 * (1 + 2 * 6)))
-    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+def tiff_of_16_bit_colours(image, order):
+    """Written by hand, since Pillow writes none. `order` is the byte order, < or >."""
+    height, width, channels = image.shape
+    bits, data = 2 + 12 * 9 + 4 + 8, 2 + 12 * 9 + 4 + 8 + 2 * channels
+    short, long = (3, "H2x"), (4, "I")
+    tags = [(256, short, 1, width), (257, short, 1, height), (258, (3, "I"), channels, bits), (259, short, 1, 1)]
+    tags += [(262, short, 1, 2), (273, long, 1, data), (277, short, 1, channels), (278, short, 1, height)]
+    tags += [(279, long, 1, 2 * image.size)]
+    directory = b"".join(struct.pack(f"{order}HHI{form}", tag, kind, num, value) for tag, (kind, form), num, value in tags)
+    start = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8) + struct.pack(f"{order}H", len(tags))
+    end = struct.pack(f"{order}I{channels}H", 0, *[16] * channels)
+    return io.BytesIO(start + directory + end + image.astype(f"{order}u2").tobytes())
+
+
+@pytest.mark.parametrize(
+    "kind,channels",
+    [("PNG", 1), ("PNG", 3), ("PNG", 4), ("TIFF", 1), ("TIFF", 3), ("TIFF, big-endian", 3), ("TIFF, compressed", 1)],
+)
+def test_16_bits_are_kept(kind, channels):
+    image = pixels_of_16_bits(channels)
+    image[0, 0], image[0, 1] = 0, 2**16 - 1
+    if kind == "PNG":
+        file = io.BytesIO(png_bytes(image))
+    elif channels == 1:
+        compression = "tiff_lzw" if kind == "TIFF, compressed" else None
+        file = encoded(Image.fromarray(image[..., 0]), "TIFF", compression=compression)
+    else:
+        file = tiff_of_16_bit_colours(image, ">" if kind == "TIFF, big-endian" else "<")
+    found = decode(file, channels=channels, levels=2**16)
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, image)
+    assert read_size(file, 2**16) == (6, 9)
+    means = image.reshape(2, 3, 3, 3, channels).mean((1, 3))
+    np.testing.assert_allclose(decode(file, channels=channels, levels=2**16, size=(2, 3)), means, atol=1)
+
+
+def test_16_bits_of_grey_become_colour():
+    image = pixels_of_16_bits(1)
+    np.testing.assert_array_equal(decode(encoded(image), channels=3, levels=2**16), image.repeat(3, -1))
+
+
+@pytest.mark.parametrize(
+    "file,channels,levels,message",
+    [
+        (encoded(np.full((6, 9), 4096, np.uint16)), 1, 4096, r"has values from 4096 to 4096; they must lie in \[0, 4096\)"),
+        (encoded(pixels()), 3, 257, "has 8 bits per channel; 257 levels must come in 16 bits, as PNG or TIFF"),
+        (encoded(np.ones((6, 9), np.int32), "TIFF"), 1, 4096, "has 32 bits per channel"),
+        (encoded(np.ones((6, 9), np.float32), "TIFF"), 1, 256, "has 32 bits per channel"),
+        (io.BytesIO(png_bytes(pixels_of_16_bits(3))), 1, 2**16, "has 3 channels of 16 bits, where 1 are expected"),
+        (io.BytesIO(png_bytes(pixels_of_16_bits(4))), 3, 2**16, "has 4 channels of 16 bits, where 3 are expected"),
+        (encoded(pixels_of_16_bits(1)), 4, 2**16, "has 1 channels of 16 bits, where 4 are expected"),
+    ],
+)
+def test_values_are_neither_cut_nor_spread(file, channels, levels, message):
+    with pytest.raises(InputError, match=message):
+        decode(file, channels=channels, levels=levels)
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])
@@ -62,12 +113,13 @@ def test_exif_orientation_is_heeded():
     np.testing.assert_array_equal(decode(file, channels=3), np.rot90(np.asarray(image), -1))
 
 
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_all_orientations_are_those_of_pillow(orientation):
+def test_all_orientations_are_those_of_pillow(format, orientation):
     image = Image.fromarray(pixels(8, 16))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    file = encoded(image, "PNG", exif=exif)
+    file = encoded(image, format, exif=exif)
     expected = ImageOps.exif_transpose(Image.open(file))
     assert read_size(file) == expected.size[::-1]
     np.testing.assert_array_equal(decode(file, channels=3), np.asarray(expected))
@@ -126,14 +178,14 @@ def test_opaque_alpha_is_dropped():
 @pytest.mark.parametrize(
     "file,message",
     [
-        (io.BytesIO(b""), "is no PNG, JPEG or WebP image"),
-        (io.BytesIO(b"text"), "is no PNG, JPEG or WebP image"),
-        (encoded(pixels(), "GIF"), "is no PNG, JPEG or WebP image"),
+        (io.BytesIO(b""), "is no PNG, JPEG, WebP or TIFF image"),
+        (io.BytesIO(b"text"), "is no PNG, JPEG, WebP or TIFF image"),
+        (encoded(pixels(), "GIF"), "is no PNG, JPEG, WebP or TIFF image"),
         (encoded(pixels(channels=4)), "is transparent"),
         (encoded(Image.fromarray(pixels()).quantize(9), transparency=3), "is transparent"),
         (encoded(pixels(), "WEBP", save_all=True, append_images=[Image.fromarray(pixels())]), r"is animated \(2 frames\)"),
         (encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8))), "more than 8 bits"),
-        (png_of_16_bits_per_colour(), "more than 8 bits"),
+        (io.BytesIO(png_bytes(pixels_of_16_bits(3))), "more than 8 bits"),
         (io.BytesIO(encoded(pixels(64, 64), "JPEG").read()[:1500]), "cannot be decoded"),
         (io.BytesIO(encoded(pixels(64, 64)).read()[:1500]), "cannot be decoded"),
     ],

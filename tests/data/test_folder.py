@@ -180,12 +180,12 @@ def test_bad_files_are_named_or_counted(tmp_path, capsys):
     dataset = open_folder(tmp_path, skip_bad=True)
     told = capsys.readouterr().err
     assert "skipped 3 of 13 files: cut.png cannot be decoded" in told
-    assert "; notes.txt is no PNG, JPEG or WebP image" in told
+    assert "; notes.txt is no PNG, JPEG, WebP or TIFF image" in told
     (tmp_path / "list.txt").write_text("not an image")
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     open_folder(tmp_path, skip_bad=True)
     told = capsys.readouterr().err
-    assert "; list.txt is no PNG, JPEG or WebP image" in told
+    assert "; list.txt is no PNG, JPEG, WebP or TIFF image" in told
     assert f"; gone.png is a link to '{tmp_path}/nowhere', which leads to nothing" in told
     assert as_set(dataset.images("train"), dataset.images("validation")) == as_set(images)
 
@@ -197,7 +197,7 @@ def test_a_missing_folder_is_refused(tmp_path, argument):
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(InputError, match="must hold PNG, JPEG or WebP images"):
+    with pytest.raises(InputError, match="must hold PNG, JPEG, WebP or TIFF images"):
         open_folder(tmp_path)
     with pytest.raises(InputError, match="must be 1 .grey., 3 .colour. or 4 .with transparency. for image files; got 2"):
         open_folder(tmp_path, channels=2)
@@ -301,3 +301,22 @@ def test_what_worker_processes_get_is_small(tmp_path):
     for source in (f"folder:{tmp_path}", f"npy:{tmp_path}/x.npy"):
         dataset = Dataset(DataConfig(source=source, memory_gib=0.0, skip_bad=True), takes(256, 3))
         assert len(cloudpickle.dumps(dataset.images("train"))) < 10_000
+
+
+@pytest.mark.parametrize("memory_gib", [4.0, 0.0])
+def test_pictures_of_16_bits(tmp_path, memory_gib):
+    images = np.random.default_rng(0).integers(0, 4096, (10, 4, 5, 1)).astype(np.uint16)
+    for number, image in enumerate(images):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{number}.{'png' if number % 2 else 'tiff'}")
+    train, validation = open_all(tmp_path, channels=1, levels=4096, memory_gib=memory_gib)
+    assert train.dtype == np.uint16
+    assert as_set(train[np.arange(9)], validation[np.arange(1)]) == as_set(images)
+    reduced = open_all(tmp_path, channels=1, levels=256, source_levels=4096, quantize=True, memory_gib=memory_gib)[0]
+    assert as_set(reduced[np.arange(9)]) == as_set((train[np.arange(9)] // 16).astype(np.uint8))
+    for levels, fields, message in (
+        (256, {}, "0.tiff has more than 8 bits per channel.*data.source_levels=65536"),
+        (512, {}, r"has values from \d+ to \d+; they must lie in \[0, 512\)"),
+        (256, {"source_levels": 4096}, "model.levels must be 4096 for folder:.*; got 256.*data.quantize=True"),
+    ):
+        with pytest.raises(InputError, match=message):
+            open_folder(tmp_path, channels=1, levels=levels, **fields)

@@ -146,7 +146,7 @@ def test_mirroring_is_for_training_only(tmp_path):
         (17, {"quantize": True, "source_levels": 8}, "model.levels must be at most 8"),
         (2, {"quantize": True, "source_levels": 17}, r"images must lie in \[0, 17\); got values from 0 to 255"),
         (8, {}, r"images must lie in \[0, 8\); got values from 0 to 255"),
-        (256, {"source_levels": 1}, "source_levels must be an integer from 2 to 256; got 1"),
+        (256, {"source_levels": 1}, "source_levels must be an integer from 2 to 65536; got 1"),
         (256, {"size": (0,)}, "data.size: height must be an integer of at least 1; got 0"),
         (256, {"size": (4, 4, 4)}, r"data.size must be \(height, width\); got \(4, 4, 4\)"),
         (256, {"size": (17, 4)}, r"an image is 16x16 pixels, smaller than data.size \(17x4\)"),

@@ -112,7 +112,7 @@ def test_what_cannot_be_used(tmp_path):
         ("colour.png", 1, "is in colour, but the model is of grey images"),
         ("grey.png", 1, "has values between the model's 17 levels"),
         ("grey.png", 2, r"pictures have 1 \(grey\), 3 or 4 channels; the model has 2"),
-        ("text.png", 1, "text.png is no PNG, JPEG or WebP image"),
+        ("text.png", 1, "text.png is no PNG, JPEG, WebP or TIFF image"),
         ("large.npy", 1, r"large.npy: images must lie in \[0, 17\); got values from 17 to 17"),
         ("rank.npy", 1, "4 axes"),
         ("other.npz", 1, "must hold an array named images; got train"),
@@ -222,10 +222,10 @@ def test_bad_pictures_stop_it_unless_they_are_to_be_left_out(trained, tmp_path, 
     (tmp_path / "bad.gif").write_text("a picture by its name")
     run = run_of(takes(256, 1), (4, 4), skip_bad=trained)
     if not trained:
-        with pytest.raises(InputError, match="bad.gif is no PNG, JPEG or WebP image. --skip_bad leaves"):
+        with pytest.raises(InputError, match="bad.gif is no PNG, JPEG, WebP or TIFF image. --skip_bad leaves"):
             open_input(str(tmp_path), arguments(), run)
     assert open_input(str(tmp_path), arguments(skip_bad=not trained), run).names == ["a.png", "b.png"]
-    assert "left out 2 of 4 pictures: bad.gif is no PNG, JPEG or WebP image; c.png is 3x3" in capsys.readouterr().err
+    assert "left out 2 of 4 pictures: bad.gif is no PNG, JPEG, WebP or TIFF image; c.png is 3x3" in capsys.readouterr().err
     write_pictures(tmp_path / "none", c=(3, 3))
     with pytest.raises(InputError, match="must hold pictures that can be used; .* left out 1 of 1 pictures: c.png is 3x3"):
         open_input(str(tmp_path / "none"), arguments(skip_bad=True), run)
@@ -274,3 +274,27 @@ def test_samples_become_pictures_that_can_be_seen():
     for bad, levels in ((images, 7), (images - 0.5, 8), (images, 1)):
         with pytest.raises(ValueError, match="must"):
             prnn.to_picture(bad, levels)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_more_than_256_levels_are_taken_as_they_are(suffix, tmp_path):
+    images = np.random.default_rng(0).integers(0, 4096, (2, 4, 5, 1))
+    images[0, 0, 0] = 4095
+    np.save(tmp_path / "x.npy", images)
+    (tmp_path / "pictures").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[..., 0].astype(np.uint16)).save(tmp_path / "pictures" / f"{number}.{suffix}")
+    for name in ("x.npy", "pictures"):
+        for lossless in (False, True):
+            found = read_images(tmp_path / name, ImageForm(4096, 1, lossless=lossless)).images
+            assert found.dtype == np.uint16
+            np.testing.assert_array_equal(found, images)
+    quantized = read_images(tmp_path / "pictures", ImageForm(256, 1, source_levels=4096)).images
+    np.testing.assert_array_equal(quantized, images // 16)
+    for name, levels, message in (
+        ("x.npy", 4095, r"x.npy: images must lie in \[0, 4095\); got values from \d+ to 4095"),
+        (f"pictures/0.{suffix}", 4095, r"has values from \d+ to 4095; they must lie in \[0, 4095\)"),
+        (f"pictures/0.{suffix}", 256, "has more than 8 bits per channel"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_images(tmp_path / name, ImageForm(levels, 1, lossless=True))

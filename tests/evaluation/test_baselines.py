@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from pixel_rnn_jax.evaluation.baselines import gaussian, independent_pixels, uniform
 
@@ -56,3 +57,13 @@ def test_gaussian_stands_pixels_that_never_change():
     train = random_images(30, (1, 2, 2), 5)
     train[..., 0] = 0
     assert np.all(np.isfinite(gaussian([train], 5)(train)))
+
+
+def test_65536_levels_are_told_apart():
+    """By two training images of one pixel."""
+    levels, images = 2**16, np.array([255, 2**16 - 1], np.uint16).reshape(2, 1, 1, 1)
+    every = np.arange(levels, dtype=np.uint16).reshape(-1, 1, 1, 1)
+    probabilities = np.exp(independent_pixels([images], levels)(every))
+    assert probabilities.sum() == pytest.approx(1)
+    assert np.flatnonzero(probabilities > 1.5 / levels).tolist() == [255, 2**16 - 1]
+    assert gaussian([images], levels)(every).argmax() == (255 + 2**16 - 1) // 2

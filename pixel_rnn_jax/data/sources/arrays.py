@@ -43,9 +43,9 @@ def read_npy(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """An npy file of one array, [N, H, W, C] or [N, H, W]: the training images."""
     path = _local_file("npy", argument, config)
     images = _as_images(load_npy(path, mmap=True))
-    if not config.fits_in_memory(images.shape):
+    if not config.fits_in_memory(images):
         read = functools.partial(_read_from_disk, path=path)
-        images = LazyImages(read, np.arange(len(images)), images.shape[1:])
+        images = LazyImages(read, np.arange(len(images)), images.shape[1:], images.dtype)
     return Source({"train": images}, config.source_levels)
 
 

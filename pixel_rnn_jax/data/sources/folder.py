@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Integer, UInt
 
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import MODES, check_large_enough, decode, other_size, read_size
@@ -14,6 +14,7 @@ from pixel_rnn_jax.data.sources.copies import apart
 from pixel_rnn_jax.data.sources.folder_files import check_no_splits_below, files_below, split_folders
 from pixel_rnn_jax.data.sources.source import Source, say
 from pixel_rnn_jax.errors import InputError, about
+from pixel_rnn_jax.images import value_type
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
@@ -23,7 +24,7 @@ HINT = "data.skip_bad=True (of an --input, --skip_bad) leaves such files out."
 
 
 def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source:
-    """All PNG, JPEG and WebP files under a folder; links are followed, but each real file is read once.
+    """All PNG, JPEG, WebP and TIFF files under a folder; links are followed, but each real file is read once.
 
     Its subfolders train, validation and test (also Training, val and so on) are the splits, if it has any of these. Otherwise
     all files are for training. A file's class is the subfolder that it is in (of the folder, or of the split's folder);
@@ -34,28 +35,30 @@ def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source
         raise InputError(
             f"data.source 'folder:PATH' must name a folder; got {argument!r} (looked at {str(folder.resolve())!r})."
         )
-    channels = model.channels
+    channels, levels = model.channels, max(config.source_levels or model.levels, 256)
     _check_channels(channels, config.alpha)
     used, size, roots = {}, config.size, split_folders(folder)
     for split, root in roots.items():
         files = files_below(root)
         if root == folder:
             check_no_splits_below(folder, files)
-        used[split], size, skipped = _usable(files, size, config, channels)
+        used[split], size, skipped = _usable(files, size, config, channels, levels)
         if skipped:
             shown = "; ".join(sorted(skipped)[:SHOWN]) + "; …" * (len(skipped) > SHOWN)
             say(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {shown}")
         if not used[split]:
-            raise InputError(f"{folder} must hold PNG, JPEG or WebP images; there is none for {split}.")
+            raise InputError(f"{folder} must hold PNG, JPEG, WebP or TIFF images; there is none for {split}.")
     used, copies = apart(folder, used, config.num_threads)
     labels, classes = _read_labels(folder, roots, used) if model.num_classes else ({}, None)
-    read = functools.partial(_read_files, size=size, channels=channels, alpha=config.alpha)
+    read = functools.partial(_read_files, size=size, channels=channels, alpha=config.alpha, levels=levels)
     return Source(
         {
-            split: LazyImages(functools.partial(read, files=files), np.arange(len(files)), (*size, channels))
+            split: LazyImages(
+                functools.partial(read, files=files), np.arange(len(files)), (*size, channels), value_type(levels)
+            )
             for split, files in used.items()
         },
-        levels=256,
+        levels=levels,
         labels=labels,
         classes=classes,
         names={split: np.array([str(path.relative_to(folder)) for path in files], object) for split, files in used.items()},
@@ -92,7 +95,7 @@ def _read_labels(
 
 
 def _usable(
-    files: list[Path], size: tuple[int, int] | None, config: DataConfig, channels: int
+    files: list[Path], size: tuple[int, int] | None, config: DataConfig, channels: int, levels: int
 ) -> tuple[list[Path], tuple[int, int] | None, list[str]]:
     """The usable files, their common size, and a line about each other file.
 
@@ -101,11 +104,11 @@ def _usable(
 
     def look(path: Path) -> tuple[tuple[int, int] | None, str]:
         try:
-            stored = read_size(path)
+            stored = read_size(path, levels)
             if config.size is not None:
                 check_large_enough(stored, config.size)
             if config.skip_bad:
-                decode(path, channels=channels, alpha=config.alpha)
+                decode(path, channels=channels, alpha=config.alpha, levels=levels)
         except InputError as error:
             return None, str(error)
         return config.size or stored, ""
@@ -130,10 +133,10 @@ def _usable(
 
 
 def _read_files(
-    numbers: Integer[np.ndarray, " B"], *, files: list[Path], size: tuple[int, int], channels: int, alpha: str
-) -> UInt8[np.ndarray, "B H W C"]:
+    numbers: Integer[np.ndarray, " B"], *, files: list[Path], size: tuple[int, int], channels: int, alpha: str, levels: int
+) -> UInt[np.ndarray, "B H W C"]:
     images = []
     for number in numbers:
         with about(str(files[number]), f". {HINT}"):
-            images.append(decode(files[number], channels=channels, size=size, alpha=alpha))
+            images.append(decode(files[number], channels=channels, size=size, alpha=alpha, levels=levels))
     return np.stack(images)

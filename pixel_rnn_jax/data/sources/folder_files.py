@@ -7,7 +7,7 @@ from pathlib import Path
 from pixel_rnn_jax.data.sources.source import by_split, say
 from pixel_rnn_jax.errors import InputError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
 def split_folders(folder: Path) -> dict[str, Path]:
