@@ -12,6 +12,9 @@ from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import make_model
 from pixel_rnn_jax.paths import as_path
 
+# Nats of images, and their bits as WebP files, None for images that cannot be such files.
+ImageScores = tuple[tuple[float, float | None], ...]
+
 
 @dataclasses.dataclass(frozen=True)
 class Validations:
@@ -20,11 +23,15 @@ class Validations:
     best_nats: float = math.inf
     best_step: int = 0  # before the first validation
     stale: int = 0  # validations since the best
+    image_scores: ImageScores = ()  # of at most 1,000 single images at the best step
 
-    def add(self, step: int, nats: float) -> "Validations":
+    def __post_init__(self):
+        object.__setattr__(self, "image_scores", tuple(map(tuple, self.image_scores)))  # JSON has lists
+
+    def add(self, step: int, nats: float, image_scores: ImageScores = ()) -> "Validations":
         """The validations including one more; it is the best if its step is the new `best_step`."""
         if nats < self.best_nats:
-            return Validations(nats, step)
+            return Validations(nats, step, image_scores=image_scores)
         return dataclasses.replace(self, stale=self.stale + 1)
 
     def exhausted(self, patience: int) -> bool:
