@@ -195,16 +195,15 @@ def save_map(
 def save_captioned(
     path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], captions: Sequence[str], *, title: str, columns: int = 5
 ) -> None:
-    """Draws images row by row, each with a caption of one or more lines below it; long lines are cut in their middle."""
-    rows = -(-len(rgb) // columns)
-    height, width = rgb.shape[1:3]
+    """Draws images row by row, each with a caption of one or more lines above it; long lines are cut in their middle."""
+    columns = min(columns, len(rgb))
+    rows, (height, width) = -(-len(rgb) // columns), rgb.shape[1:3]
     figure = Figure(figsize=(2 * columns, (2 * min(height / width, 2) + 0.5) * rows + 0.5), layout="constrained")
-    all_axes = figure.subplots(rows, columns, squeeze=False).flat
+    all_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, image, caption in zip(all_axes, rgb, captions, strict=False):
         axes.imshow(image)
-        text = "\n".join(map(_shortened, caption.splitlines()))
-        axes.set_title(text, y=-0.02, va="top", fontsize="x-small", parse_math=False)
-    for axes in figure.axes:
+        axes.set_title("\n".join(map(_shortened, caption.splitlines())), fontsize="small", parse_math=False)
+    for axes in all_axes:
         axes.set_axis_off()
     figure.suptitle(_drawable(title), fontsize="medium", parse_math=False)
     _write(path, figure)

@@ -8,13 +8,14 @@ also prints how well the score separates the two sets (AUROC).
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from sklearn.metrics import roc_auc_score
 
 from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
-from pixel_rnn_jax.compression.picture_formats import webp_bits
+from pixel_rnn_jax.compression.picture_formats import webp_bits, webp_holds
 from pixel_rnn_jax.data.image_set import CHUNK, ImageSet, in_order, take
 from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.errors import InputError
@@ -28,7 +29,7 @@ from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.storage.run_record import RunRecord
 
 COLUMNS = ("set", "image", "nats", "bits_per_dim", "relative_to_webp", "rank", "p_value")
-UNITS = {"bits_per_dim": "bits/dim", "relative_to_webp": "bits/dim more than WebP"}
+UNITS = {"bits_per_dim": "bits/dim", "relative_to_webp": "bits/dim above WebP"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -56,6 +57,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     paths = [args.input, args.against] if args.against else [args.input]
     sets = [inputs.open_input(path, args, run, in_memory=False) for path in paths]
 
+    for name, _, images, _ in sets:
+        if args.by == "relative_to_webp" and not webp_holds(images.shape[1:], model.config.levels):
+            shape = "x".join(map(str, images.shape[1:]))
+            raise InputError(
+                f"--by={args.by} needs images that WebP can hold, of 1, 3 or 4 channels and at most 256 levels and 16,383"
+                f" pixels to a side; {name} has {shape}, {model.config.levels} levels."
+            )
     worst = args.worst and args.out.with_name(f"{args.out.stem}_worst.png")
     rows, scores = [], {}
     for number, (name, names, images, conditions) in enumerate(sets):
@@ -72,30 +80,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         columns = {"bits_per_dim": bits_per_dim(-nats, images.shape[1:])}
         columns["relative_to_webp"] = columns["bits_per_dim"] - webp_bits_per_dim(images, run)
         chosen = scores[name if number == 0 else f"against {name}"] = columns[args.by]
-        if np.isnan(chosen).any():
-            raise InputError(f"--by={args.by} needs images that WebP can hold, of 1, 3 or 4 channels; {name} has others.")
-        rank = ranks(chosen)
         p_value = p_values_of(chosen, name, images, run, args.by, labelled=conditions.labels is not None)
-        rows += zip([name] * len(nats), names, nats.tolist(), *map(_cells, (*columns.values(), rank, p_value)), strict=True)
-        print(
-            f"{name}: {len(nats)} images, {nats.mean():.2f} ± {nats.std():.2f} nats,"
-            f" {columns['bits_per_dim'].mean():.4f} bits/dim"
-        )
+        table = zip(nats, *columns.values(), ranks(chosen), p_value, strict=True)
+        rows += [(name, image, *map(_cell, scores_of_image)) for image, scores_of_image in zip(names, table, strict=True)]
+        bits = columns["bits_per_dim"].mean()
+        print(f"{name}: {len(nats)} images, {nats.mean():.2f} ± {nats.std():.2f} nats, {bits:.4f} bits/dim")
         if worst and number == 0:
-            first = np.argsort(rank)[: args.worst]
-            captions = [f"{names[image]}\n{_judged(chosen[image], p_value[image], args.by)}" for image in first]
-            for place, caption in enumerate(captions, 1):
-                print(f"{place:4}. {caption.replace(chr(10), ': ')}")
-            title = f"{name}: {len(first)} of {len(nats)} images, by {UNITS[args.by]}"
-            save_captioned(worst, to_rgb(take(images, first), model.config.levels), captions, title=title)
+            first = np.argsort(ranks(chosen))[: args.worst]
+            rgb = to_rgb(take(images, first), model.config.levels)
+            show_worst(worst, rgb, [names[image] for image in first], chosen[first], p_value[first], name, args.by)
     outputs.write_csv(args.out, [COLUMNS, *rows])
     if len(scores) == 2:
         usual, other = scores.values()
         auc = roc_auc_score(np.repeat([0, 1], [len(usual), len(other)]), np.concatenate([usual, other]))
         unit = UNITS[args.by]
-        print(
-            f"an image of the second set has a higher score ({unit}) than one of the first with probability {auc:.4f} (AUROC)"
-        )
+        print(f"an image of the second set scores higher ({unit}) than one of the first with probability {auc:.4f} (AUROC)")
     if args.histogram:
         save_histogram(args.histogram, scores, title=f"{model.config.layer} of {run.data.source}", unit=UNITS[args.by])
     print(*filter(None, (args.out, args.histogram, worst, args.maps)))
@@ -132,14 +131,27 @@ def p_values_of(
     return p_values(scores, usual)
 
 
-def _cells(values: Float[np.ndarray, " N"]) -> list[float | str]:
-    """The values as cells of a table, empty where they are NaN."""
-    return ["" if math.isnan(value) else value for value in values.tolist()]
+def show_worst(
+    path: Path,
+    rgb: UInt8[np.ndarray, "N H W 3"],
+    names: Sequence[str],
+    scores: Float[np.ndarray, " N"],
+    p_value: Float[np.ndarray, " N"],
+    of: str,
+    by: str,
+) -> None:
+    """Prints and draws the images of a set that rank first, in this order, with their scores."""
+    judged = [f"{score:.3f} {UNITS[by]}" for score in scores]
+    judged = [text if math.isnan(p) else f"{text}, p = {p:.3g}" for text, p in zip(judged, p_value, strict=True)]
+    for place, (image, text) in enumerate(zip(names, judged, strict=True), 1):
+        print(f"{place:4}. {image}: {text}")
+    captions = [f"{image}\n{text}" for image, text in zip(names, judged, strict=True)]
+    save_captioned(path, rgb, captions, title=f"{of}: the first {len(names)} by {UNITS[by]}")
 
 
-def _judged(score: float, p_value: float, by: str) -> str:
-    """A score and its p-value, in words."""
-    return f"{score:.3f} {UNITS[by]}" + ("" if math.isnan(p_value) else f", p = {p_value:.3g}")
+def _cell(value: np.generic) -> int | float | str:
+    """A value as a cell of a table, empty if it is NaN."""
+    return "" if math.isnan(value) else value.item()
 
 
 if __name__ == "__main__":

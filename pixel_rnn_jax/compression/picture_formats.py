@@ -30,9 +30,14 @@ def encoded_sizes(images: UInt[np.ndarray, "N H W C"], levels: int) -> dict[str,
     }
 
 
+def webp_holds(shape: tuple[int, ...], levels: int) -> bool:
+    """Whether WebP can hold images [H, W, C] of so many levels."""
+    return levels <= 256 and shape[-1] in CHANNELS and max(shape[:2]) <= MAX_SIDE
+
+
 def webp_bits(images: UInt[np.ndarray, "N H W C"], levels: int) -> Float[np.ndarray, " N"]:
     """Bits of each image in [0, levels) as a lossless WebP file of its own; NaN if WebP cannot hold such images."""
-    if levels > 256 or images.shape[-1] not in CHANNELS or max(images.shape[1:3]) > MAX_SIDE:
+    if not webp_holds(images.shape[1:], levels):
         return np.full(len(images), np.nan)
     return np.array([8.0 * _encoded_size(image, levels, "WebP", QUICK) for image in images])
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -12,8 +13,8 @@ from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import make_model
 from pixel_rnn_jax.paths import as_path
 
-# Nats of images, and their bits as WebP files, None for images that cannot be such files.
-ImageScores = tuple[tuple[float, float | None], ...]
+# Of each image its nats, and its bits as a WebP file, or None if it cannot be such a file.
+ImageScores = Sequence[Sequence[float | None]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The command lines with models that are given something: classes, or other images."""
 
 import argparse
+import csv
 import json
 import re
 
@@ -118,7 +119,8 @@ def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_file, tmp_path)
 
     def scored(*flags):
         assert run_in_process(score.main, f"--workdir={class_file}", *flags, f"--out={tmp_path}/s.csv") == 0
-        return [-float(line.split(",")[-2]) for line in (tmp_path / "s.csv").read_text().splitlines()[1:6]]
+        with (tmp_path / "s.csv").open(newline="") as file:
+            return [-float(row["nats"]) for row in csv.DictReader(file)][:5]
 
     np.testing.assert_allclose(scored(f"--input={tmp_path}/labelled.npz"), expected, rtol=1e-5)
     np.testing.assert_allclose(scored(f"--input={tmp_path}/bare.npz", "--label=3"), threes, rtol=1e-5)
