@@ -21,7 +21,7 @@ UNKNOWN = np.array([90, 110, 160], np.uint8)
 FRAMES = 64  # of an animation, at most
 FRAME_MS, LAST_FRAME_MS = 60, 2000
 POINTS = 80  # of a training curve, at most
-CAPTION_LETTERS = 30  # in a line below an image
+CAPTION_LETTERS = 26  # in a line below an image
 UNITS = {"bits_per_dim": "bits/dim", "nats": "nats per image"}
 
 
@@ -198,7 +198,7 @@ def save_captioned(
     """Draws images row by row, each with a caption of one or more lines above it; long lines are cut in their middle."""
     columns = min(columns, len(rgb))
     rows, (height, width) = -(-len(rgb) // columns), rgb.shape[1:3]
-    figure = Figure(figsize=(2 * columns, (2 * min(height / width, 2) + 0.5) * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(2 * columns, (2 * min(height / width, 2) + 0.6) * rows + 0.4), layout="constrained")
     all_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, image, caption in zip(all_axes, rgb, captions, strict=False):
         axes.imshow(image)

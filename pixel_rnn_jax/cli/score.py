@@ -141,12 +141,12 @@ def show_worst(
     by: str,
 ) -> None:
     """Prints and draws the images of a set that rank first, in this order, with their scores."""
-    judged = [f"{score:.3f} {UNITS[by]}" for score in scores]
-    judged = [text if math.isnan(p) else f"{text}, p = {p:.3g}" for text, p in zip(judged, p_value, strict=True)]
-    for place, (image, text) in enumerate(zip(names, judged, strict=True), 1):
-        print(f"{place:4}. {image}: {text}")
-    captions = [f"{image}\n{text}" for image, text in zip(names, judged, strict=True)]
-    save_captioned(path, rgb, captions, title=f"{of}: the first {len(names)} by {UNITS[by]}")
+    lines = [[image, f"{score:.3f} {UNITS[by]}"] for image, score in zip(names, scores, strict=True)]
+    for place, (line, p) in enumerate(zip(lines, p_value, strict=True), 1):
+        if not math.isnan(p):
+            line.append(f"p = {p:.3g}")
+        print(f"{place:4}. {line[0]}: {', '.join(line[1:])}")
+    save_captioned(path, rgb, ["\n".join(line) for line in lines], title=f"{of}: the first {len(names)} by {UNITS[by]}")
 
 
 def _cell(value: np.generic) -> int | float | str:

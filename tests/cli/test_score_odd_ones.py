@@ -16,7 +16,7 @@ from pixel_rnn_jax.evaluation.odd_ones import p_values
 from pixel_rnn_jax.progress import progress_bar
 from pixel_rnn_jax.storage.export import save_weights
 from pixel_rnn_jax.storage.load import load_run
-from pixel_rnn_jax.storage.run_record import Validations
+from pixel_rnn_jax.storage.run_record import RunRecord, Validations
 from pixel_rnn_jax.training import validation
 from pixel_rnn_jax.training.metrics import NoLog
 from pixel_rnn_jax.training.run import prepare
@@ -116,6 +116,17 @@ def test_files_of_odd_names_are_drawn(tiny_file, tmp_path):
     flags = (f"--workdir={tiny_file}", f"--input={tmp_path}/mine", f"--out={tmp_path}/s.csv", "--worst=9")
     assert run_in_process(score.main, *flags) == 0
     assert (tmp_path / "s_worst.png").exists()
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_class_model_that_is_not_told_the_class_is_compared_with_a_bound(labelled):
+    """-log p(x) is at most -log p(x | y) - log p(y)."""
+    config = {"model": dataclasses.asdict(prnn.ModelConfig(layer="row_lstm", levels=17, channels=1, num_classes=4))}
+    run = RunRecord(config, (2, 3, 1), None, Validations(image_scores=[[10.0, 8.0], [12.0, 9.0]]))
+    nats = np.array([9.9, 10.1, 11.9, 12.1]) + (0 if labelled else np.log(4))
+    images = np.zeros((4, 2, 3, 1), np.uint8)
+    found = score.p_values_of(prnn.bits_per_dim(-nats, (2, 3, 1)), "x", images, run, "bits_per_dim", labelled=labelled)
+    np.testing.assert_allclose(found, [1, 2 / 3, 2 / 3, 1 / 3])
 
 
 def test_a_checkpoint_of_an_earlier_version_has_no_scores(exported, tmp_path):
