@@ -1,7 +1,8 @@
 """Scores images one by one:  pixel-rnn score --workdir=runs/digits --out=scores.csv --against=tfds:fashion_mnist
 
 Writes the negative log-likelihood of each image, with its file or number. With a second set of images (--against), it also
-prints how well the likelihood separates the two sets (AUROC).
+prints how well the likelihood separates the two sets (AUROC). Where a class-conditional model is told no class, by --label or
+the data, the likelihood is the sum over all classes.
 """
 
 import math
@@ -12,11 +13,13 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
+from pixel_rnn_jax.evaluation.classify import marginal_log_probs
 from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob, log_probs
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
 from pixel_rnn_jax.parallel.mesh import make_mesh, scoring_batch_size
 from pixel_rnn_jax.plots import save_histogram
+from pixel_rnn_jax.pretrained import class_prior
 from pixel_rnn_jax.storage.load import load_run
 
 
@@ -38,18 +41,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, params, run = load_run(args.workdir)
     mesh = make_mesh()
     paths = [args.input, args.against] if args.against else [args.input]
-    sets = [inputs.open_input(path, args, run, in_memory=False) for path in paths]
+    sets = [inputs.open_input(path, args, run, in_memory=False, needs_labels=bool(args.maps)) for path in paths]
 
     rows, scores = [], {}
     for number, (name, names, images, conditions) in enumerate(sets):
         area = math.prod(images.shape[1:3]) / math.prod(run.image_shape[:2])
         batch_size = scoring_batch_size(args.batch_size, run.batch_size, mesh, area=area)
         scorer = Scorer(model, params, mesh, batch_size, run.data.num_threads)
+        classes = model.config.num_classes if conditions.labels is None else 0  # over which to sum
         if area > 1:
-            seconds = scorer.seconds(images, conditions, rows=min(run.image_shape[0], images.shape[1]))
+            conditions_of_one = inputs.labelled(conditions, 0 if classes else None, len(images))
+            seconds = scorer.seconds(images, conditions_of_one, rows=min(run.image_shape[0], images.shape[1]))
+            seconds *= max(classes, 1)
             print(f"scoring {len(images)} images of {name}: about {seconds:,.0f} s once compiled", file=sys.stderr)
-        surprise = -scorer.log_probs(images, conditions, function=log_probs if args.maps else log_prob)
-        nats = surprise.reshape(len(surprise), -1).sum(1)
+        if classes:
+            nats = -marginal_log_probs(scorer, images, class_prior(run), conditions)
+        else:
+            surprise = -scorer.log_probs(images, conditions, function=log_probs if args.maps else log_prob)
+            nats = surprise.reshape(len(surprise), -1).sum(1)
         if args.maps and number == 0:
             pictures.write_maps(args.maps, names, images, surprise, model.config.levels)
         bits = bits_per_dim(-nats, images.shape[1:])

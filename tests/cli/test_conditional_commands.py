@@ -50,7 +50,7 @@ def test_evaluate_classifies(class_file, tmp_path, capsys):
     model, params, run = load_run(class_file)
     dataset = open_dataset(run.config)
     images, conditions = dataset.examples("test")
-    prior = log_prior(dataset.examples("train").conditions.labels, 10)
+    prior = log_prior(np.bincount(dataset.examples("train").conditions.labels))
     joint = classify(Scorer(model, params, make_mesh(), 16), images, prior)
     written = json.loads((tmp_path / "s.json").read_text())
     assert written["accuracy"] == np.mean(joint.argmax(1) == conditions.labels)
@@ -177,7 +177,7 @@ def test_images_to_draw_from_may_come_from_a_file(pair_run, tmp_path):
             "labels must be integers [2] in [0, 10), one for each image; got int64 of shape (3,)",
         ),
         (compress.main, ["--input=bare.npz", "--out=x.prnn"], "or give --label"),
-        (score.main, ["--input=bare.npz"], "or give --label"),
+        (score.main, ["--input=bare.npz", "--maps=maps"], "or give --label"),
         (sample.main, ["--size=6,7"], "multiples of 2, by sizes (=(4, 8)); got 6x7 pixels"),
     ],
 )
