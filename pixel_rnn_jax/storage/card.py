@@ -11,17 +11,17 @@ SHOWN_CLASSES = 20
 
 
 def make_card(run: RunRecord, params: Any) -> dict[str, str]:
-    """The card of a run: short texts by what they are about.
+    """The card of a run: short texts by name.
 
-    What the record tells comes first, then the texts that were given to `save` or `export`, which may replace it: `about`,
-    `test`, `licence`, `not_for`, or any other.
+    To what the record tells come the texts that were given to `save` or `export`, which may replace it: `about`, which goes
+    first, `test`, `licence`, `not_for`, or any other.
     """
     model, (height, width, channels) = run.model, run.image_shape
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     sizes = f"Multi-Scale, {', '.join(map(str, model.sizes))} pixels; " if model.sizes else ""
     card = {
         "model": f"{sizes}{model.layer}, {model.depth} layers, h = {model.features}; {count:,} parameters",
-        "images": f"{height}x{width} pixels, {channels} channels, {model.levels} levels",
+        "images": f"{height}x{width} pixels, {channels} channel{'s' * (channels > 1)}, {model.levels} levels",
     }
     if model.num_classes:
         card["classes"] = _classes(run)
@@ -31,7 +31,8 @@ def make_card(run: RunRecord, params: Any) -> dict[str, str]:
     card["data"] = f"{data.source}, {data.preprocessing}" if data.source else "not told"
     if run.validations is not None:
         card |= _training(run)
-    return card | (run.card or {})
+    card |= run.card or {}
+    return dict(sorted(card.items(), key=lambda item: item[0] != "about"))
 
 
 def _classes(run: RunRecord) -> str:
@@ -47,9 +48,10 @@ def _training(run: RunRecord) -> dict[str, str]:
     if not best.best_step:
         return {"training": f"{steps}; not validated yet"}
     bits = bits_per_dim(-best.best_nats, run.image_shape)
+    num = f", {config['eval_images']:,} images" if config.get("eval_images") else ""
     texts = {
         "training": f"{steps}; averaged parameters of step {best.best_step:,}, the best on validation",
-        "validation": f"{best.best_nats:.2f} nats {bits:.4f} bits/dim",
+        "validation": f"{best.best_nats:.2f} nats {bits:.4f} bits/dim{num}",
     }
     if best.relu_units:
         texts["relu_units"] = f"{best.live_units} of {best.relu_units} live: above zero for some validation image"
