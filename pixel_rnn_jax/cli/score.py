@@ -2,7 +2,8 @@
 
 Writes the negative log-likelihood of each image, with its file or number, its rank (1: the least likely of its set), and its
 p-value: the share of the training's validation images that score at least as high. With a second set of images (--against), it
-also prints how well the score separates the two sets (AUROC).
+also prints how well the score separates the two sets (AUROC). Where a class-conditional model is told no class, by --label or
+the data, the likelihood is the sum over all classes.
 """
 
 import math
@@ -19,12 +20,14 @@ from pixel_rnn_jax.compression.picture_formats import webp_bits, webp_holds
 from pixel_rnn_jax.data.image_set import CHUNK, ImageSet, in_order, take
 from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.evaluation.classify import marginal_log_probs
 from pixel_rnn_jax.evaluation.odd_ones import p_values, ranks
 from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob, log_probs
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
 from pixel_rnn_jax.parallel.mesh import make_mesh, scoring_batch_size
 from pixel_rnn_jax.plots import save_captioned, save_histogram, to_rgb
+from pixel_rnn_jax.pretrained import class_prior
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.storage.run_record import RunRecord
 
@@ -55,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, params, run = load_run(args.workdir)
     mesh = make_mesh()
     paths = [args.input, args.against] if args.against else [args.input]
-    sets = [inputs.open_input(path, args, run, in_memory=False) for path in paths]
+    sets = [inputs.open_input(path, args, run, in_memory=False, needs_labels=bool(args.maps)) for path in paths]
 
     for name, _, images, _ in sets:
         if args.by == "relative_to_webp" and not webp_holds(images.shape[1:], model.config.levels):
@@ -70,17 +73,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         area = math.prod(images.shape[1:3]) / math.prod(run.image_shape[:2])
         batch_size = scoring_batch_size(args.batch_size, run.batch_size, mesh, area=area)
         scorer = Scorer(model, params, mesh, batch_size, run.data.num_threads)
+        classes = model.config.num_classes if conditions.labels is None else 0  # over which to sum
         if area > 1:
-            seconds = scorer.seconds(images, conditions, rows=min(run.image_shape[0], images.shape[1]))
+            conditions_of_one = inputs.labelled(conditions, 0 if classes else None, len(images))
+            seconds = scorer.seconds(images, conditions_of_one, rows=min(run.image_shape[0], images.shape[1]))
+            seconds *= max(classes, 1)
             print(f"scoring {len(images)} images of {name}: about {seconds:,.0f} s once compiled", file=sys.stderr)
-        surprise = -scorer.log_probs(images, conditions, function=log_probs if args.maps else log_prob)
-        nats = surprise.reshape(len(surprise), -1).sum(1)
+        if classes:
+            nats = -marginal_log_probs(scorer, images, class_prior(run), conditions)
+        else:
+            surprise = -scorer.log_probs(images, conditions, function=log_probs if args.maps else log_prob)
+            nats = surprise.reshape(len(surprise), -1).sum(1)
         if args.maps and number == 0:
             pictures.write_maps(args.maps, names, images, surprise, model.config.levels)
         columns = {"bits_per_dim": bits_per_dim(-nats, images.shape[1:])}
         columns["relative_to_webp"] = columns["bits_per_dim"] - webp_bits_per_dim(images, run)
         chosen = scores[name if number == 0 else f"against {name}"] = columns[args.by]
-        p_value = p_values_of(chosen, name, images, run, args.by, labelled=conditions.labels is not None)
+        p_value = p_values_of(chosen, name, images, run, args.by, labelled=not classes)
         table = zip(nats, *columns.values(), ranks(chosen), p_value, strict=True)
         rows += [(name, image, *map(_cell, scores_of_image)) for image, scores_of_image in zip(names, table, strict=True)]
         bits = columns["bits_per_dim"].mean()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from pixel_rnn_jax.data.decode import MODES, decode, fit
+from pixel_rnn_jax.data.decode import MODES, converted, decode, fit, is_grey
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.preprocessing import quantize_picture
 from pixel_rnn_jax.data.sources.folder import SHOWN
@@ -68,7 +68,7 @@ def read_images(path: str | Path, form: ImageForm) -> UserImages:
     _check_channels(form)
     with about(str(path), "."):
         image, stored = _read_picture(path, form)
-    return UserImages(image[None], [path.name], _reduction(path, {stored}, form.size))
+    return UserImages(image[None], [path.name], _reduction(path, {stored}, form.size) + _conversion(path, [path], form))
 
 
 def _read_folder(folder: Path, form: ImageForm) -> UserImages:
@@ -97,7 +97,8 @@ def _read_folder(folder: Path, form: ImageForm) -> UserImages:
     if len(sizes) > 1:
         hint = "" if form.lossless else " --size=H,W cuts and reduces them to one size."
         raise InputError(f"the pictures in {folder} must be of one size; got {_sizes(sizes)} pixels.{hint}")
-    return UserImages(np.stack(images), names, notes + _reduction(folder, stored_sizes, form.size))
+    notes += _reduction(folder, stored_sizes, form.size) + _conversion(folder, [folder / name for name in names], form)
+    return UserImages(np.stack(images), names, notes)
 
 
 def _read_array(path: Path, form: ImageForm) -> UInt8[np.ndarray, "N H W C"]:
@@ -197,6 +198,13 @@ def _reduction(path: Path, stored_sizes: set[tuple[int, int]], size: tuple[int, 
         return []
     before = _sizes(larger) if len(larger) == 1 else f"{len(larger)} sizes"
     return [f"{path}: cut and reduced from {before} to {_sizes({size})} pixels; {SIZE_FLAG}"]
+
+
+def _conversion(path: Path, files: list[Path], form: ImageForm) -> list[str]:
+    """A line that says if pictures in colour were made grey, or the other way round."""
+    if form.lossless:
+        return []
+    return [f"{path}: {line}" for line in converted({is_grey(file) for file in files}, form.channels)]
 
 
 def _sizes(sizes: set[tuple[int, int]]) -> str:
