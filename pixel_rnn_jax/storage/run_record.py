@@ -81,7 +81,8 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         fields = dataclasses.asdict(self)
-        return {**fields, "record": fields.pop("validations")}
+        validations = fields.pop("validations")
+        return {**fields, "record": validations}
 
     @property
     def batch_size(self) -> int:
