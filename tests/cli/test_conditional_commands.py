@@ -139,8 +139,8 @@ def test_score_without_classes_sums_over_them(class_file, tmp_path, capsys):
     for file, prior in ((class_file, np.zeros(10, int)), (tmp_path / "counted.safetensors", counts)):
         flags = (f"--workdir={file}", f"--input={tmp_path}/bare.npz", f"--out={tmp_path}/s.csv")
         assert run_in_process(score.main, *flags) == 0
-        with (tmp_path / "s.csv").open(newline="") as file:
-            found = [-float(row["nats"]) for row in csv.DictReader(file)]
+        with (tmp_path / "s.csv").open(newline="") as table:
+            found = [-float(row["nats"]) for row in csv.DictReader(table)]
         np.testing.assert_allclose(found, logsumexp(classify(scorer, images, log_prior(prior)), axis=1), rtol=1e-5)
         assert ("equally likely" in capsys.readouterr().err) == (file == class_file)
 

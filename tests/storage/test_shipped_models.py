@@ -109,10 +109,10 @@ def test_a_model_draws_the_same_images_and_gives_them_the_same_log_prob(name):
 
 @pytest.mark.parametrize("name", [*DIGITS, *MNIST, *CIFAR])
 def test_a_model_keeps_the_scores_of_single_validation_images(name):
-    """Of all digits; of a thousand of the larger sets, whose mean is that of the whole but for chance."""
+    """Of all digits; of some of the larger sets, whose mean is that of the whole but for chance."""
     validations = load_run(name)[2].validations
     nats, bits = np.array(validations.image_scores).T
-    assert len(nats) == (180 if name in DIGITS else 1000)
+    assert len(nats) >= 180
     chance = 0 if name in DIGITS else 3 * nats.std() / len(nats) ** 0.5
     assert abs(nats.mean() - validations.best_nats) < chance + 0.001
     assert bits.min() > 0
