@@ -8,6 +8,7 @@ from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob, log_probs
 from pixel_rnn_jax.models.multi_scale import MultiScalePixelRNN, make_model
 from pixel_rnn_jax.models.pixel_rnn import PixelRNN
+from pixel_rnn_jax.pretrained import Pretrained, from_pretrained
 from pixel_rnn_jax.storage.export import save
 from pixel_rnn_jax.storage.load import load
 
@@ -16,10 +17,12 @@ __all__ = [
     "ModelConfig",
     "MultiScalePixelRNN",
     "PixelRNN",
+    "Pretrained",
     "bits_per_dim",
     "complete",
     "compress",
     "decompress",
+    "from_pretrained",
     "load",
     "log_prob",
     "log_probs",

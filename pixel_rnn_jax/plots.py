@@ -21,6 +21,7 @@ UNKNOWN = np.array([90, 110, 160], np.uint8)
 FRAMES = 64  # of an animation, at most
 FRAME_MS, LAST_FRAME_MS = 60, 2000
 POINTS = 80  # of a training curve, at most
+CAPTION_LETTERS = 26  # in a line below an image
 UNITS = {"bits_per_dim": "bits/dim", "nats": "nats per image"}
 
 
@@ -158,8 +159,10 @@ def save_comparison(
     _write(path, figure)
 
 
-def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"]], *, title: str) -> None:
-    """Draws the distribution of the scores, in bits/dim, of each named set of images."""
+def save_histogram(
+    path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"]], *, title: str, unit: str = "bits/dim"
+) -> None:
+    """Draws the distribution of the scores of each named set of images."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     together = np.concatenate(list(scores.values()))
@@ -167,7 +170,7 @@ def save_histogram(path: str | Path, scores: Mapping[str, Float[np.ndarray, " N"
     bins = np.histogram_bin_edges(together, bins=60, range=shown)
     for name, values in scores.items():
         axes.hist(values, bins, density=True, alpha=0.6, label=f"{name} ({len(values)} images)")
-    axes.set(xlabel="bits/dim", ylabel="density", title=title)
+    axes.set(xlabel=unit, ylabel="density", title=title)
     axes.margins(y=0.25)  # room for the legend
     axes.grid(alpha=0.3)
     axes.legend()
@@ -185,8 +188,35 @@ def save_map(
     figure.colorbar(colours, ax=right, label="nats per pixel", extend="max")
     for axes in (left, right):
         axes.set_axis_off()
-    figure.suptitle(title.encode(errors="replace").decode(), parse_math=False)  # names of files may be of any encoding
+    figure.suptitle(_drawable(title), parse_math=False)
     _write(path, figure)
+
+
+def save_captioned(
+    path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], captions: Sequence[str], *, title: str, columns: int = 5
+) -> None:
+    """Draws images row by row, each with a caption of one or more lines above it; long lines are cut in their middle."""
+    columns = min(columns, len(rgb))
+    rows, (height, width) = -(-len(rgb) // columns), rgb.shape[1:3]
+    figure = Figure(figsize=(2 * columns, (2 * min(height / width, 2) + 0.6) * rows + 0.4), layout="constrained")
+    all_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, image, caption in zip(all_axes, rgb, captions, strict=False):
+        axes.imshow(image)
+        axes.set_title("\n".join(map(_shortened, caption.splitlines())), fontsize="small", parse_math=False)
+    for axes in all_axes:
+        axes.set_axis_off()
+    figure.suptitle(_drawable(title), fontsize="medium", parse_math=False)
+    _write(path, figure)
+
+
+def _shortened(line: str) -> str:
+    line = _drawable(line)
+    return line if len(line) <= CAPTION_LETTERS else f"{line[: CAPTION_LETTERS // 2]}…{line[-CAPTION_LETTERS // 2 + 1 :]}"
+
+
+def _drawable(text: str) -> str:
+    """A text without bytes that cannot be drawn: names of files may be of any encoding."""
+    return text.encode(errors="replace").decode()
 
 
 def save_scaling(path: str | Path, sweeps: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, title: str) -> None:

@@ -8,15 +8,18 @@ import shlex
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
-from conftest import run_in_process
+from conftest import LAYERS, make_model, run_in_process
+from flax import traverse_util
 from PIL import Image
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import configuration
 from pixel_rnn_jax.cli.__main__ import COMMANDS
 from pixel_rnn_jax.storage.load import shipped_models
+from pixel_rnn_jax.training.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -165,13 +168,43 @@ def test_python_of_the_readme_runs_as_printed():
 
 @pytest.mark.slow
 def test_python_of_the_guide_runs_as_printed(named_files):
-    using, making, training = python_blocks(ROOT / "docs" / "guide.md")
+    using, pictures, making, training = python_blocks(ROOT / "docs" / "guide.md")
     exec(using, names := {})
     np.testing.assert_array_equal(names["again"], names["images"])
+    exec(pictures, names)
+    assert names["names"] == ["7"] * 4
     exec(making, names)
     assert names["logits"].shape == (1, 28, 28, 1, 2)
     exec(training, names)
     assert -prnn.log_prob(names["model"], names["params"], names["images"]).mean() < names["nats"]
+
+
+def test_python_of_the_formats_reads_weights_without_this_package(tiny_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(tiny_file, "mine.safetensors")
+    (block,) = python_blocks(ROOT / "docs" / "formats.md")
+    assert "pixel_rnn_jax import" not in block and "import pixel_rnn_jax" not in block
+    exec(block, names := {})
+    params = traverse_util.flatten_dict(prnn.load("mine.safetensors")[1], sep="/")
+    assert names["params"].keys() == params.keys()
+    jax.tree.map(np.testing.assert_array_equal, names["params"], params)
+    assert names["run"]["card"]["images"] == "8x8 pixels, 1 channel, 17 levels"
+
+
+FORMATS = (ROOT / "docs" / "formats.md").read_text()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_the_formats_name_the_parameters(layer):
+    """Each last but one part of a name, such as `input_to_state`, and the stacked layers' names."""
+    for path in traverse_util.flatten_dict(make_model(layer, num_classes=2)[1]):
+        name = path[-2] if path[-1] in ("kernel", "bias") else path[-1]
+        assert re.search(rf"[`/]{name}[`/]", FORMATS), path
+
+
+def test_the_formats_name_the_metrics(tiny_run):
+    fields = {name for row in read_metrics(tiny_run[0]) for name in row}
+    assert fields <= set(re.findall(r"`(\w+)`", FORMATS))
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ FOLDERS = (
     "compression",
     "evaluation",
     "storage",
+    "pretrained",  # a module at the root
     "testing",
     "training",
     "cli",

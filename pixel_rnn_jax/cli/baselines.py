@@ -4,7 +4,6 @@ Uniform, independent pixels and a multivariate Gaussian, fitted to the training 
 paper quotes 8.00 (uniform) and 4.70 (Gaussian) bits/dim.
 """
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -39,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         scores[name] = score(log_prob, split, in_order(images, batch_size=CHUNK, num_threads=1), dataset.image_shape)
         print(f"{name:22}", scores[name], flush=True)
     if args.json:
-        outputs.write_json(args.json, {name: dataclasses.asdict(value) for name, value in scores.items()})
+        outputs.write_json(args.json, {name: value.figures for name, value in scores.items()})
 
 
 def train_images(dataset: Dataset) -> Iterator[UInt[np.ndarray, "_ H W C"]]:

@@ -21,6 +21,7 @@ from pixel_rnn_jax.generation.sampling import completion_key
 from pixel_rnn_jax.models.multi_scale import pixel_order
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import hide_unknown, save_animation, save_sheet, to_rgb
+from pixel_rnn_jax.pretrained import outside_box
 from pixel_rnn_jax.storage.load import load_run
 
 NUM = 8
@@ -109,17 +110,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def known_pixels(args: argparse.Namespace, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     """The pixels that --keep, --box or --mask says are known."""
-    height, width = size
+    height, _ = size
     if args.mask is not None:
         return read_mask(args.mask, size)
     if args.box is not None:
-        top, left, bottom, right = args.box
-        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-            box = ",".join(map(str, args.box))
-            raise InputError(f"--box must be TOP,LEFT,BOTTOM,RIGHT within images of {height}x{width} pixels; got {box}.")
-        known = np.ones(size, bool)
-        known[top:bottom, left:right] = False
-        return known
+        return outside_box("--box", args.box, size)
     return np.broadcast_to(np.arange(height)[:, None] < round(args.keep * height), size)
 
 

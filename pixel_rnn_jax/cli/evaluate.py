@@ -64,7 +64,8 @@ def score_sizes(scorer: Scorer, examples: Examples) -> dict[int, float]:
 def classify_examples(scorer: Scorer, dataset: Dataset, examples: Examples) -> dict[str, float]:
     """Classifies images, prints the accuracy, and returns the figures. The dataset's training images give the prior."""
     images, conditions = examples
-    prior = log_prior(dataset.examples("train").conditions.labels, scorer.model.config.num_classes)
+    labels = dataset.examples("train").conditions.labels
+    prior = log_prior(np.bincount(labels, minlength=scorer.model.config.num_classes))
     joint = classify(scorer, images, prior, conditions)
     accuracy = float(np.mean(joint.argmax(1) == conditions.labels))
     nats = -float(logsumexp(joint, axis=1).mean())

@@ -69,7 +69,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "metavar": "PATH|SOURCE",
         "help": "a picture, a folder of pictures, with all its subfolders (prepared like those of the training; `compress`"
         " takes them as they are), an npy file, an npz file with the array `images`, or a data source such as"
-        " tfds:fashion_mnist; by default the data of the training",
+        " samples:mnist, samples:cifar10 or tfds:fashion_mnist; by default the data of the training",
     },
     "--size": {
         "type": picture_size,

@@ -1,6 +1,7 @@
 """The images that a command works on, and their conditioning."""
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +58,7 @@ def open_input(
     default_num: int | None = None,
     lossless: bool = False,
     in_memory: bool = True,
+    needs_labels: bool = True,
 ) -> Input:
     """Opens the images that --input names; by default those of the training's data source.
 
@@ -71,6 +73,7 @@ def open_input(
       lossless: take pictures at their size, and refuse values that the model cannot represent; otherwise pictures are cut,
         reduced and quantized as the training's images were.
       in_memory: decode the images now, however many there are.
+      needs_labels: refuse images of a file whose class is not known, if the model is class-conditional.
     """
     _check_flags(args)
     model = run.model
@@ -81,6 +84,8 @@ def open_input(
         found = _input_of_file(path, args, run, lossless=lossless)
     _note_other_size(found, run)
     conditions = labelled(found.conditions, label, len(found.images))
+    if conditions.labels is None and not needs_labels:
+        model = dataclasses.replace(model, num_classes=0)
     _check_present(found.name, model, conditions)
     if not names_data(path):  # a source has checked its own
         check_conditions(model, conditions, found.images.shape[:3])
@@ -128,17 +133,7 @@ def names_data(path: str | None) -> bool:
 
 def label_number(text: str | None, run: RunRecord) -> int | None:
     """The number of the class that --label gives by name or number."""
-    if text is None:
-        return None
-    num, names = run.model.num_classes, run.classes or ()
-    if not num:
-        raise InputError(f"--label is for class-conditional models; this one has no classes. Got {text!r}.")
-    if text in names:
-        return names.index(text)
-    if not text.isdecimal() or int(text) >= num:
-        known = f" or one of {', '.join(names)}" if names else ""
-        raise InputError(f"--label must be a number in [0, {num}){known}; got {text!r}.")
-    return int(text)
+    return None if text is None else run.label_number("--label", text)
 
 
 def labelled(conditions: Conditions, label: int | None, num: int) -> Conditions:
@@ -235,12 +230,12 @@ def _whole(source: str, dataset: Dataset) -> Input:
 
 def _input_of_file(path: str, args: argparse.Namespace, run: RunRecord, *, lossless: bool) -> Input:
     model, data = run.model, run.data
-    form = ImageForm(model.levels, model.channels, lossless=lossless, skip_bad=_skips(args, run))
-    if not lossless:
-        source_levels = data.source_levels or 256
-        levels = source_levels if data.quantize or source_levels > 256 else None
-        form = form._replace(size=_picture_size(args, run), source_levels=levels, alpha=data.alpha)
-    images, names, _ = _read(path, form)
+    form = (
+        ImageForm(model.levels, model.channels, lossless=True)
+        if lossless
+        else run.picture_form()._replace(size=_picture_size(args, run))
+    )
+    images, names, _ = _read(path, form._replace(skip_bad=_skips(args, run)))
     stored = read_conditions(path) if is_npz(path) else UNCONDITIONAL
     context = grey(images) if data.context == "grey" else stored.context
     conditions = Conditions(context if model.context_channels else None, stored.labels if model.num_classes else None)

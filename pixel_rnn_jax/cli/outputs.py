@@ -5,7 +5,6 @@ A file gets its name only when it is complete.
 
 import argparse
 import csv
-import dataclasses
 import io
 import json
 import os
@@ -66,7 +65,7 @@ def _is_writable(folder: Path) -> bool:
 def report(score: Score, data: DataConfig, path: Path | None, **more: Any) -> None:
     """Prints a score as the last line of standard output; writes it and `more` as JSON to a path, if not None."""
     if path is not None:
-        write_json(path, {**dataclasses.asdict(score), "source": data.source, "treatment": data.preprocessing, **more})
+        write_json(path, {**score.figures, "source": data.source, "treatment": data.preprocessing, **more})
     print(f"{score.num_images} images of {data.source}, {data.preprocessing}")
     print(score)
 

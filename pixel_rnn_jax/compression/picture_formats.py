@@ -2,14 +2,17 @@
 
 import io
 import math
+from typing import Any
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import UInt
+from jaxtyping import Float, UInt
 from PIL import Image
 
 FORMATS = {"PNG": {"optimize": True}, "WebP": {"lossless": True, "quality": 100, "method": 6}}
+QUICK = {"lossless": True, "quality": 75, "method": 4}  # of a photo of 32x32: 3 % smaller, in a twentieth of the time
 MAX_SIDE = 16_383  # WebP's
+CHANNELS = (1, 3, 4)
 
 
 def encoded_sizes(images: UInt[np.ndarray, "N H W C"], levels: int) -> dict[str, int]:
@@ -19,14 +22,26 @@ def encoded_sizes(images: UInt[np.ndarray, "N H W C"], levels: int) -> dict[str,
     neither 1, 3 nor 4 channels.
     """
     deep = images.dtype == np.uint16
-    if images.shape[-1] not in ((1,) if deep else (1, 3, 4)) or not len(images):
+    if images.shape[-1] not in ((1,) if deep else CHANNELS) or not len(images):
         return {}
     candidates = [pictures for pictures in (images, _sheet(images)[None]) if max(pictures.shape[1:]) <= MAX_SIDE]
     return {
-        name: min(sum(_encoded_size(picture, levels, name) for picture in pictures) for pictures in candidates)
-        for name in FORMATS
+        name: min(sum(_encoded_size(picture, levels, name, options) for picture in pictures) for pictures in candidates)
+        for name, options in FORMATS.items()
         if candidates and not (deep and name == "WebP")
     }
+
+
+def webp_holds(shape: tuple[int, ...], levels: int) -> bool:
+    """Whether WebP can hold images [H, W, C] of so many levels."""
+    return levels <= 256 and shape[-1] in CHANNELS and max(shape[:2]) <= MAX_SIDE
+
+
+def webp_bits(images: UInt[np.ndarray, "N H W C"], levels: int) -> Float[np.ndarray, " N"]:
+    """Bits of each image in [0, levels) as a lossless WebP file of its own; NaN if WebP cannot hold such images."""
+    if not webp_holds(images.shape[1:], levels):
+        return np.full(len(images), np.nan)
+    return np.array([8.0 * _encoded_size(image, levels, "WebP", QUICK) for image in images])
 
 
 def _sheet(images: UInt[np.ndarray, "N H W C"]) -> UInt[np.ndarray, "height width C"]:
@@ -35,10 +50,10 @@ def _sheet(images: UInt[np.ndarray, "N H W C"]) -> UInt[np.ndarray, "height widt
     return rearrange(filled, "(rows columns) h w c -> (rows h) (columns w) c", columns=columns)
 
 
-def _encoded_size(image: UInt[np.ndarray, "H W C"], levels: int, name: str) -> int:
+def _encoded_size(image: UInt[np.ndarray, "H W C"], levels: int, name: str, options: dict[str, Any]) -> int:
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     if levels == 2 and name == "PNG" and image.shape[-1] == 1:
         picture = Image.fromarray(image[..., 0].astype(bool))
     buffer = io.BytesIO()
-    picture.save(buffer, format=name, **FORMATS[name])
+    picture.save(buffer, format=name, **options)
     return buffer.tell()

@@ -20,7 +20,7 @@ class DataConfig:
     """The source of the images and their preprocessing; immutable.
 
     Attributes:
-      source: "digits", "npz:PATH", "npy:PATH", "folder:PATH" or "tfds:NAME".
+      source: "digits", "samples:NAME", "npz:PATH", "npy:PATH", "folder:PATH" or "tfds:NAME".
       data_dir: the folder that a relative PATH starts from, by default the current one; for TFDS the directory of prepared
         sets, by default TFDS's own.
       size: height and width, or one number for both: larger images are cut to these proportions around their centre, then

@@ -100,6 +100,19 @@ def read_size(file: Path | io.BytesIO, levels: int = 256) -> tuple[int, int]:
         return (width, height) if on_its_side else (height, width)
 
 
+def is_grey(file: Path | io.BytesIO, levels: int) -> bool:
+    """Whether a picture is stored without colours."""
+    with _opened(file, levels) as image:
+        return Image.getmodebase(image.mode) == "L"
+
+
+def converted(grey: set[bool], channels: int) -> list[str]:
+    """A line that says how pictures, some of which are grey or not, were converted to so many channels, if they were."""
+    if channels == 1:
+        return ["pictures in colour were made grey"] * (False in grey)
+    return ["pictures in grey were given three equal channels"] * (True in grey)
+
+
 def fit(image: UInt[np.ndarray, "H W C"], size: tuple[int, int]) -> UInt[np.ndarray, "h w C"]:
     """Cuts an image around its centre to the proportions of `size`, then reduces it to that size.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt
 
-from pixel_rnn_jax.data.decode import MODES, decode, fit
+from pixel_rnn_jax.data.decode import MODES, converted, decode, fit, is_grey
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.preprocessing import quantize_picture
 from pixel_rnn_jax.data.sources.folder import SHOWN
@@ -35,6 +35,11 @@ class ImageForm(NamedTuple):
     alpha: str = "error"  # what becomes of transparency, as by `data.alpha`
     lossless: bool = False  # refuse pictures in colours or values that the model cannot represent
     skip_bad: bool = False  # leave out the pictures of a folder that cannot be used
+
+    @property
+    def stored_levels(self) -> int:
+        """How many values the pictures' files have, at least 256."""
+        return max(self.source_levels or self.levels, 256)
 
 
 class UserImages(NamedTuple):
@@ -68,7 +73,7 @@ def read_images(path: str | Path, form: ImageForm) -> UserImages:
     _check_channels(form)
     with about(str(path), "."):
         image, stored = _read_picture(path, form)
-    return UserImages(image[None], [path.name], _reduction(path, {stored}, form.size))
+    return UserImages(image[None], [path.name], _reduction(path, {stored}, form.size) + _conversion(path, [path], form))
 
 
 def _read_folder(folder: Path, form: ImageForm) -> UserImages:
@@ -97,7 +102,8 @@ def _read_folder(folder: Path, form: ImageForm) -> UserImages:
     if len(sizes) > 1:
         hint = "" if form.lossless else " --size=H,W cuts and reduces them to one size."
         raise InputError(f"the pictures in {folder} must be of one size; got {_sizes(sizes)} pixels.{hint}")
-    return UserImages(np.stack(images), names, notes + _reduction(folder, stored_sizes, form.size))
+    notes += _reduction(folder, stored_sizes, form.size) + _conversion(folder, [folder / name for name in names], form)
+    return UserImages(np.stack(images), names, notes)
 
 
 def _read_array(path: Path, form: ImageForm) -> UInt[np.ndarray, "N H W C"]:
@@ -169,9 +175,8 @@ def _check_channels(form: ImageForm) -> None:
 
 def _read_picture(path: Path, form: ImageForm) -> tuple[UInt[np.ndarray, "H W C"], tuple[int, int]]:
     """A picture as the model takes it, and the size that it had; an `InputError` continues a sentence, as that of `decode`."""
-    stored_levels = form.source_levels or form.levels
     channels = max(form.channels, 3 if form.lossless else 1)
-    pixels = decode(path, channels=channels, alpha=form.alpha, levels=max(stored_levels, 256))
+    pixels = decode(path, channels=channels, alpha=form.alpha, levels=form.stored_levels)
     stored = pixels.shape[:2]
     if form.lossless and form.channels == 1:
         if np.any(pixels != pixels[..., :1]):
@@ -184,7 +189,7 @@ def _read_picture(path: Path, form: ImageForm) -> tuple[UInt[np.ndarray, "H W C"
             )
         pixels = fit(pixels, form.size)
     image = quantize_picture(pixels, form.levels, form.source_levels)
-    if form.lossless and stored_levels <= 256 and np.any(to_picture(image, form.levels) != pixels):
+    if form.lossless and form.stored_levels == 256 and np.any(to_picture(image, form.levels) != pixels):
         raise InputError(
             f"has values between the model's {form.levels} levels, which compression would lose. A model of 256 levels"
             " (trained without data.quantize and data.binarization) keeps all pictures"
@@ -199,6 +204,13 @@ def _reduction(path: Path, stored_sizes: set[tuple[int, int]], size: tuple[int, 
         return []
     before = _sizes(larger) if len(larger) == 1 else f"{len(larger)} sizes"
     return [f"{path}: cut and reduced from {before} to {_sizes({size})} pixels; {SIZE_FLAG}"]
+
+
+def _conversion(path: Path, files: list[Path], form: ImageForm) -> list[str]:
+    """A line that says if pictures in colour were made grey, or the other way round."""
+    if form.lossless:
+        return []
+    return [f"{path}: {line}" for line in converted({is_grey(file, form.stored_levels) for file in files}, form.channels)]
 
 
 def _sizes(sizes: set[tuple[int, int]]) -> str:

@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float64, Integer
+from scipy.special import logsumexp
 
 from pixel_rnn_jax.data import ImageSet
 from pixel_rnn_jax.errors import InputError
@@ -14,7 +15,8 @@ def classify(
 ) -> Float64[np.ndarray, "N classes"]:
     """The joint log-probability of each image and each class, log p(x, y) = log p(x | y) + log p(y), in nats.
 
-    The most probable class is its argmax over y. Its logsumexp over y is log p(x), as a model without classes would give it.
+    The most probable class is its argmax over y. Its logsumexp over y is log p(x), as a model without classes would give it;
+    its log-softmax is log p(y | x).
 
     Raises:
       InputError: if the model is not class-conditional.
@@ -27,7 +29,13 @@ def classify(
     return np.stack(log_probs, 1).astype(np.float64) + log_prior
 
 
-def log_prior(labels: Integer[np.ndarray, " N"], num_classes: int) -> Float64[np.ndarray, " classes"]:
-    """log p(y) from the frequencies of the training labels, with one added to each count."""
-    counts = np.bincount(labels, minlength=num_classes) + 1
-    return np.log(counts / counts.sum())
+def marginal_log_probs(
+    scorer: Scorer, images: ImageSet, log_prior: Float64[np.ndarray, " classes"], conditions: Conditions = UNCONDITIONAL
+) -> Float64[np.ndarray, " N"]:
+    """log p(x) of each image, the sum of p(x | y) p(y) over all classes, in nats."""
+    return logsumexp(classify(scorer, images, log_prior, conditions), axis=1)
+
+
+def log_prior(counts: Integer[np.ndarray, " classes"]) -> Float64[np.ndarray, " classes"]:
+    """log p(y) from the number of training images of each class, with one added to each. Zeros give equal priors."""
+    return np.log((counts + 1) / (counts + 1).sum())

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import flax.linen as nn
@@ -52,6 +52,12 @@ class Score:
     nats: float  # mean negative log-likelihood of an image
     bits_per_dim: float  # the same in bits per sub-pixel
     relu_units: Mapping[str, LiveUnits] = field(default_factory=dict)  # by layer; empty if not counted
+    image_nats: tuple[float, ...] = field(default=(), repr=False)  # of each image; empty if only the mean is known
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """All but the scores of single images, as plain values by name."""
+        return {name: value for name, value in asdict(self).items() if name != "image_nats"}
 
     @property
     def dead_share(self) -> float:
@@ -69,11 +75,9 @@ class Score:
         return f"{self.split} {self.nats:.2f} nats {self.bits_per_dim:.4f} bits/dim"
 
 
-def make_score(
-    split: str, nats: float, shape: tuple[int, int, int, int], relu_units: Mapping[str, LiveUnits] | None = None
-) -> Score:
+def make_score(split: str, nats: float, shape: tuple[int, int, int, int], **more: Any) -> Score:
     """The score of a split of images of a shape [N, H, W, C], from their mean negative log-likelihood in nats."""
-    return Score(split, shape[0], nats, bits_per_dim(-nats, shape[1:]), relu_units or {})
+    return Score(split, shape[0], nats, bits_per_dim(-nats, shape[1:]), **more)
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,12 @@ class Scorer:
     def evaluate(self, split: str, images: ImageSet, conditions: Conditions = UNCONDITIONAL) -> Score:
         """Scores every image of a split once, all with the same weight."""
         results = self._map_batches(_nats_and_live, (), images, conditions, f"scoring {split}")
-        nats, live = zip(*jax.device_get(results), strict=True)
+        nats, live = zip(*fetch(results), strict=True)
+        nats = np.concatenate(nats)[: len(images)]
         live = jax.tree.map(lambda *units: np.any(units, 0), *live)
         relu_units = {name: LiveUnits(int(units.sum()), units.size) for name, units in live.items()}
-        return make_score(split, sum(map(float, nats)) / len(images), images.shape, relu_units)
+        mean = float(nats.mean(dtype=np.float64))
+        return make_score(split, mean, images.shape, relu_units=relu_units, image_nats=tuple(nats.tolist()))
 
     def log_probs(
         self, images: ImageSet, conditions: Conditions = UNCONDITIONAL, *, function: Callable[..., Array] = log_prob
@@ -157,11 +163,10 @@ def score(log_prob: LogProb, split: str, batches: Batches, image_shape: tuple[in
 @functools.partial(jax.jit, static_argnames=("model", "mesh"))
 def _nats_and_live(
     model: nn.Module, mesh: Mesh, params: Any, batch: Batch
-) -> tuple[Float32[Array, ""], dict[str, Bool[Array, "..."]]]:
-    """The nats of a batch, and which ReLU units are above zero for one of its images."""
+) -> tuple[Float32[Array, " B"], dict[str, Bool[Array, "..."]]]:
+    """The nats of each image of a batch, and which ReLU units are above zero for one of them."""
     log_probs, live = score_batch(log_prob_and_live_units, model, mesh, params, batch)
-    nats = -jnp.sum(jnp.where(batch["mask"], log_probs, 0))
-    return nats, {name: jnp.any(units, 0) for name, units in live.items()}  # padding copies images, and so wakes no unit
+    return -log_probs, {name: jnp.any(units, 0) for name, units in live.items()}  # padding copies images, and so wakes no unit
 
 
 @functools.partial(jax.jit, static_argnames=("function", "model", "mesh"))

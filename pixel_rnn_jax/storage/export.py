@@ -4,7 +4,7 @@ The tensors are the parameters (of a training run, the averaged ones), named by 
 float32. The file's metadata has one field, "pixel_rnn_jax", a JSON object:
 
     version   1
-    run       JSON of a `RunRecord`
+    run       JSON of a `RunRecord`, with the card
     checksum  of the run and the tensors, which reveals damage
 
 Reading a file executes nothing in it.
@@ -30,6 +30,7 @@ from pixel_rnn_jax.errors import InputError, check_size, damage_as
 from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions
 from pixel_rnn_jax.models.params import check_params
 from pixel_rnn_jax.paths import AnyPath, as_path, is_remote, local_copy, write_whole
+from pixel_rnn_jax.storage.card import make_card
 from pixel_rnn_jax.storage.run_record import RunRecord
 
 ENDING = ".safetensors"
@@ -38,7 +39,14 @@ VERSION = 1
 BATCH_SIZE = 16  # with which commands score a model that was not trained by `train`
 
 
-def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | Any, source: str = "") -> None:
+def save(
+    path: str | Path,
+    model: nn.Module,
+    params: Any,
+    size: Sequence[int] | Any,
+    source: str = "",
+    card: Mapping[str, str] | Any = None,
+) -> None:
     """Writes a model, however it was trained, as one file. `load` reads it, and all commands take it as --workdir.
 
     Args:
@@ -47,10 +55,11 @@ def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | 
       params: in float32.
       size: height and width of the images it was trained on: the default size of samples.
       source: the images it was trained on, as in a configuration (`data.source`): commands score them by default.
+      card: texts for the model's card, such as {"about": …, "test": …, "licence": …, "not_for": …}.
 
     Raises:
-      InputError: (a ValueError) if the path, the size or the source cannot be used, or the parameters are not the model's, in
-        float32.
+      InputError: (a ValueError) if the path, the size, the source or the card cannot be used, or the parameters are not the
+        model's, in float32.
     """
     path = as_path(path)
     if is_remote(path) or path.suffix != ENDING or not path.parent.is_dir() or path.is_dir():
@@ -68,12 +77,21 @@ def save(path: str | Path, model: nn.Module, params: Any, size: Sequence[int] | 
         "data": dataclasses.asdict(DataConfig(source=source)),
         "batch_size": BATCH_SIZE,
     }
-    save_weights(path, params, RunRecord(config, (*shape[1:], model.config.channels), model.classes or None))
+    record = RunRecord(config, (*shape[1:], model.config.channels), model.classes or None, card=check_card(card or {}))
+    save_weights(path, params, record)
+
+
+def check_card(card: Any) -> dict[str, str]:
+    """Returns the texts of a card; raises `InputError` unless it maps names to texts."""
+    if not isinstance(card, Mapping) or not all(isinstance(text, str) for text in (*card, *card.values())):
+        raise InputError(f"card must map names to texts, such as {{'licence': 'CC0'}}; got {card!r}.")
+    return dict(card)
 
 
 def save_weights(path: Path, params: Any, record: RunRecord) -> None:
-    """Writes a trained model as one file, without folders of this machine."""
-    run = record.portable().to_json()
+    """Writes a trained model as one file, with its card, and without folders of this machine."""
+    record = record.portable()
+    run = dataclasses.replace(record, card=make_card(record, params)).to_json()
     tensors = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, params), sep="/")
     metadata = {"version": VERSION, "run": run, "checksum": _checksum(run, tensors)}
     write_whole(path, safetensors.numpy.save(tensors, {FIELD: json.dumps(metadata)}))

@@ -2,15 +2,20 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 
 from pixel_rnn_jax.data import DataConfig
+from pixel_rnn_jax.data.user_files import ImageForm
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import make_model
 from pixel_rnn_jax.paths import as_path
+
+# Of each image its nats, and its bits as a WebP file, or None if it cannot be such a file.
+ImageScores = Sequence[Sequence[float | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +25,19 @@ class Validations:
     best_nats: float = math.inf
     best_step: int = 0  # before the first validation
     stale: int = 0  # validations since the best
+    image_scores: ImageScores = ()  # of at most 1,000 single images at the best step
+    live_units: int = 0  # ReLU units that were above zero for some image of the best validation
+    relu_units: int = 0  # all of them; 0 if they were not counted
 
-    def add(self, step: int, nats: float) -> "Validations":
+    def __post_init__(self):
+        object.__setattr__(self, "image_scores", tuple(map(tuple, self.image_scores)))  # JSON has lists
+
+    def add(
+        self, step: int, nats: float, image_scores: ImageScores = (), *, live_units: int = 0, relu_units: int = 0
+    ) -> "Validations":
         """The validations including one more; it is the best if its step is the new `best_step`."""
         if nats < self.best_nats:
-            return Validations(nats, step)
+            return Validations(nats, step, image_scores=image_scores, live_units=live_units, relu_units=relu_units)
         return dataclasses.replace(self, stale=self.stale + 1)
 
     def exhausted(self, patience: int) -> bool:
@@ -44,17 +57,22 @@ class RunRecord:
     image_shape: tuple[int, ...]  # [H, W, C]
     classes: tuple[str, ...] | None = None  # their names by number
     validations: Validations | None = None  # None if the model was not trained by `train`
+    class_counts: tuple[int, ...] | None = None  # training images of each class, which give the prior
+    card: dict[str, str] | None = None  # of an exported model, see `card`
 
     @classmethod
     def from_json(cls, value: Any) -> "RunRecord":
         """Reads what `to_json` returned; raises `ValueError` if a part is missing, or is not what it must be."""
         try:
-            classes, validations = value.get("classes"), value.get("record")
+            classes, validations, counts = value.get("classes"), value.get("record"), value.get("class_counts")
+            card = value.get("card")
             record = cls(
                 dict(value["config"]),
                 tuple(value["image_shape"]),
                 None if classes is None else tuple(classes),
                 None if validations is None else Validations(**validations),
+                None if counts is None else tuple(map(int, counts)),
+                None if card is None else dict(card),
             )
             dict(record.config["model"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -63,7 +81,8 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         fields = dataclasses.asdict(self)
-        return {**fields, "record": fields.pop("validations")}
+        validations = fields.pop("validations")
+        return {**fields, "record": validations}
 
     @property
     def batch_size(self) -> int:
@@ -84,6 +103,32 @@ class RunRecord:
             return ModelConfig(**self.config["model"])
         except TypeError as error:
             raise InputError(f"the run has a model configuration that is damaged, or of another version ({error}).") from None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each class; its number, where the data had no names."""
+        names = self.classes or ()
+        return *names, *map(str, range(len(names), self.model.num_classes))
+
+    def label_number(self, field: str, label: str | int) -> int:
+        """The number of the class that a user gives by name or number; raises `InputError`, which names the field."""
+        num, names = self.model.num_classes, self.classes or ()
+        if not num:
+            raise InputError(f"{field} is for class-conditional models; this one has no classes. Got {label!r}.")
+        if label in names:
+            return names.index(label)
+        if not str(label).isdecimal() or int(label) >= num:
+            known = f" or one of {', '.join(names)}" if names else ""
+            raise InputError(f"{field} must be a number in [0, {num}){known}; got {label!r}.")
+        return int(label)
+
+    def picture_form(self) -> ImageForm:
+        """The form into which pictures are brought for the model, as in training."""
+        model, data = self.model, self.data
+        source_levels = data.source_levels or 256
+        reduced = data.quantize or source_levels > 256
+        size = tuple(self.image_shape[:2])
+        return ImageForm(model.levels, model.channels, size, source_levels if reduced else None, data.alpha)
 
     def make_model(self) -> nn.Module:
         return make_model(self.model, self.classes or ())

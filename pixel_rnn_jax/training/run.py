@@ -93,7 +93,11 @@ class TrainingRun(StepRecipe):
 
     def record(self, validations: Validations) -> RunRecord:
         """What a checkpoint holds besides arrays."""
-        return RunRecord(dataclasses.asdict(self.config), self.data.image_shape, self.data.classes, validations)
+        num_classes, counts = self.model.config.num_classes, None
+        if num_classes:
+            labels = self.data.examples("train").conditions.labels
+            counts = tuple(np.bincount(labels, minlength=num_classes).tolist())
+        return RunRecord(dataclasses.asdict(self.config), self.data.image_shape, self.data.classes, validations, counts)
 
 
 def _abstract(array: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:

@@ -3,14 +3,18 @@
 import math
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
+from pixel_rnn_jax.compression.picture_formats import webp_bits
 from pixel_rnn_jax.data import at_most
+from pixel_rnn_jax.evaluation.score import Score
 from pixel_rnn_jax.progress import note
-from pixel_rnn_jax.storage.run_record import Validations
+from pixel_rnn_jax.storage.run_record import ImageScores, Validations
 from pixel_rnn_jax.training.metrics import MetricsLog, NoLog
 from pixel_rnn_jax.training.run import TrainingRun
 
+KEPT_SCORES = 1000  # of validation images, at most, with which `score` compares others
 DEAD_TOO_MANY = 0.1  # share of ReLU units that are zero on all validation images, above which training warns
 
 
@@ -21,6 +25,9 @@ class Validator:
         self._run, self._log, self._bar = run, log, bar
         self._examples = at_most(run.data.examples("validation"), run.config.eval_images)
         self._warned = False
+        images, levels = self._examples.images, run.config.model.levels
+        self._every = -(-len(images) // KEPT_SCORES)
+        self._webp_bits = webp_bits(images[np.arange(0, len(images), self._every)], levels).tolist()
 
     def validate(self, step: int, params: Any, validations: Validations) -> Validations:
         """Scores the averaged parameters of a step, and returns the validations including this one.
@@ -31,7 +38,10 @@ class Validator:
         score = self._run.evaluate(params, "validation", self._examples)
         if not math.isfinite(score.nats):
             raise FloatingPointError(f"step {step} gave validation nats = {score.nats}")
-        validations = validations.add(step, score.nats)
+        counts = score.relu_units.values()
+        live_units, relu_units = sum(count.live for count in counts), sum(count.total for count in counts)
+        scores = self._image_scores(score)
+        validations = validations.add(step, score.nats, scores, live_units=live_units, relu_units=relu_units)
         self._log.write(
             step,
             validation_nats=score.nats,
@@ -48,3 +58,9 @@ class Validator:
                 " In a new training, a lower learning rate, or optimizer.name=muon with calm_start=True, keeps them alive.",
             )
         return validations
+
+    def _image_scores(self, score: Score) -> ImageScores:
+        """The scores of single images that the run keeps."""
+        nats = (round(value, 3) for value in score.image_nats[:: self._every])
+        bits = (None if math.isnan(value) else value for value in self._webp_bits)
+        return tuple(zip(nats, bits, strict=False))

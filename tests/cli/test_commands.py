@@ -1,7 +1,6 @@
 """The command lines, as a user types them."""
 
 import csv
-import dataclasses
 import json
 import os
 import shutil
@@ -63,7 +62,7 @@ def test_evaluate_prints_and_writes_the_score(tiny_run, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == f"test {score.nats:.2f} nats {score.bits_per_dim:.4f} bits/dim"
     written = json.loads((tmp_path / "score.json").read_text())
     nats, bits = (pytest.approx(value, rel=1e-6) for value in (score.nats, score.bits_per_dim))  # in other batches
-    expected = dataclasses.asdict(score) | {"num_images": 180, "nats": nats, "bits_per_dim": bits}
+    expected = score.figures | {"num_images": 180, "nats": nats, "bits_per_dim": bits}
     assert written == {**expected, "source": "digits", "treatment": "values as stored"}
     assert run_in_process(evaluate.main, f"--workdir={workdir}", "--split=validation", "--batch_size=64") == 0
     best = min(row["validation_nats"] for row in read_metrics(workdir) if "validation_nats" in row)

@@ -1,6 +1,8 @@
 """The command lines with models that are given something: classes, or other images."""
 
 import argparse
+import csv
+import dataclasses
 import json
 import re
 
@@ -8,15 +10,17 @@ import numpy as np
 import pytest
 from conftest import make_model, run_in_process, tiny_config
 from PIL import Image
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 import pixel_rnn_jax as prnn
+from pixel_rnn_jax.cli import classify as classify_command
 from pixel_rnn_jax.cli import complete, compress, configuration, decompress, evaluate, inputs, sample, score
 from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.evaluation.classify import classify, log_prior
 from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import make_sheet, to_rgb
+from pixel_rnn_jax.storage.export import save_weights
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.training.trainer import train
 
@@ -50,7 +54,7 @@ def test_evaluate_classifies(class_file, tmp_path, capsys):
     model, params, run = load_run(class_file)
     dataset = open_dataset(run.config)
     images, conditions = dataset.examples("test")
-    prior = log_prior(dataset.examples("train").conditions.labels, 10)
+    prior = log_prior(np.bincount(dataset.examples("train").conditions.labels))
     joint = classify(Scorer(model, params, make_mesh(), 16), images, prior)
     written = json.loads((tmp_path / "s.json").read_text())
     assert written["accuracy"] == np.mean(joint.argmax(1) == conditions.labels)
@@ -118,10 +122,69 @@ def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_file, tmp_path)
 
     def scored(*flags):
         assert run_in_process(score.main, f"--workdir={class_file}", *flags, f"--out={tmp_path}/s.csv") == 0
-        return [-float(line.split(",")[-2]) for line in (tmp_path / "s.csv").read_text().splitlines()[1:6]]
+        with (tmp_path / "s.csv").open(newline="") as file:
+            return [-float(row["nats"]) for row in csv.DictReader(file)][:5]
 
     np.testing.assert_allclose(scored(f"--input={tmp_path}/labelled.npz"), expected, rtol=1e-5)
     np.testing.assert_allclose(scored(f"--input={tmp_path}/bare.npz", "--label=3"), threes, rtol=1e-5)
+
+
+def test_score_without_classes_sums_over_them(class_file, tmp_path, capsys):
+    model, params, run = load_run(class_file)
+    images = open_dataset(run.config).images("test")[np.arange(5)]
+    np.savez(tmp_path / "bare.npz", images=images)
+    counts = np.arange(10)
+    save_weights(tmp_path / "counted.safetensors", params, dataclasses.replace(run, class_counts=tuple(counts.tolist())))
+    scorer = Scorer(model, params, make_mesh(), 16)
+    for file, prior in ((class_file, np.zeros(10, int)), (tmp_path / "counted.safetensors", counts)):
+        flags = (f"--workdir={file}", f"--input={tmp_path}/bare.npz", f"--out={tmp_path}/s.csv")
+        assert run_in_process(score.main, *flags) == 0
+        with (tmp_path / "s.csv").open(newline="") as table:
+            found = [-float(row["nats"]) for row in csv.DictReader(table)]
+        np.testing.assert_allclose(found, logsumexp(classify(scorer, images, log_prior(prior)), axis=1), rtol=1e-5)
+        assert ("equally likely" in capsys.readouterr().err) == (file == class_file)
+
+
+def test_classify_sorts_pictures_of_folders(class_file, tmp_path, capsys):
+    """Class names are folders' names; another folder's is no class of the model."""
+    model, params, run = load_run(class_file)
+    names = ("bat", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kea")
+    run = dataclasses.replace(run, classes=names, class_counts=(1,) * 10)
+    save_weights(tmp_path / "named.safetensors", params, run)
+    images, conditions = open_dataset(run.config).examples("test")
+    for number in range(6):
+        folder = tmp_path / "new" / ("yak" if number == 5 else names[conditions.labels[number]])
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(prnn.to_picture(images[number, ..., 0], 17)).save(folder / f"{number}.png")
+    flags = (f"--workdir={tmp_path}/named.safetensors", f"--out={tmp_path}/c.csv")
+    assert run_in_process(classify_command.main, *flags, f"--input={tmp_path}/new") == 0
+    with (tmp_path / "c.csv").open() as file:
+        header, *rows = csv.reader(file)
+    assert header == ["image", "truth", "class", "margin_nats", *(f"p({name})" for name in names)]
+    order = [int(row[0].partition("/")[2].partition(".")[0]) for row in rows]
+    assert sorted(order) == [0, 1, 2, 3, 4, 5]
+    joint = classify(Scorer(model, params, make_mesh(), 16), images[order], log_prior(np.ones(10, int)))
+    np.testing.assert_allclose(np.array([row[4:] for row in rows], float), softmax(joint, axis=1), rtol=1e-4)
+    assert [row[2] for row in rows] == [names[label] for label in joint.argmax(1)]
+    ranked = np.sort(joint, axis=1)
+    np.testing.assert_allclose([float(row[3]) for row in rows], ranked[:, -1] - ranked[:, -2], rtol=1e-3, atol=1e-4)
+    assert [row[1] for row in rows] == ["" if n == 5 else names[conditions.labels[n]] for n in order]
+    printed = capsys.readouterr().out
+    right = sum(row[1] == row[2] for row in rows)
+    assert "not counted in the accuracy: yak" in printed
+    assert f"accuracy {right / 5:.2%}: {right} of 5 images right" in printed
+    assert run_in_process(classify_command.main, *flags, f"--input=folder:{tmp_path}/new").endswith("got yak.")
+
+
+def test_classify_counts_what_is_right_by_the_labels_of_the_data(class_file, tmp_path, capsys):
+    assert run_in_process(classify_command.main, f"--workdir={class_file}", f"--out={tmp_path}/c.csv", "--num=20") == 0
+    with (tmp_path / "c.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    run = load_run(class_file)[2]
+    labels = open_dataset(run.config).examples("test").conditions.labels
+    assert [row["truth"] for row in rows] == [str(labels[int(row["image"])]) for row in rows]
+    right = sum(row["truth"] == row["class"] for row in rows)
+    assert f"{right} of 20 images right" in capsys.readouterr().out
 
 
 def test_what_a_model_does_not_take_is_left_in_the_file(tiny_file, tmp_path):
@@ -177,7 +240,7 @@ def test_images_to_draw_from_may_come_from_a_file(pair_run, tmp_path):
             "labels must be integers [2] in [0, 10), one for each image; got int64 of shape (3,)",
         ),
         (compress.main, ["--input=bare.npz", "--out=x.prnn"], "or give --label"),
-        (score.main, ["--input=bare.npz"], "or give --label"),
+        (score.main, ["--input=bare.npz", "--maps=maps"], "or give --label"),
         (sample.main, ["--size=6,7"], "multiples of 2, by sizes (=(4, 8)); got 6x7 pixels"),
     ],
 )
@@ -208,6 +271,7 @@ def test_mistakes_with_classes_cost_one_line(class_file, tmp_path, monkeypatch, 
         (sample.main, ["--input=given.npy", "--num=3"], "--num must be from 1 to 2, the images in given.npy; got 3"),
         (sample.main, ["--input=floats.npz"], "context: images must be integers in [0, 5); got dtype float64"),
         (evaluate.main, ["--classify"], "--classify needs a class-conditional model"),
+        (classify_command.main, [], "only a class-conditional model classifies; this one has num_classes=0"),
     ],
 )
 def test_mistakes_with_given_images_cost_one_line(pair_run, tmp_path, monkeypatch, main, flags, message):
@@ -245,6 +309,9 @@ def test_a_training_tells_and_keeps_the_names_of_its_classes(tmp_path, monkeypat
     model, params, run = load_run("run")
     prnn.save("saved.safetensors", model, params, size=(2, 2))
     assert prnn.load("run")[0].classes == prnn.load("saved.safetensors")[0].classes == ("cat", "dog", "owl")
+    of_training = [int(count) for count in re.findall(r"\((\d+)\)", told.partition("classes (and")[2].partition("note")[0])]
+    assert run.class_counts == tuple(of_training)
+    assert sum(run.class_counts) == 24
     images, conditions = open_dataset(run.config, classes=run.classes).examples(trained.split)
     log_prob = prnn.log_prob(model, params, images[np.arange(len(images))], labels=conditions.labels)
     assert -float(log_prob.mean()) == pytest.approx(trained.nats, rel=1e-5)

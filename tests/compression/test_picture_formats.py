@@ -1,6 +1,6 @@
 import numpy as np
 
-from pixel_rnn_jax.compression.picture_formats import encoded_sizes
+from pixel_rnn_jax.compression.picture_formats import encoded_sizes, webp_bits
 
 
 def test_random_images_take_what_they_hold():
@@ -31,3 +31,16 @@ def test_16_bits_are_sized_as_grey_png():
     assert list(sizes) == ["PNG"]
     assert images.nbytes < sizes["PNG"] < 1.1 * images.nbytes
     assert encoded_sizes(images.repeat(3, -1), 2**16) == {}
+
+
+def test_each_image_has_its_own_size_as_a_webp_file():
+    rng = np.random.default_rng(0)
+    for channels in (1, 3):
+        images = np.concatenate(
+            [np.zeros((1, 32, 32, channels), np.uint8), rng.integers(0, 256, (2, 32, 32, channels), np.uint8)]
+        )
+        plain, *noise = webp_bits(images, 256)
+        assert plain < 8 * 100
+        assert all(8 * 1024 * channels < bits < 1.1 * 8 * 1024 * channels for bits in noise)
+    for images, levels in ((np.zeros((2, 4, 4, 2), np.uint8), 256), (np.zeros((2, 4, 4, 1), np.uint16), 1024)):
+        assert np.isnan(webp_bits(images, levels)).tolist() == [True, True]

@@ -37,6 +37,29 @@ def test_digits_are_split_as_documented():
     np.testing.assert_array_equal(together[..., 0], load_digits().images[order])
 
 
+@pytest.mark.parametrize("name,levels,channels", [("mnist", 256, 1), ("mnist", 2, 1), ("cifar10", 256, 3)])
+def test_samples_are_two_images_of_each_class(name, levels, channels):
+    dataset = Dataset(DataConfig(source=f"samples:{name}"), takes(levels, channels, num_classes=10), carve=False)
+    images, conditions = dataset.examples("train")
+    assert np.bincount(conditions.labels).tolist() == [2] * 10
+    assert images.shape == ((20, 28, 28, 1) if name == "mnist" else (20, 32, 32, 3))
+    assert images.max() == levels - 1
+    with pytest.raises(InputError, match="must name one of mnist, cifar10; got 'svhn'"):
+        Dataset(DataConfig(source="samples:svhn"), takes(levels, channels))
+
+
+def test_samples_for_a_binary_model_are_the_same_digits():
+    """In their fixed binarization, unless another one is asked for."""
+    grey = load_images("samples:mnist", levels=256, channels=1)["train"]
+    fixed, cut = (
+        load_images("samples:mnist", levels=2, channels=1, binarization=how)["train"] for how in ("none", "threshold")
+    )
+    np.testing.assert_array_equal(cut, grey >= 128)
+    assert np.mean(fixed != cut) < 0.05
+    assert not np.any(fixed[grey == 0])
+    assert np.all(fixed[grey == 255])
+
+
 def test_npz_is_read_as_it_is(tmp_path):
     arrays = {split: images_of(count, 256, (5, 4, 3)) for split, count in (("train", 7), ("validation", 2), ("test", 3))}
     np.savez(tmp_path / "x.npz", **arrays, train_labels=np.zeros(7))
@@ -188,7 +211,7 @@ def test_fields_of_another_type_are_refused(field, value):
 @pytest.mark.parametrize(
     "source,levels,message",
     [
-        ("mnits", 2, "data.source must be one of digits, npz:PATH, npy:PATH, folder:PATH, tfds:NAME; got 'mnits'"),
+        ("mnits", 2, "data.source must be one of digits, samples:NAME, npz:PATH, .*, tfds:NAME; got 'mnits'"),
         ("npz:nowhere.npz", 2, "there is none at 'nowhere.npz'"),
         ("npz:", 2, "must name a file"),
         ("digits:8", 17, "takes no argument"),

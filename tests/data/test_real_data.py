@@ -39,6 +39,15 @@ def test_tfds_and_npz_hold_the_same_images(data_dir, name):
     assert stored[0] == stored[1]
 
 
+@pytest.mark.parametrize("name,test_set", [("mnist", "mnist"), ("mnist", "binarized_mnist"), ("cifar10", "cifar10")])
+def test_samples_are_test_images(data_dir, name, test_set):
+    levels, channels, _ = SETS[test_set]
+    model = takes(levels, channels)
+    samples = Dataset(DataConfig(source=f"samples:{name}"), model, carve=False).images("train")
+    whole = Dataset(DataConfig(source=f"tfds:{test_set}", data_dir=data_dir), model).images("test")
+    assert {image.tobytes() for image in samples} <= {image.tobytes() for image in whole}
+
+
 def test_batches_of_cifar_are_made_fast(data_dir):
     dataset = Dataset(DataConfig(source="tfds:cifar10", data_dir=data_dir), takes(256, 3))
     batches = dataset.train_batches(batch_size=64, seed=0)

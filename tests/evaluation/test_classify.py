@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluation.classify import classify, log_prior
+from pixel_rnn_jax.evaluation.classify import classify, log_prior, marginal_log_probs
 from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.parallel.mesh import make_mesh
 
@@ -19,8 +19,9 @@ def test_images_of_a_class_are_told():
     params = jax.tree.map(lambda leaf: 2 * leaf, params)  # so that the class matters
     labels = np.arange(90) % 3
     images = np.asarray(prnn.sample(model, params, jax.random.key(0), num=90, size=(4, 4), labels=labels))
-    prior = log_prior(np.array([0, 0, 0, 1, 2]), 3)
+    prior = log_prior(np.array([3, 1, 1]))
     np.testing.assert_allclose(np.exp(prior), [4 / 8, 2 / 8, 2 / 8])
+    np.testing.assert_allclose(np.exp(log_prior(np.zeros(3, int))), 1 / 3)
     joint = classify(Scorer(model, params, make_mesh(), 16), images, prior)
     assert np.mean(joint.argmax(1) == labels) > 0.8
     expected = prnn.log_prob(model, params, images[:4], labels=np.full(4, 2)) + prior[2]
@@ -33,6 +34,8 @@ def test_probabilities_of_all_images_and_classes_add_up_to_one():
     every = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1)[:, 4:].reshape(16, 2, 2, 1)
     joint = classify(Scorer(model, params, make_mesh(), 16), every, prior)
     np.testing.assert_allclose(np.exp(logsumexp(joint, axis=1)).sum(), 1, atol=1e-5)
+    scorer = Scorer(model, params, make_mesh(), 16)
+    np.testing.assert_array_equal(marginal_log_probs(scorer, every, prior), logsumexp(joint, axis=1))
 
 
 def test_the_prior_decides_where_images_do_not():

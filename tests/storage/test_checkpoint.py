@@ -36,6 +36,8 @@ def test_validations_without_improvement_are_counted():
         improved.append(validations.best_step == step)
     assert improved == [True, True, False, False, True, False]
     assert validations == Validations(best_nats=1.0, best_step=4, stale=1)
+    validations = validations.add(6, 0.5, live_units=3, relu_units=8).add(7, 0.6, live_units=2, relu_units=8)
+    assert (validations.live_units, validations.relu_units) == (3, 8)
     assert not validations.exhausted(0)
     assert not validations.exhausted(2)
     assert validations.exhausted(1)

@@ -1,6 +1,7 @@
 """Exported models, and those that ship."""
 
 import copy
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import safetensors.numpy
 from conftest import make_model, run_in_process
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.cli import evaluate, export, sample, score
+from pixel_rnn_jax.cli import describe, evaluate, export, sample, score
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.storage.export import _checksum, read_weights, save_weights
 from pixel_rnn_jax.storage.load import load_run
@@ -30,7 +31,7 @@ def test_an_exported_model_is_the_one_of_the_work_directory(tiny_run, exported, 
     model_again, params_again, run_again = load_run(exported)
     assert model_again == model
     chex.assert_trees_all_equal(params_again, params)
-    assert run_again == run.portable()
+    assert dataclasses.replace(run_again, card=None) == run.portable()
     assert run_in_process(evaluate.main, f"--workdir={exported}") == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(tiny_run[1])
 
@@ -39,6 +40,35 @@ def test_an_exported_model_can_be_exported(exported, tmp_path):
     again = tmp_path / "again.safetensors"
     assert run_in_process(export.main, f"--workdir={exported}", f"--out={again}") == 0
     assert again.read_bytes() == exported.read_bytes()
+
+
+def test_the_card_is_in_the_file_and_printed(tiny_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("card.json").write_text(json.dumps({"about": "tiny", "licence": "CC0"}))
+    flags = (f"--workdir={tiny_run[0]}", "--out=tiny.safetensors")
+    assert run_in_process(export.main, *flags, "--card=card.json") == 0
+    with safetensors.safe_open("tiny.safetensors", framework="numpy") as file:
+        card = json.loads(file.metadata()["pixel_rnn_jax"])["run"]["card"]
+    validations = load_run(tiny_run[0])[2].validations
+    assert list(card) == ["about", "model", "images", "data", "training", "validation", "relu_units", "licence"]
+    assert (card["about"], card["licence"], card["data"]) == ("tiny", "CC0", "digits, values as stored")
+    assert card["validation"].startswith(f"{validations.best_nats:.2f} nats")
+    assert card["relu_units"].startswith(f"{validations.live_units} of 8 live")
+    assert card == prnn.from_pretrained("tiny.safetensors").card
+    assert run_in_process(export.main, "--workdir=tiny.safetensors", "--out=again.safetensors") == 0
+    assert Path("again.safetensors").read_bytes() == Path("tiny.safetensors").read_bytes()
+    capsys.readouterr()
+    assert run_in_process(describe.main, "tiny.safetensors", "--json=out.json") == 0
+    assert json.loads(Path("out.json").read_text()) == card
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition("  ")[0].replace(" ", "_") for line in printed] == list(card)
+    assert all(line.endswith(text) for line, text in zip(printed, card.values(), strict=True))
+    assert "or one of cifar_" in run_in_process(describe.main, "tiny")
+    for content in ("[1]", '{"licence": 0}', "CC0"):
+        Path("card.json").write_text(content)
+        assert run_in_process(export.main, *flags, "--card=card.json").startswith("error: card")
+    with pytest.raises(ValueError, match="card must map names to texts"):
+        prnn.save("mine.safetensors", *prnn.load("tiny.safetensors"), (8, 8), card={"licence": 0})
 
 
 def test_an_exported_model_does_not_name_a_folder_of_this_machine(tiny_run, tmp_path):

@@ -5,14 +5,16 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 from conftest import ROOT, run_in_process
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import datasets, evaluate, sample
 from pixel_rnn_jax.cli.configuration import read_config
+from pixel_rnn_jax.compression.fingerprint import checksum
 from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.parallel.mesh import make_mesh
-from pixel_rnn_jax.storage.load import load_run, shipped_models
+from pixel_rnn_jax.storage.load import SHIPPED, load_run, shipped_models
 
 # The mean over the test split, in nats; docs/results.md prints that of the digits with one digit less.
 DIGITS = {
@@ -32,8 +34,46 @@ TITLES = {"diagonal_bilstm": "Diagonal BiLSTM", "rowlstm": "Row LSTM", "pixelcnn
 DRAWN = Path(__file__).parent / "shipped.npz"
 
 
+# The BLAKE2b hash, of 8 bytes, of the parameters of each model; what a file holds beside them may change.
+HASHES = {
+    "cifar_diagonal_bilstm_small": "1fb3219726608b8e",
+    "cifar_pixelcnn_small": "e7ca69470e9c59d9",
+    "cifar_rowlstm_small": "c571dadd4daf094b",
+    "digits_class_conditional": "3d24762e8f878579",
+    "digits_diagonal_bilstm": "c0cd7b5b7925939e",
+    "digits_multiscale": "970a917c108328ad",
+    "digits_pixelcnn": "dd65911ff55e2c6f",
+    "digits_rowlstm": "90ca62fac1edff72",
+    "mnist_diagonal_bilstm": "64cf306bf7cd7e94",
+    "mnist_pixelcnn": "7ead39c126d274d6",
+    "mnist_rowlstm": "115fa9b4a5a8ea5c",
+}
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_not_one_parameter_has_changed(name):
+    tensors = safetensors.numpy.load_file(SHIPPED / f"{name}.safetensors")
+    parts = [f"{key} {tensor.dtype} {tensor.shape} ".encode() + tensor.tobytes() for key, tensor in sorted(tensors.items())]
+    assert checksum(b"".join(parts)).hex() == HASHES[name]
+
+
+@pytest.mark.parametrize("name", [*DIGITS, *MNIST, *CIFAR])
+def test_every_shipped_model_has_a_card(name):
+    card = prnn.from_pretrained(name).card
+    assert {"about", "data", "training", "validation", "test", "not_for", "licence"} <= card.keys()
+    score = f"{CIFAR[name]:.3f} bits/dim" if name in CIFAR else f"{(DIGITS | MNIST)[name]:.2f} nats"
+    assert card["test"].startswith(f"{score}")
+    assert f"{10_000 if name not in DIGITS else 180:,} images" in card["test"]
+
+
+def test_the_prior_of_the_digits_is_that_of_their_training_images():
+    run = load_run("digits_class_conditional")[2]
+    labels = datasets.open_dataset(run.config).examples("train").conditions.labels
+    assert run.class_counts == tuple(np.bincount(labels))
+
+
 def test_every_shipped_model_is_tested_here():
-    assert shipped_models() == sorted({*DIGITS, *MNIST, *CIFAR})
+    assert shipped_models() == sorted({*DIGITS, *MNIST, *CIFAR}) == sorted(HASHES)
 
 
 @pytest.mark.parametrize("name", [*DIGITS, *MNIST, *CIFAR])
@@ -65,6 +105,17 @@ def test_a_model_draws_the_same_images_and_gives_them_the_same_log_prob(name):
     np.testing.assert_array_equal(found, images)
     log_prob = jax.jit(prnn.log_prob, static_argnums=0)(model, params, images, labels=labels)
     np.testing.assert_allclose(log_prob, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*DIGITS, *MNIST, *CIFAR])
+def test_a_model_keeps_the_scores_of_single_validation_images(name):
+    """Of all digits; of some of the larger sets, whose mean is that of the whole but for chance."""
+    validations = load_run(name)[2].validations
+    nats, bits = np.array(validations.image_scores).T
+    assert len(nats) >= 180
+    chance = 0 if name in DIGITS else 3 * nats.std() / len(nats) ** 0.5
+    assert abs(nats.mean() - validations.best_nats) < chance + 0.001
+    assert bits.min() > 0
 
 
 @pytest.mark.slow

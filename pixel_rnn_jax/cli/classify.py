@@ -1,0 +1,74 @@
+"""Sorts images into classes:  pixel-rnn classify --workdir=runs/mine --input=new --out=classes.csv
+
+By Bayes' rule with a class-conditional model, p(y | x) = p(x | y) p(y) / p(x). Writes a row for each image: its most probable
+class, by how many nats that is ahead of the next one, and p(y | x) of all classes. Where the data has labels, or pictures lie
+in folders named like classes, it prints how many are right.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import numpy as np
+from scipy.special import log_softmax
+
+from pixel_rnn_jax.cli import command, flags, inputs, outputs
+from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.evaluation.classify import classify
+from pixel_rnn_jax.evaluation.score import Scorer
+from pixel_rnn_jax.models.conditioning import Conditions
+from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
+from pixel_rnn_jax.parallel.mesh import make_mesh, scoring_batch_size
+from pixel_rnn_jax.pretrained import class_prior
+from pixel_rnn_jax.storage.load import load_run
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Writes a CSV file of classes, and prints the number of each."""
+    shared = [flag for flag in flags.INPUT if flag != "--label"]
+    parser = flags.make_parser("classify", __doc__, "--workdir", *shared)
+    parser.add_argument("--batch_size", type=flags.positive, help="images at a time; by default as in training")
+    parser.add_argument(
+        "--out", type=outputs.output_file(".csv"), default="classes.csv", help="CSV file to write, with a row for each image"
+    )
+    parser.set_defaults(label=None)
+    args = parser.parse_args(argv)
+    share_among_cores(args.batch_size)
+    model, params, run = load_run(args.workdir)
+    classes = run.class_names
+    if not classes:
+        raise InputError("only a class-conditional model classifies; this one has num_classes=0.")
+    name, names, images, conditions = inputs.open_input(args.input, args, run, in_memory=False, needs_labels=False)
+    mesh, area = make_mesh(), math.prod(images.shape[1:3]) / math.prod(run.image_shape[:2])
+    batch_size = scoring_batch_size(args.batch_size, run.batch_size, mesh, area=area)
+    scorer = Scorer(model, params, mesh, batch_size, run.data.num_threads)
+    log_probs = log_softmax(classify(scorer, images, class_prior(run), conditions), axis=1)
+
+    found = [classes[number] for number in log_probs.argmax(1)]
+    truth = true_classes(names, conditions, classes)
+    second, first = np.sort(log_probs, axis=1)[:, -2:].T if len(classes) > 1 else (log_probs[:, 0], log_probs[:, 0])
+    rows = zip(names, truth, found, (first - second).tolist(), *np.exp(log_probs).T.tolist(), strict=True)
+    header = ("image", "truth", "class", "margin_nats", *(f"p({name})" for name in classes))
+    outputs.write_csv(args.out, [header, *rows])
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(Counter(found).items()))
+    print(f"{name}: {len(found)} images: {counts}")
+    known = [one == other for one, other in zip(found, truth, strict=True) if other]
+    if known:
+        print(f"accuracy {np.mean(known):.2%}: {sum(known)} of {len(known)} images right")
+    print(args.out)
+
+
+def true_classes(names: Sequence[str], conditions: Conditions, classes: Sequence[str]) -> list[str]:
+    """The class of each image: of its label, or of the folder that its file lies in; empty if there is none."""
+    if conditions.labels is not None:
+        return [classes[label] for label in conditions.labels]
+    folders = [PurePath(name).parent.name for name in names]
+    unknown = sorted({folder for folder in folders if folder and folder not in classes})
+    if unknown and set(folders) & set(classes):
+        command.say(f"not classes of the model, and not counted in the accuracy: {', '.join(unknown)}")
+    return [folder if folder in classes else "" for folder in folders]
+
+
+if __name__ == "__main__":
+    command.run(main)
