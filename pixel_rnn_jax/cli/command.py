@@ -59,7 +59,7 @@ def _load_plugins(argv: Sequence[str]) -> list[str]:
         name, _, path = argument.partition("=")
         if name == "--plugin":
             if not as_path(path).is_file():
-                raise InputError(f"--plugin must be a Python file; got {path!r}.")
+                raise InputError(f"--plugin=FILE must name a Python file; got {argument!r}.")
             runpy.run_path(str(as_path(path)), run_name=Path(path).stem)
     return [argument for argument in argv if not argument.startswith("--plugin=")]
 
