@@ -22,7 +22,7 @@ def apply(argv: Sequence[str]) -> list[str]:
     args, others = parser.parse_known_args(argv)
     for plugin in args.plugin:
         if not plugin.is_file():
-            raise InputError(f"--plugin must be a Python file; got {str(plugin)!r}.")
+            raise InputError(f"--plugin=FILE must name a Python file; got {str(plugin)!r}.")
         runpy.run_path(str(plugin), run_name=plugin.stem)
     _keep_compiled_programs(args.compilation_cache)
     return others

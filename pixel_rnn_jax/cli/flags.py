@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pixel_rnn_jax.cli.outputs import output_file, writable_file
-from pixel_rnn_jax.data.config import BINARIZATIONS
+from pixel_rnn_jax.data.config import ALPHAS, BINARIZATIONS
 from pixel_rnn_jax.errors import MAX_SEED
 from pixel_rnn_jax.parallel.distributed import connect
 from pixel_rnn_jax.storage.load import shipped_models
@@ -77,6 +77,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "height and width to which pictures are cut and reduced, or as-is; by default those of the training",
     },
     "--skip_bad": {"action": "store_true", "help": "leave out and count the pictures that cannot be used"},
+    "--alpha": {"choices": ALPHAS, "help": "what becomes of transparent pictures; by default as in training (data.alpha)"},
     "--split": {
         "help": "train, validation or test; by default test, or validation for data without a test split; of another data"
         " source in --input, all images"
@@ -98,7 +99,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "--num_processes": {"type": positive, "help": "number of processes, with --coordinator"},
     "--process": {"type": int, "help": "number of this process, from 0, with --coordinator"},
 }
-INPUT = ("--input", "--split", "--binarization", "--label", "--num", "--seed", "--data_dir", "--skip_bad", "--size")
+INPUT = ("--input", "--split", "--binarization", "--label", "--num", "--seed", "--data_dir", "--skip_bad", "--size", "--alpha")
 DRAWING = ("--temperature", "--batch_size", "--animation")
 PROCESSES = ("--distributed", "--coordinator", "--num_processes", "--process")  # for `join_processes`
 

@@ -115,7 +115,8 @@ def open_contexts(
     else:
         size = _picture_size(args, run)
         size = size and tuple(side // model.context_scale for side in size)
-        form = ImageForm(model.context_levels, model.context_channels, size=size, skip_bad=_skips(args, run))
+        treatment = {"size": size, "alpha": _alpha(args, run), "skip_bad": _skips(args, run)}
+        form = ImageForm(model.context_levels, model.context_channels, **treatment)
         conditions = Conditions(_read(path, form).images)
     if conditions.context is not None:
         conditions = labelled(conditions, label_number(args.label, run), len(conditions.context))
@@ -183,6 +184,10 @@ def _skips(args: argparse.Namespace, run: RunRecord) -> bool:
     return args.skip_bad or run.data.skip_bad
 
 
+def _alpha(args: argparse.Namespace, run: RunRecord) -> str:
+    return args.alpha or run.data.alpha
+
+
 def _read(path: str, form: ImageForm) -> UserImages:
     found = read_images(path, form)
     for line in found.notes:
@@ -205,7 +210,7 @@ def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord,
         data.update(size=size)
         if size:
             say(f"{path or data['source']}: larger images are cut and reduced to {size[0]}x{size[1]} pixels; {SIZE_FLAG}")
-    data.update(skip_bad=_skips(args, run))
+    data.update(skip_bad=_skips(args, run), alpha=_alpha(args, run))
     if path is not None:
         if not path.startswith("tfds:"):
             data.update(data_dir=None)  # relative to the user's folder, not to the training's data
@@ -231,9 +236,9 @@ def _whole(source: str, dataset: Dataset) -> Input:
 def _input_of_file(path: str, args: argparse.Namespace, run: RunRecord, *, lossless: bool) -> Input:
     model, data = run.model, run.data
     form = (
-        ImageForm(model.levels, model.channels, lossless=True)
+        ImageForm(model.levels, model.channels, lossless=True, alpha=args.alpha or "error")
         if lossless
-        else run.picture_form()._replace(size=_picture_size(args, run))
+        else run.picture_form()._replace(size=_picture_size(args, run), alpha=_alpha(args, run))
     )
     images, names, _ = _read(path, form._replace(skip_bad=_skips(args, run)))
     stored = read_conditions(path) if is_npz(path) else UNCONDITIONAL

@@ -45,7 +45,8 @@ class Plan(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draws images and writes them as a sheet."""
-    shared = ("--workdir", "--label", "--split", "--data_dir", "--skip_bad", "--seed", *flags.DRAWING, *flags.PROCESSES)
+    data_flags = ("--split", "--data_dir", "--skip_bad", "--alpha")
+    shared = ("--workdir", "--label", "--seed", *data_flags, *flags.DRAWING, *flags.PROCESSES)
     parser = flags.make_parser("sample", __doc__, *shared)
     parser.add_argument(
         "--num",

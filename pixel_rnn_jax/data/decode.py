@@ -84,7 +84,9 @@ def _opaque(image: Image.Image, alpha: str) -> Image.Image:
     if alpha == "drop" or image.getchannel("A").getextrema()[0] == 255:
         return image.convert("RGB")
     if alpha == "error":
-        raise InputError("is transparent; give it a background first, as data.alpha=white does in training")
+        raise InputError(
+            "is transparent; give it a background first, as data.alpha=white does in training, and --alpha=white of an --input"
+        )
     return Image.alpha_composite(Image.new("RGBA", image.size, alpha), image).convert("RGB")
 
 

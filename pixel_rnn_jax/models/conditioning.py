@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Bool, Float, Shaped
 
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.images import check_images, is_concrete, value_type
+from pixel_rnn_jax.images import check_images, is_concrete, possible, value_type
 from pixel_rnn_jax.models.config import ModelConfig
 
 # The map that every layer adds to its input-to-state map. Axes of length 1 stand for a map that is the same everywhere.
@@ -39,6 +39,16 @@ def check_conditions(
         )
     _check_labels(config, conditions.labels, batch)
     _check_context(config, conditions.context, shape, allow_float=allow_float)
+
+
+def possible_conditions(config: ModelConfig, conditions: Conditions) -> Bool[Array, "#B 1 1 1"]:
+    """For which images of a batch the conditions lie in range."""
+    found = jnp.ones((1, 1, 1, 1), bool)
+    if config.num_classes:
+        found &= possible(conditions.labels, config.num_classes)[:, None, None, None]
+    if config.context_channels:
+        found &= possible(conditions.context, config.context_levels).all((1, 2, 3), keepdims=True)
+    return found
 
 
 def plain(config: ModelConfig, conditions: Conditions) -> Conditions:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float32
 
 from pixel_rnn_jax.images import Images, possible
+from pixel_rnn_jax.models.conditioning import Conditions, possible_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.output import Numbers, make_output
 
@@ -37,7 +38,9 @@ class ImageModel(nn.Module):
         self, images: Images, train: bool = False, context: Any = None, labels: Any = None
     ) -> Float32[Array, "B H W C levels"]:
         """Computes the logits of every sub-pixel's values: log-softmax over the last axis gives log p(x_i | x_<i)."""
-        return make_output(self.config).logits(self.numbers(images, train, context, labels))
+        logits = make_output(self.config).logits(self.numbers(images, train, context, labels))
+        in_range = possible_conditions(self.config, Conditions(context, labels))
+        return jnp.where(in_range[..., None], logits, jnp.nan)
 
     def log_probs(
         self, images: Images, train: bool = False, context: Any = None, labels: Any = None
@@ -45,7 +48,9 @@ class ImageModel(nn.Module):
         """Computes log p(x_i | x_<i) of every sub-pixel, in nats; NaN where a traced value is out of range."""
         values = jnp.asarray(images).astype(jnp.int32)
         log_probs = make_output(self.config).log_probs(self.numbers(images, train, context, labels), values)
-        return jnp.where(possible(values, self.config.levels), log_probs, jnp.nan)
+        # Not left to NaN in the network: on a CPU, fused products may take the larger of NaN and 0 to be 0.
+        in_range = possible(values, self.config.levels) & possible_conditions(self.config, Conditions(context, labels))
+        return jnp.where(in_range, log_probs, jnp.nan)
 
     def numbers(self, images: Images, train: bool = False, context: Any = None, labels: Any = None) -> Numbers:
         """Computes what the model's `Output` needs to know of every sub-pixel, [B, H, W, C, size]."""

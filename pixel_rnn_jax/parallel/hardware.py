@@ -20,6 +20,8 @@ PRODUCT_SIZES = {"cpu": 2048}  # rows and columns of matrices that keep a device
 PRODUCT_SIZE = 8192  # on other platforms
 PRODUCTS = 4  # in one program, one after the other, so that its start does not count
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of versions 2 and 1
+# On a CPU, a model needs up to 2.7 times the memory that XLA plans, which leaves out arrays inside fused products.
+BEYOND_PLAN = 3  # times the plan, to be safe
 OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "YNNPACK operation failed")  # the latter on a CPU, without a word of memory
 
 

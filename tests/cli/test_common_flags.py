@@ -42,5 +42,5 @@ def test_a_plugin_runs_before_the_command(tmp_path):
     assert common_flags.apply(["--a", f"--plugin={plugin}", "b"]) == ["--a", "b"]
     assert jax.mine == "mine"
     del jax.mine
-    with pytest.raises(InputError, match="--plugin must be a Python file; got '/nowhere.py'"):
+    with pytest.raises(InputError, match="--plugin=FILE must name a Python file; got '/nowhere.py'"):
         common_flags.apply(["--plugin=/nowhere.py"])

@@ -317,7 +317,16 @@ def test_a_training_tells_and_keeps_the_names_of_its_classes(tmp_path, monkeypat
     assert -float(log_prob.mean()) == pytest.approx(trained.nats, rel=1e-5)
     assert run.classes == ("cat", "dog", "owl")
     args = argparse.Namespace(
-        input=None, label=None, binarization=None, split="train", num=None, seed=0, data_dir=None, size=None, skip_bad=False
+        input=None,
+        label=None,
+        binarization=None,
+        split="train",
+        num=None,
+        seed=0,
+        data_dir=None,
+        size=None,
+        skip_bad=False,
+        alpha=None,
     )
     _, _, images, conditions = inputs.open_input("folder:two", args, run)
     owls = {np.asarray(Image.open(path)).tobytes() for path in (tmp_path / "two" / "owl").iterdir()}

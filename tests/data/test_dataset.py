@@ -7,10 +7,11 @@ import pytest
 from conftest import takes
 from sklearn.datasets import load_digits
 
-from pixel_rnn_jax.data import DataConfig, Dataset, Examples, eval_batches
+from pixel_rnn_jax.data import SOURCES, DataConfig, Dataset, Examples, eval_batches
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.pipeline import train_batches
 from pixel_rnn_jax.data.preprocessing import RandomPreprocessing
+from pixel_rnn_jax.data.sources.source import Source
 from pixel_rnn_jax.data.user_files import ImageForm, read_images
 from pixel_rnn_jax.errors import InputError
 
@@ -58,6 +59,15 @@ def test_samples_for_a_binary_model_are_the_same_digits():
     assert np.mean(fixed != cut) < 0.05
     assert not np.any(fixed[grey == 0])
     assert np.all(fixed[grey == 255])
+
+
+def test_a_source_of_ones_own_is_named_like_the_others(monkeypatch):
+    def read_stars(argument, config, model):
+        return Source({"train": numbered(int(argument)), "test": numbered(3)}, levels=model.levels)
+
+    monkeypatch.setitem(SOURCES, "stars", read_stars)
+    images = load_images("stars:20", levels=256, channels=1)
+    assert {split: len(array) for split, array in images.items()} == {"train": 18, "validation": 2, "test": 3}
 
 
 def test_npz_is_read_as_it_is(tmp_path):

@@ -142,6 +142,7 @@ def test_a_picture_of_ones_own_is_treated_like_those_of_the_training(tmp_path):
         seed=0,
         size=None,
         skip_bad=False,
+        alpha=None,
     )
     expected = Dataset(DataConfig(**fields), config).images("test")
     found = open_input(args.input, args, run)
@@ -163,9 +164,13 @@ def test_a_transparent_picture_of_ones_own_gets_the_background_of_the_training(t
     config = takes(256, 3)
     run = RunRecord({"data": dataclasses.asdict(DataConfig(**fields)), "model": dataclasses.asdict(config)}, (8, 8, 3))
     flags = {"split": None, "data_dir": None, "binarization": None, "label": None, "num": None, "size": None}
-    args = Namespace(input=str(tmp_path), seed=0, skip_bad=False, **flags)
+    args = Namespace(input=str(tmp_path), seed=0, skip_bad=False, alpha=None, **flags)
     assert as_set(open_input(args.input, args, run).images) == as_set(*open_all(tmp_path, alpha="white"))
-    with pytest.raises(InputError, match="is transparent"):
+    args.alpha = "drop"  # of --input, whatever that of the training
+    for path in (str(tmp_path), f"folder:{tmp_path}"):
+        assert set(as_set(open_input(path, args, run).images)) <= set(as_set(*open_all(tmp_path, alpha="drop")))
+    args.alpha = None
+    with pytest.raises(InputError, match="is transparent.*--alpha=white of an --input"):
         open_input(args.input, args, run, lossless=True)
 
 

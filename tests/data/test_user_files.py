@@ -21,7 +21,7 @@ from pixel_rnn_jax.storage.run_record import RunRecord
 def arguments(**changed):
     """The flags of a command that takes --input."""
     flags = {"split": None, "binarization": None, "label": None, "num": None, "seed": 0, "data_dir": None, "size": None}
-    return Namespace(input=None, **{**flags, "skip_bad": False, **changed})
+    return Namespace(input=None, **{**flags, "skip_bad": False, "alpha": None, **changed})
 
 
 def run_of(model, size, **data):

@@ -1,4 +1,6 @@
 import types
+from contextlib import nullcontext
+from unittest.mock import Mock
 
 import jax
 import numpy as np
@@ -60,6 +62,19 @@ def test_images_that_do_not_fit_in_memory_are_refused(monkeypatch):
         Scorer(model, params, make_mesh(), 8).log_probs(images)
     monkeypatch.setattr(score_module, "free_memory", lambda devices: 2**30)
     assert len(Scorer(model, params, make_mesh(), 8).log_probs(images)) == 2
+
+
+@pytest.mark.parametrize("free,fits", [(2.7, False), (3.1, True)])
+def test_more_memory_is_required_than_xla_plans(monkeypatch, free, fits):
+    """For a picture of 400x600, `cifar_rowlstm_small` took 2.5 GiB where XLA planned 0.97."""
+    lowered = Mock(spec=jax.stages.Lowered)
+    lowered.compile.return_value.memory_analysis.return_value.temp_size_in_bytes = 2**30
+    monkeypatch.setattr(score_module, "free_memory", lambda devices: free * 2**30)
+    refused = (
+        nullcontext() if fits else pytest.raises(InputError, match="the 2.7 GiB of memory that are free; it may need 3.0")
+    )
+    with refused:
+        score_module._check_memory(lowered, (1, 400, 600, 3), 1)
 
 
 def test_the_time_to_score_is_estimated_from_the_first_rows(monkeypatch, batch_sizes):

@@ -265,6 +265,26 @@ def test_a_traced_condition_out_of_range_never_passes_for_another(fields, wrong)
     np.testing.assert_allclose(log_prob, np.where(rows, np.nan, expected), rtol=1e-5)
 
 
+class Swallowing(prnn.PixelRNN):
+    """A network in which NaN becomes a number, as in XLA's fused products on a CPU."""
+
+    def numbers(self, images, train=False, context=None, labels=None):
+        return jnp.zeros((*images.shape, self.config.levels - 1))
+
+
+@pytest.mark.parametrize(
+    "fields,wrong",
+    [(CLASSES, {"labels": np.array([1, 3, 0, -1])}), ({"context_channels": 1}, {"context": given_images(3, 256, 0, -1)})],
+    ids=["labels", "context"],
+)
+def test_a_condition_out_of_range_gives_nan_whatever_the_network_makes_of_it(fields, wrong):
+    model = Swallowing(make_model("row_lstm", **fields)[0].config)
+    images = jnp.zeros((4, 2, 4, 1), int)
+    for method in ("__call__", "log_probs"):
+        result = model.apply({}, images, **wrong, method=method)
+        assert np.isnan(result).all((1, 2, 3)).reshape(4, -1).any(1).tolist() == [False, True, False, True]
+
+
 @pytest.mark.parametrize("fields", [{}, {"sizes": (2, 4)}, {"context_channels": 1}])
 def test_conditions_may_be_traced(fields):
     """And the gradient by the parameters of the context is not zero."""
