@@ -89,6 +89,8 @@ class TrainConfig:
       eval_every: steps between validations.
       checkpoint_every: steps between checkpoints; the best on validation is also saved.
       log_every: steps between rows of training metrics.
+      sample_every: steps between sheets of samples; 0: none; -1: with validations, if a sheet takes a few seconds at most, and
+        with so few of them that all sheets take a twentieth of the time.
       patience: validations without improvement after which training stops; 0: never.
       eval_images: validation images that are scored during training, drawn at random; 0: all.
       test_images: the same, of the images that are scored at the end.
@@ -106,6 +108,7 @@ class TrainConfig:
     eval_every: int = 100
     checkpoint_every: int = 100
     log_every: int = 10
+    sample_every: int = -1
     patience: int = 0
     eval_images: int = 0
     test_images: int = 0

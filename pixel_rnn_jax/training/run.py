@@ -135,6 +135,7 @@ def _parts(config: TrainConfig) -> dict[str, Any]:
         check_integer(name, getattr(config, name), 1)
     for name in ("gradient_accumulation", "patience", "eval_images", "test_images"):
         check_integer(name, getattr(config, name), 0)
+    check_integer("sample_every", config.sample_every, -1)
     check_integer("seed", config.seed, 0, MAX_SEED)
     if not 0 <= config.optimizer.ema_decay < 1:
         raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")
