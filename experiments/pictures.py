@@ -4,8 +4,8 @@ python -m experiments.train --config=experiments/pictures.py --workdir=runs/pict
 
 Grey or colour, and the classes, are those of the pictures. --config.model.levels=256 keeps all levels, and takes longer.
 
-240 drawings of circles, squares and triangles in eight colours teach it to tell 60 others apart by p(x | y): none was wrong after
-150 steps, 40 seconds of one core.
+240 drawings of circles, squares and triangles in eight colours teach it to tell 60 others apart by p(x | y): none was wrong
+after 150 steps, 40 seconds of one core.
 """
 
 from pixel_rnn_jax.training.config import base_config
