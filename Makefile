@@ -34,6 +34,7 @@ train: $(RUN)/test.json $(RUN)/samples.png $(RUN)/completions.png
 	@echo "   uniform 4.09, independent pixels 2.41 bits/dim"
 	@echo "   $(RUN)/samples.png      digits drawn by the model"
 	@echo "   $(RUN)/completions.png  test digits of which it saw the top half"
+	@echo "   $(RUN)/samples.gif      how it learned to draw them; samples/ has the sheets"
 	@echo "   $(RUN)/curves.png       the course of the training"
 	@echo "   (made already? remove $(RUN) to start anew)"
 

@@ -11,7 +11,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Integer, UInt, UInt8
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.paths import AnyPath, as_path, write_whole
@@ -19,7 +19,8 @@ from pixel_rnn_jax.paths import AnyPath, as_path, write_whole
 BACKGROUND = 128
 UNKNOWN = np.array([90, 110, 160], np.uint8)
 FRAMES = 64  # of an animation, at most
-FRAME_MS, LAST_FRAME_MS = 60, 2000
+FRAME_MS, COURSE_MS, LAST_FRAME_MS = 60, 400, 2000  # how long frames are shown: of drawing, of a training, the last one
+CAPTION = 16  # height in pixels
 POINTS = 80  # of a training curve, at most
 CAPTION_LETTERS = 26  # in a line below an image
 UNITS = {"bits_per_dim": "bits/dim", "nats": "nats per image"}
@@ -45,8 +46,13 @@ def hide_unknown(
 
 def save_sheet(path: str | Path, rgb: UInt8[np.ndarray, "N H W 3"], *, columns: int, min_width: int = 800) -> None:
     """Writes a sheet of images as a PNG file, see `make_sheet`."""
+    save_picture(path, make_sheet(rgb, columns=columns, min_width=min_width))
+
+
+def save_picture(path: str | AnyPath, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Writes one picture as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(make_sheet(rgb, columns=columns, min_width=min_width)).save(file, "PNG")
+    Image.fromarray(rgb).save(file, "PNG")
     write_whole(as_path(path), file.getvalue())
 
 
@@ -66,9 +72,25 @@ def save_animation(
         Image.fromarray(make_sheet(hide_unknown(rgb, known | (order < end)), columns=columns, min_width=min_width))
         for end in ends[np.linspace(0, len(ends) - 1, min(FRAMES, len(ends))).astype(int)]
     ]
-    kind = "WEBP" if Path(path).suffix.lower() == ".webp" else "GIF"
+    _write_animation(path, frames, FRAME_MS)
+
+
+def save_course(path: str | AnyPath, sheets: Mapping[int, UInt8[np.ndarray, "H W 3"]]) -> None:
+    """Writes an animation of pictures that were drawn at steps of a training, each with its step below it."""
+    steps = np.array(sorted(sheets))[np.linspace(0, len(sheets) - 1, min(FRAMES, len(sheets))).astype(int)]
+    frames = []
+    for step in steps.tolist():
+        frame = Image.fromarray(np.pad(sheets[step], ((0, CAPTION), (0, 0), (0, 0)), constant_values=BACKGROUND))
+        ImageDraw.Draw(frame).text((4, frame.height - CAPTION + 2), f"step {step}", "white")
+        frames.append(frame)
+    _write_animation(path, frames, COURSE_MS)
+
+
+def _write_animation(path: str | AnyPath, frames: Sequence[Image.Image], frame_ms: int) -> None:
+    """Writes a WebP or GIF file, by its ending; the last frame stays longer."""
+    kind = "WEBP" if as_path(path).suffix.lower() == ".webp" else "GIF"
     file = io.BytesIO()
-    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    durations = [frame_ms] * (len(frames) - 1) + [LAST_FRAME_MS]
     frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, lossless=kind == "WEBP")
     write_whole(as_path(path), file.getvalue())
 

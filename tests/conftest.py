@@ -75,6 +75,7 @@ def tiny_config(*overrides):
         "eval_every": 2,
         "checkpoint_every": 3,
         "log_every": 1,
+        "sample_every": 0,
         "model.depth": 1,
         "model.features": 4,
         "model.head_features": 4,

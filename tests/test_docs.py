@@ -125,7 +125,8 @@ def named_files(tiny_run, tmp_path, monkeypatch):
 def run_as_printed(line):
     """Runs a command, a training for two steps only."""
     name, *argv = shlex.split(line, comments=True)
-    short = ["--config.num_steps=2", "--config.eval_every=1", "--config.batch_size=8"] if name == "train" else []
+    fields = ("num_steps=2", "eval_every=1", "sample_every=0", "batch_size=8")
+    short = [f"--config.{field}" for field in fields] if name == "train" else []
     assert run_in_process(importlib.import_module(f"pixel_rnn_jax.cli.{name}").main, *argv, *short) == 0, line
 
 

@@ -2,9 +2,14 @@
 
 import importlib
 import sys
+import textwrap
+from collections.abc import Iterable
 
 from pixel_rnn_jax import __version__
 from pixel_rnn_jax.cli import command
+from pixel_rnn_jax.data.sources import FORMS
+from pixel_rnn_jax.storage.load import shipped_models
+from pixel_rnn_jax.training.config import shipped_configs
 
 COMMANDS = {
     "train": "train a model, or continue a training",
@@ -23,6 +28,13 @@ COMMANDS = {
     "benchmark": "measure the speed on this machine",
     "costs": "memory and operations of a configuration",
 }
+
+
+def _several(names: Iterable[str]) -> str:
+    """Names in lines that are not too long."""
+    return textwrap.fill(", ".join(names), 100, initial_indent="\n  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
 _LIST = "\n".join(f"  {name:12}{purpose}" for name, purpose in COMMANDS.items())
 HELP = f"""usage: pixel-rnn COMMAND --FLAG=VALUE ...
 
@@ -30,6 +42,12 @@ Pixel Recurrent Neural Networks: train them, score, draw, complete and compress 
 
 commands:
 {_LIST}
+
+trained models, for --workdir:{_several(shipped_models())}
+
+configurations, for `train --config`:{_several(shipped_configs())}
+
+images: {FORMS}, or a file or folder in --input
 
 pixel-rnn COMMAND --help shows the flags of a command, pixel-rnn --version the version.
 Every command takes --plugin=FILE.py, which adds layers and outputs of your own, and --compilation_cache=FOLDER (or off): by

@@ -15,6 +15,7 @@ from pixel_rnn_jax.data.image_set import in_order
 from pixel_rnn_jax.evaluation import baselines
 from pixel_rnn_jax.evaluation.score import score
 from pixel_rnn_jax.progress import progress_bar
+from pixel_rnn_jax.training.config import with_found
 
 CHUNK = 1000
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the scores of the baselines on a split."""
     parser = flags.make_parser("baselines", __doc__, "--config", "--split", "--json")
     args, overrides = parser.parse_known_args(argv)
-    config = configuration.read_config(args.config, overrides).to_dict()
+    config = with_found(configuration.read_config(args.config, overrides)).to_dict()
     dataset = datasets.open_dataset(config)
     split = args.split or dataset.final_split
     images, levels = dataset.images(split), config["model"]["levels"]

@@ -12,7 +12,8 @@ from ml_collections import ConfigDict, config_flags
 
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
-from pixel_rnn_jax.paths import as_path
+from pixel_rnn_jax.paths import AnyPath, as_path
+from pixel_rnn_jax.storage.checkpoint import latest_config
 from pixel_rnn_jax.training.config import base_config, shipped_configs
 
 OVERRIDE = re.compile(r"--?(no)?config\.")
@@ -32,7 +33,39 @@ def read_config(path: str, overrides: Sequence[str]) -> ConfigDict:
     file = as_path(path) if as_path(path).is_file() else shipped.get(path)
     if file is None:
         raise InputError(f"--config must be a file or one of {', '.join(shipped)}; got {path!r}.")
-    config, argv, values = _load(file), ["", *overrides], flags.FlagValues()
+    return _with_overrides(_load(file), overrides)
+
+
+def config_of_run(workdir: str | AnyPath, overrides: Sequence[str]) -> ConfigDict:
+    """The configuration of the run in a work directory, with overrides.
+
+    Raises:
+      InputError: if there is no run, or one of another version, or as for `read_config`.
+    """
+    config = base_config()
+    try:
+        config.update(latest_config(workdir))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{workdir} holds a run of another version ({error}); give its --config.") from None
+    return _with_overrides(config, overrides)
+
+
+def describe_fields() -> str:
+    """The names of all fields, a line or two for each part of the configuration."""
+    fields = base_config().to_dict()
+    parts = {name: ", ".join(flatten_dict(value, sep=".")) for name, value in fields.items() if isinstance(value, dict)}
+    plain = ", ".join(name for name in fields if name not in parts)
+    return "\n\n".join([plain, *(f"{name}.: {names}" for name, names in parts.items())])
+
+
+def print_config(config: ConfigDict) -> None:
+    """Prints a line for each field, which `--config.` in front makes a flag."""
+    for name, value in flatten_dict(config.to_dict(), sep=".").items():
+        print(f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}")
+
+
+def _with_overrides(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    argv, values = ["", *overrides], flags.FlagValues()
     try:
         if any(override.startswith("--") and not OVERRIDE.match(override) for override in overrides):
             raise KeyError  # absl would take its own flags, such as --flagfile

@@ -9,38 +9,24 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import UInt, UInt8
 
 from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.batched import generate
-from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions
+from pixel_rnn_jax.generation.sheet import Plan, lay_out, plan_from_contexts, plan_of_classes
+from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, check_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import pixel_order
 from pixel_rnn_jax.parallel.distributed import is_main
 from pixel_rnn_jax.parallel.mesh import make_mesh
-from pixel_rnn_jax.plots import save_animation, save_sheet, to_rgb
+from pixel_rnn_jax.plots import save_animation, save_sheet
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.storage.run_record import RunRecord
 
 NUM, NUM_CONTEXTS, OUTPUTS = 100, 8, 6
-
-
-class Plan(NamedTuple):
-    """What to draw: `num` images of a height and width, `columns` in each row of the sheet.
-
-    For a model with context images, `truth` is the true image of each row, if known.
-    """
-
-    size: tuple[int, int]
-    conditions: Conditions
-    num: int
-    columns: int
-    truth: UInt[np.ndarray, "rows H W C"] | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -70,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags.join_processes(args)
     model, params, run = load_run(args.workdir)
     config = model.config
-    plan = (plan_from_contexts if config.context_channels else plan_without_contexts)(args, config, run)
+    plan = (plan_with_contexts if config.context_channels else plan_without_contexts)(args, config, run)
     check_conditions(config, plan.conditions, (plan.num, *plan.size))
     if args.pictures:
         pictures.check_channels(config.channels, "--pictures")
@@ -118,36 +104,13 @@ def plan_without_contexts(args: argparse.Namespace, config: ModelConfig, run: Ru
         return Plan(size, inputs.labelled(UNCONDITIONAL, label, num), num, math.ceil(math.sqrt(num)))
     if num % rows:
         raise InputError(f"--num must be a multiple of {rows}, the number of classes, or --label be given; got {num}.")
-    columns = num // rows
-    return Plan(size, Conditions(labels=np.repeat(np.arange(rows, dtype=np.int32), columns)), num, columns)
+    return plan_of_classes(rows, num // rows, size)
 
 
-def plan_from_contexts(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:
+def plan_with_contexts(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:
     """Plans --outputs images from each context image."""
     conditions, truth = inputs.open_contexts(args, run, default_num=NUM_CONTEXTS)
-    outputs_each = args.outputs or OUTPUTS
-    conditions = jax.tree.map(lambda array: np.repeat(array, outputs_each, 0), conditions)
-    num, height, width, _ = conditions.context.shape
-    size = (height * config.context_scale, width * config.context_scale)
-    return Plan(size, conditions, num, outputs_each, truth)
-
-
-def lay_out(
-    images: UInt[np.ndarray, "num H W C"], plan: Plan, config: ModelConfig
-) -> tuple[UInt8[np.ndarray, "cells H W 3"], np.ndarray, int]:
-    """Returns the cells of the sheet, the pixels of them that an animation shows from the start, and the number of columns."""
-    rgb = to_rgb(images, config.levels)
-    if plan.conditions.context is None:
-        return rgb, np.zeros(plan.size, bool), plan.columns
-    scale = config.context_scale
-    context = to_rgb(plan.conditions.context[:: plan.columns], config.context_levels).repeat(scale, 1).repeat(scale, 2)
-    rows = [context[:, None], rgb.reshape(-1, plan.columns, *rgb.shape[1:])]
-    if plan.truth is not None:
-        rows.append(to_rgb(plan.truth, config.levels)[:, None])
-    cells = np.concatenate(rows, 1)
-    known = np.ones(cells.shape[:-1], bool)
-    known[:, 1 : 1 + plan.columns] = False
-    return cells.reshape(-1, *rgb.shape[1:]), known.reshape(-1, *rgb.shape[1:3]), cells.shape[1]
+    return plan_from_contexts(conditions, args.outputs or OUTPUTS, config.context_scale, truth)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,33 @@
 """Trains a model:  pixel-rnn train --config=digits_diagonal_bilstm --workdir=runs/digits
 
-The same command again continues a run that was interrupted.
+A run that was interrupted goes on with the same command, or with --workdir alone.
 """
 
 from collections.abc import Sequence
 
 from pixel_rnn_jax.cli import command, configuration, flags, outputs
 from pixel_rnn_jax.data import DataConfig
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.parallel.distributed import is_main
+from pixel_rnn_jax.training.config import shipped_configs
 from pixel_rnn_jax.training.trainer import train
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains, and prints the score of the best checkpoint."""
-    shared = ("--config", "--allow_config_change", *flags.PROCESSES, "--json")
-    parser = flags.make_parser("train", __doc__, *shared)
-    parser.add_argument("--workdir", required=True, help="folder for checkpoints and metrics; a run in it is continued")
+    parser = flags.make_parser("train", __doc__, "--allow_config_change", *flags.PROCESSES, "--json")
+    parser.epilog = (
+        f"configurations: {', '.join(shipped_configs())}\n\n"
+        f"fields of --config.FIELD=VALUE: {configuration.describe_fields()}\n\n"
+        "--print_config shows their values, pixel_rnn_jax/training/config.py what they mean."
+    )
+    parser.add_argument(
+        "--config",
+        help="configuration file or name of a shipped one, of which --config.FIELD=VALUE changes a field; by default that of"
+        " the run in WORKDIR, which goes on",
+    )
+    parser.add_argument("--workdir", help="folder for checkpoints, metrics and samples; a run in it is continued")
+    parser.add_argument("--print_config", action="store_true", help="print the fields and their values, and do nothing else")
     parser.add_argument(
         "--init_from",
         metavar="DIR",
@@ -38,7 +50,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--profile", action="store_true", help="write a trace of a few steps to WORKDIR/profile")
     args, overrides = parser.parse_known_args(argv)
-    config = configuration.read_config(args.config, overrides)
+    if args.config is None and args.workdir is None:
+        raise InputError(
+            "--config=NAME --workdir=FOLDER starts a training, --workdir=FOLDER alone goes on with one; the configurations are"
+            f" {', '.join(shipped_configs())}, or a file."
+        )
+    if args.config is None:
+        config = configuration.config_of_run(args.workdir, overrides)
+    else:
+        config = configuration.read_config(args.config, overrides)
+    if args.print_config:
+        configuration.print_config(config)
+        return
+    if args.workdir is None:
+        raise InputError("--workdir must name a folder for checkpoints, metrics and samples; got none.")
     if not flags.has_processes(args):
         configuration.share_training_among_cores(config)
     flags.join_processes(args, stop_together=True)
@@ -53,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         profile=args.profile,
     )
     if is_main():
-        print(f"checkpoints, metrics.jsonl, tensorboard and curves.png are in {args.workdir}")
+        print(f"checkpoints, metrics.jsonl, tensorboard, samples and curves.png are in {args.workdir}")
         outputs.report(score, DataConfig(**config.data), args.json)
 
 

@@ -84,3 +84,8 @@ def on_main(function: Callable[[], T], *, raises: tuple[type[Exception], ...] = 
     if error is not None:
         raise error
     return result
+
+
+def from_main(number: int) -> int:
+    """The main process's number, in every process."""
+    return number if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.array(number)))

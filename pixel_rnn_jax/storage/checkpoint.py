@@ -21,7 +21,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
 from pixel_rnn_jax.errors import InputError, one_line
 from pixel_rnn_jax.parallel.distributed import on_main
-from pixel_rnn_jax.paths import AnyPath, absolute, is_folder, move_folder
+from pixel_rnn_jax.paths import AnyPath, absolute, as_path, is_folder, move_folder, reaching
 from pixel_rnn_jax.storage.run_record import RunRecord
 
 FOLDER = "checkpoints"
@@ -29,6 +29,19 @@ ASIDE = "damaged_checkpoints"
 LATEST = 3
 # In TensorStore's errors: the storage cannot be reached, which does not mean damage.
 UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "UNAUTHENTICATED", "ABORTED")
+
+
+def latest_config(workdir: str | AnyPath) -> dict[str, Any]:
+    """The configuration of the run in a work directory, by its newest readable checkpoint.
+
+    Orbax is not asked: it would start JAX, whose devices may depend on the configuration.
+    """
+    folder = as_path(workdir) / FOLDER
+    steps = sorted((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), reverse=True)
+    for step in steps if is_folder(folder) else ():
+        with contextlib.suppress(OSError, ValueError), reaching(folder):
+            return RunRecord.from_json(json.loads((folder / str(step) / "run" / "metadata").read_text())).config
+    raise InputError(f"{workdir} holds no checkpoint to go on from; --config starts a training there.")
 
 
 class DamagedCheckpoint(InputError):

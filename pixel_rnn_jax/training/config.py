@@ -10,6 +10,8 @@ from typing import Any, no_type_check
 from ml_collections import ConfigDict, config_dict
 
 from pixel_rnn_jax.data import DataConfig
+from pixel_rnn_jax.data.sources.folder_contents import count_channels, count_classes, training_pictures
+from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.models.config import ModelConfig
 
 _INSTALLED = Path(__file__).parents[1] / "experiments"  # in a wheel
@@ -89,6 +91,8 @@ class TrainConfig:
       eval_every: steps between validations.
       checkpoint_every: steps between checkpoints; the best on validation is also saved.
       log_every: steps between rows of training metrics.
+      sample_every: steps between sheets of samples; 0: none; -1: with validations, if a sheet takes a few seconds at most, and
+        with so few of them that all sheets take a twentieth of the time.
       patience: validations without improvement after which training stops; 0: never.
       eval_images: validation images that are scored during training, drawn at random; 0: all.
       test_images: the same, of the images that are scored at the end.
@@ -106,6 +110,7 @@ class TrainConfig:
     eval_every: int = 100
     checkpoint_every: int = 100
     log_every: int = 10
+    sample_every: int = -1
     patience: int = 0
     eval_images: int = 0
     test_images: int = 0
@@ -125,9 +130,30 @@ class TrainConfig:
 def base_config() -> ConfigDict:
     """The fields of a `TrainConfig` and their defaults; locked, so that a mistyped field is an error.
 
-    Every configuration file changes some of them. It must name the layer, the levels and the channels.
+    Every configuration file changes some of them. It must name the layer, the levels and, unless the data is a folder of
+    pictures (see `with_found`), the channels.
     """
     return ConfigDict(_fields(TrainConfig)).lock()
+
+
+def with_found(config: ConfigDict) -> ConfigDict:
+    """The configuration with what it leaves open: channels (None) and classes (-1) of a folder of pictures, which are printed.
+
+    Raises:
+      InputError: if they are open and the data is no folder, or one with pictures both beside and in folders.
+    """
+    model = config.model
+    if model.channels is not None and model.num_classes != -1:
+        return config
+    config = config.copy_and_resolve_references()
+    root, files = training_pictures(DataConfig(**config.data))
+    if model.channels is None:
+        config.model.channels = count_channels(files)
+    if model.num_classes == -1:
+        config.model.num_classes = count_classes(root, files)
+    classes = f"{config.model.num_classes} classes" if config.model.num_classes else "no classes"
+    say(f"{root}: model.channels={config.model.channels}, {classes}")
+    return config
 
 
 def shipped_configs() -> dict[str, Path]:

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from jax.typing import ArrayLike
+from jaxtyping import UInt8
 from tqdm import tqdm
 
 from pixel_rnn_jax.errors import InputError
@@ -58,6 +60,10 @@ class MetricsLog:
         except OSError as error:  # the rows are kept, and uploaded with later ones
             tqdm.write(f"warning: {error}", file=sys.stderr)
 
+    def write_picture(self, step: int, name: str, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Records a picture at a step, in TensorBoard's events only."""
+        self._events.write_picture(step, name, rgb)
+
     def save(self) -> None:
         """Stores all rows; to be called before each checkpoint, from which a resumed run starts."""
         self._folder.upload()
@@ -67,6 +73,9 @@ class NoLog(contextlib.nullcontext):
     """Has the methods of `MetricsLog` and does nothing, for all processes but the main one."""
 
     def write(self, step: int, **values: float) -> None:
+        pass
+
+    def write_picture(self, step: int, name: str, rgb: UInt8[np.ndarray, "H W 3"]) -> None:
         pass
 
     def save(self) -> None:

@@ -22,7 +22,7 @@ from pixel_rnn_jax.models.multi_scale import make_model
 from pixel_rnn_jax.parallel.mesh import batch_sharding, check_batch_size, make_mesh, replicate, replicated, state_sharding
 from pixel_rnn_jax.parallel.microbatch import fast_microbatches
 from pixel_rnn_jax.storage.run_record import RunRecord, Validations
-from pixel_rnn_jax.training.config import TrainConfig
+from pixel_rnn_jax.training.config import TrainConfig, with_found
 from pixel_rnn_jax.training.initialization import value_frequencies
 from pixel_rnn_jax.training.optimizer import make_optimizer
 from pixel_rnn_jax.training.step import TrainState, blank_batch, init_state, train_step
@@ -110,7 +110,7 @@ def prepare(config: ConfigDict) -> TrainingRun:
     Raises:
       InputError: if a field of the configuration cannot be used.
     """
-    config = TrainConfig.from_config_dict(config)
+    config = TrainConfig.from_config_dict(with_found(config))
     parts = _parts(config)  # checked before data is read, or downloaded
     data = Dataset(config.data, config.model)
     check_image_shape(config.model, data.image_shape)
@@ -139,6 +139,7 @@ def _parts(config: TrainConfig) -> dict[str, Any]:
         check_integer(name, getattr(config, name), 1)
     for name in ("gradient_accumulation", "patience", "eval_images", "test_images"):
         check_integer(name, getattr(config, name), 0)
+    check_integer("sample_every", config.sample_every, -1)
     check_integer("seed", config.seed, 0, MAX_SEED)
     if not 0 <= config.optimizer.ema_decay < 1:
         raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")

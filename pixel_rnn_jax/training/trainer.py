@@ -27,6 +27,7 @@ from pixel_rnn_jax.training.metrics import MetricsLog, NoLog, StepReport, read_m
 from pixel_rnn_jax.training.preemption import Interrupted, StopSignals
 from pixel_rnn_jax.training.resume import start_or_resume, without_ema
 from pixel_rnn_jax.training.run import TrainingRun, compile_step, prepare
+from pixel_rnn_jax.training.samples import SampleSheets, save_animation_of_sheets
 from pixel_rnn_jax.training.step import TrainState
 from pixel_rnn_jax.training.step_clock import StepClock
 from pixel_rnn_jax.training.step_profile import StepProfile
@@ -49,7 +50,7 @@ def train(
 
     Args:
       config: see `training/config.py`.
-      workdir: folder of checkpoints, metrics and curves.
+      workdir: folder of checkpoints, metrics, samples and curves.
       init_from: work directory of another run of the same model. If `workdir` holds no run yet, this one starts from the last
         parameters, average, optimizer state and step of the other, whatever the rest of its configuration.
       init_params: a trained model, named as for `load`. If `workdir` holds no run yet, this one starts at step 0 with the
@@ -102,7 +103,7 @@ def train(
             log = on_main(lambda: MetricsLog(workdir, int(state.step), history=init_from)) or NoLog()
             trace = workdir / "profile" if profile and is_main() else None
             with log, _naming_the_last_checkpoint(checkpoints):
-                fit(run, state, validations, checkpoints, log, trace=trace)
+                fit(run, state, validations, checkpoints, log, workdir, trace=trace)
             best_step = checkpoints.best_step
         return _score_best(run, workdir, best_step)
 
@@ -113,10 +114,11 @@ def fit(
     validations: Validations,
     checkpoints: Checkpoints,
     log: MetricsLog | NoLog,
+    workdir: AnyPath,
     *,
     trace: AnyPath | None = None,
 ) -> None:
-    """The loop: step, report, validate, save. It raises what `train` documents.
+    """The loop: step, report, validate, draw, save. It raises what `train` documents.
 
     It starts from a state and the validations until then, and writes a trace of a few steps to the folder `trace`, if any.
     """
@@ -133,6 +135,7 @@ def fit(
     bar = progress_bar(last, done=first - 1, unit="step")
     validator = Validator(run, log, bar)
     report = StepReport(log, bar, clock, config)
+    sheets = SampleSheets(run, workdir, log, bar, first_step=first)
     with contextlib.closing(batches), StopSignals() as signals, StepProfile(trace, first, last) as profile, bar:
         for step in range(first, last + 1):
             with clock.stopped():
@@ -147,9 +150,14 @@ def fit(
                 with clock.stopped():
                     validations = validator.validate(step, state.ema, validations)
             improved = validations.best_step == step
+            finished = step == last or validations.exhausted(config.patience)
+            if sheets.may_be_due(step, last=finished):
+                report.finish()
+                with clock.stopped():
+                    sheets.draw_if_due(step, state.ema, last=finished)
 
             interruption = signals.at(step)  # asked once: a later signal must not stop an unsaved step
-            stopping = step == last or validations.exhausted(config.patience) or interruption is not None
+            stopping = finished or interruption is not None
             if stopping or improved or step % config.checkpoint_every == 0:
                 report.finish()
                 with clock.stopped():
@@ -181,7 +189,7 @@ def _naming_the_last_checkpoint(checkpoints: Checkpoints) -> Iterator[None]:
 
 
 def _score_best(run: TrainingRun, workdir: AnyPath, best_step: int | None) -> Score:
-    """Scores the best checkpoint on the final split, and draws the curves."""
+    """Scores the best checkpoint on the final split, and draws the curves and the animation of the samples."""
     config = run.config
     _, params = load(workdir)
     split = run.data.final_split
@@ -191,8 +199,9 @@ def _score_best(run: TrainingRun, workdir: AnyPath, best_step: int | None) -> Sc
         title = f"{config.model.layer} on {config.data.source}: {score}"
         try:
             save_curves(workdir / "curves.png", {"": read_metrics(workdir)}, best_step=best_step, title=title)
+            save_animation_of_sheets(workdir)
         except (InputError, OSError) as error:  # the score matters more
-            warnings.warn(f"the curves could not be drawn ({error})", stacklevel=2)
+            warnings.warn(f"the curves or samples.gif could not be drawn ({error})", stacklevel=2)
     return score
 
 

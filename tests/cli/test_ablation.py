@@ -14,7 +14,15 @@ from pixel_rnn_jax.storage.run_record import RunRecord, Validations
 from pixel_rnn_jax.training import trainer
 from pixel_rnn_jax.training.metrics import read_metrics
 
-TINY = ("num_steps=2", "batch_size=8", "eval_every=1", "model.depth=1", "model.features=3", "model.head_features=3")
+TINY = (
+    "num_steps=2",
+    "batch_size=8",
+    "eval_every=1",
+    "sample_every=0",
+    "model.depth=1",
+    "model.features=3",
+    "model.head_features=3",
+)
 
 
 @pytest.mark.slow

@@ -423,7 +423,7 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(tmp_path):
     """SIGKILL in the middle of a real process; then the same command again."""
     flags = [
         "--config.model.layer=row_lstm", "--config.model.depth=1", "--config.model.features=4", "--config.batch_size=16",
-        "--config.num_steps=120", "--config.optimizer.warmup=0.05", "--config.eval_every=20",
+        "--config.num_steps=120", "--config.optimizer.warmup=0.05", "--config.eval_every=20", "--config.sample_every=0",
         "--config.checkpoint_every=10",
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}

@@ -44,7 +44,12 @@ def pair_run(tmp_path_factory):
     np.savez(folder / "x.npz", train=images, train_context=images[:, ::2, ::2].repeat(2, -1))
     fields = {"levels": 5, "context_channels": 2, "context_scale": 2, "context_levels": 5, "context_features": 3}
     fields = [f"--config.model.{name}={value}" for name, value in fields.items()]
-    steps = ("--config.num_steps=2", "--config.eval_every=2", f"--config.data.source=npz:{folder}/x.npz")
+    steps = (
+        "--config.num_steps=2",
+        "--config.eval_every=2",
+        "--config.sample_every=0",
+        f"--config.data.source=npz:{folder}/x.npz",
+    )
     train(tiny_config(*fields, *steps), folder / "run")
     return folder / "run"
 
@@ -300,7 +305,7 @@ def test_a_training_tells_and_keeps_the_names_of_its_classes(tmp_path, monkeypat
             (tmp_path / folder / name).mkdir(parents=True)
             for number in range(9):
                 Image.fromarray(rng.integers(0, 256, (2, 2)).astype(np.uint8)).save(f"{folder}/{name}/{number}.png")
-    fields = ("model.levels=256", "model.num_classes=4", "num_steps=1", "eval_every=1")
+    fields = ("model.levels=256", "model.num_classes=4", "num_steps=1", "eval_every=1", "sample_every=0")
     fields = [f"--config.{field}" for field in (*fields, "data.source=folder:three")]
     trained = train(tiny_config(*fields), "run")
     told = capsys.readouterr().err

@@ -15,7 +15,8 @@ from pixel_rnn_jax.training.run import TrainingRun
 
 TINY = (  # the flags of `tiny_run`, but for its work directory
     "train --config=digits_rowlstm --config.batch_size=16 --config.num_steps=6 --config.eval_every=2"
-    " --config.checkpoint_every=3 --config.log_every=1 --config.model.layer=row_lstm --config.model.depth=1"
+    " --config.checkpoint_every=3 --config.log_every=1 --config.sample_every=0"
+    " --config.model.layer=row_lstm --config.model.depth=1"
     " --config.model.features=4 --config.model.head_features=4 --config.optimizer.warmup=0.33"
 )
 # What fails; what of the error is the remedy; what should work. {0}, {1} and so on are the groups of the remedy.

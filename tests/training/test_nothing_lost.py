@@ -29,8 +29,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 TINY_RUN = [  # the flags of `tiny_run`
     "--config=digits_rowlstm", "--config.batch_size=16", "--config.num_steps=6", "--config.eval_every=2",
-    "--config.checkpoint_every=3", "--config.log_every=1", "--config.model.depth=1", "--config.model.features=4",
-    "--config.model.head_features=4", "--config.optimizer.warmup=0.33",
+    "--config.checkpoint_every=3", "--config.log_every=1", "--config.sample_every=0", "--config.model.depth=1",
+    "--config.model.features=4", "--config.model.head_features=4", "--config.optimizer.warmup=0.33",
 ]  # fmt: skip
 
 

@@ -432,7 +432,7 @@ def test_a_score_is_not_lost_where_the_curves_cannot_be_written(tiny_run, tmp_pa
 
     monkeypatch.setattr(train_module, "save_curves", refuse)
     shutil.copytree(tiny_run[0], tmp_path / "run")
-    with pytest.warns(UserWarning, match="the curves could not be drawn .No space left on device."):
+    with pytest.warns(UserWarning, match="the curves or samples.gif could not be drawn .No space left on device."):
         assert train(tiny_config(), tmp_path / "run") == tiny_run[1]
 
 
