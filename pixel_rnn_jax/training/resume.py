@@ -14,7 +14,7 @@ from pixel_rnn_jax.storage.checkpoint import Checkpoints, DamagedCheckpoint, cha
 from pixel_rnn_jax.storage.load import shipped_models
 from pixel_rnn_jax.storage.run_record import RunRecord, Validations
 from pixel_rnn_jax.training.config import TrainConfig
-from pixel_rnn_jax.training.pretrained import state_with_params
+from pixel_rnn_jax.training.fine_tuning import state_with_params
 from pixel_rnn_jax.training.run import TrainingRun
 from pixel_rnn_jax.training.step import TrainState
 

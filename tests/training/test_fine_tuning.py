@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.training import run as run_module
-from pixel_rnn_jax.training.pretrained import state_with_params
+from pixel_rnn_jax.training.fine_tuning import state_with_params
 from pixel_rnn_jax.training.run import prepare
 from pixel_rnn_jax.training.trainer import train
 
