@@ -122,11 +122,13 @@ def named_files(tiny_run, tmp_path, monkeypatch):
     Image.fromarray(np.uint8(255) * (np.arange(64).reshape(8, 8) < 40)).save("known.png")
 
 
+SHORT = {"num_steps": 2, "eval_every": 1, "sample_every": 0, "batch_size": 8}
+
+
 def run_as_printed(line):
     """Runs a command, a training for two steps only."""
     name, *argv = shlex.split(line, comments=True)
-    fields = ("num_steps=2", "eval_every=1", "sample_every=0", "batch_size=8")
-    short = [f"--config.{field}" for field in fields] if name == "train" else []
+    short = [f"--config.{name}={value}" for name, value in SHORT.items()] if line.startswith("train --config=") else []
     assert run_in_process(importlib.import_module(f"pixel_rnn_jax.cli.{name}").main, *argv, *short) == 0, line
 
 
@@ -217,13 +219,14 @@ def test_python_of_conditional_models_runs_as_printed():
 
 @pytest.mark.slow
 def test_the_tutorial_runs_as_printed(tmp_path, monkeypatch):
-    """From top to bottom, with a few steps of training."""
+    """Its commands, with a few steps of training, then the same in Python."""
     monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(ROOT / "docs" / "examples" / "shapes.py"), run_name="__main__")
     page = ROOT / "docs" / "tutorial.md"
-    for block in python_blocks(page):
-        exec(block, {})
     for line in printed_commands(page):
         run_as_printed(line)
+    for block in python_blocks(page):
+        exec(block.replace("\ntrain(", f"\nconfig.update({SHORT})\ntrain("), {})
 
 
 def test_codes_of_patches_become_their_pictures(tmp_path, monkeypatch):
