@@ -4,8 +4,7 @@ python -m experiments.train --config=experiments/pictures.py --workdir=runs/pict
 
 Grey or colour, and the classes, are those of the pictures. --config.model.levels=256 keeps all levels, and takes longer.
 
-240 drawings of circles, squares and triangles in eight colours teach it to tell 60 others apart by p(x | y): none was wrong
-after 150 steps, 40 seconds of one core.
+docs/tutorial.md trains it on 240 drawings of circles, squares and triangles, in two minutes.
 """
 
 from pixel_rnn_jax.training.config import base_config
@@ -16,6 +15,7 @@ def get_config():
     config = base_config()
     config.data.update(source="folder:pictures", size=(32, 32), quantize=True)
     config.model.update(layer="row_lstm", depth=3, features=32, head_features=64, levels=8, num_classes=-1, dropout=0.1)
-    config.optimizer.update(name="adam", learning_rate=5e-3, warmup=0.1, ema_decay=0.98)
-    config.update(batch_size=16, num_steps=500, eval_every=50, checkpoint_every=50)
+    config.optimizer.update(name="muon", learning_rate=2e-2, warmup=0.1, ema_decay=0.98)
+    config.optimizer.muon.update(adam_learning_rate=4e-3)
+    config.update(calm_start=True, batch_size=16, num_steps=500, eval_every=50, checkpoint_every=50)
     return config
