@@ -42,11 +42,11 @@ def check_conditions(
 
 
 def possible_conditions(config: ModelConfig, conditions: Conditions) -> Bool[Array, "#B 1 1 1"]:
-    """For which images of a batch the conditions lie in range."""
+    """For which images of a batch the conditions lie in range; those of floats always do."""
     found = jnp.ones((1, 1, 1, 1), bool)
     if config.num_classes:
         found &= possible(conditions.labels, config.num_classes)[:, None, None, None]
-    if config.context_channels:
+    if config.context_channels and jnp.issubdtype(conditions.context.dtype, jnp.integer):
         found &= possible(conditions.context, config.context_levels).all((1, 2, 3), keepdims=True)
     return found
 

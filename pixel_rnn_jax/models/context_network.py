@@ -1,10 +1,9 @@
 """The network that turns a context image into the map that biases every layer (§3.6 of the paper)."""
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from pixel_rnn_jax.images import centre, possible
+from pixel_rnn_jax.images import centre
 from pixel_rnn_jax.models.config import ModelConfig
 
 
@@ -25,8 +24,6 @@ class ContextNetwork(nn.Module):
         config = self.config
         options = {"dtype": config.dtype, "precision": config.precision}
         x = centre(images, config.context_levels)
-        if jnp.issubdtype(images.dtype, jnp.integer):
-            x = jnp.where(possible(images, config.context_levels), x, jnp.nan)
         for number, factor in enumerate(prime_factors(config.context_scale), start=1):
             kernel_size, strides, name = (2 * factor, 2 * factor), (factor, factor), f"upsampling_{number}"
             x = nn.relu(nn.ConvTranspose(config.context_features, kernel_size, strides, name=name, **options)(x))

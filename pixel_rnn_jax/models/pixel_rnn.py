@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float32, Num
 
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.images import Images, check_images, possible
+from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.models.conditioning import Conditions, Context, check_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.context_network import ContextNetwork
@@ -74,9 +74,7 @@ class PixelRNN(ImageModel):
         maps = []
         if config.num_classes:
             labels = jnp.asarray(conditions.labels).astype(jnp.int32)  # one_hot would wrap num_classes around in 8 bits
-            one_hot = jax.nn.one_hot(labels, config.num_classes, dtype=jnp.float32)
-            one_hot = jnp.where(possible(labels, config.num_classes)[:, None], one_hot, jnp.nan)
-            maps.append(one_hot[:, None, None])
+            maps.append(jax.nn.one_hot(labels, config.num_classes, dtype=jnp.float32)[:, None, None])
         if config.context_channels:
             maps.append(self.context_network(jnp.asarray(conditions.context)))
         if len(maps) == 2:
