@@ -129,14 +129,12 @@ class Pretrained:
 
         For a class-conditional model, p(x) is the sum of p(y) p(x | y) over its classes.
         """
-        images = self.images(pictures)
-        if self.config.num_classes and label is None:
-            return logsumexp(self._joint(images), axis=1)
-        return self._map(log_prob, images, label)
+        return self._log_prob(self.images(pictures), label)
 
     def bits_per_dim(self, pictures: Any, label: str | int | None = None) -> Float[np.ndarray, " N"]:
         """The negative of `log_prob` in bits per sub-pixel."""
-        return bits_per_dim(self.log_prob(pictures, label), self.image_shape)
+        images = self.images(pictures)
+        return bits_per_dim(self._log_prob(images, label), images.shape[1:])
 
     def surprise(self, pictures: Any, label: str | int | None = None) -> Float32[np.ndarray, "N H W C"]:
         """The nats of each sub-pixel, given those before it: where a picture is unexpected. The negative of `log_probs`."""
@@ -149,6 +147,11 @@ class Pretrained:
             raise InputError("only a class-conditional model classifies; this one has num_classes=0.")
         posterior = log_softmax(self._joint(self.images(pictures)), axis=1)
         return Classification([self.class_names[number] for number in posterior.argmax(1)], posterior)
+
+    def _log_prob(self, images: UInt[np.ndarray, "N H W C"], label: str | int | None) -> Float[np.ndarray, " N"]:
+        if self.config.num_classes and label is None:
+            return logsumexp(self._joint(images), axis=1)
+        return self._map(log_prob, images, label)
 
     def _joint(self, images: UInt[np.ndarray, "N H W C"]) -> Float64[np.ndarray, "N classes"]:
         """log p(x | y) + log p(y) of each class y."""

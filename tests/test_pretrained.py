@@ -1,5 +1,7 @@
 """The object for use agrees with the functions that it stands on."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from scipy.special import log_softmax, logsumexp
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax import pretrained
+from pixel_rnn_jax.storage.card import make_card
 from pixel_rnn_jax.storage.run_record import RunRecord
 
 KEY = jax.random.key(3)
@@ -47,6 +50,19 @@ def test_a_name_gives_the_model_of_load():
     assert found.class_names == ()
     with pytest.raises(ValueError, match=r"'digits' must be .*, or one of cifar_.*digits_rowlstm"):
         prnn.from_pretrained("digits")
+
+
+def test_bits_are_those_of_the_images_own_size(grey, tmp_path):
+    """Arrays in files may be of another size than the training's images."""
+    images = np.random.default_rng(0).integers(0, 8, (2, 4, 12, 1)).astype(np.uint8)
+    np.save(tmp_path / "wide.npy", images)
+    expected = prnn.bits_per_dim(np.asarray(prnn.log_prob(grey.model, grey.params, images)), (4, 12, 1))
+    np.testing.assert_allclose(grey.bits_per_dim(tmp_path / "wide.npy"), expected, rtol=1e-6)
+
+
+def test_a_model_whose_data_is_of_another_version_has_a_card(grey):
+    run = dataclasses.replace(grey._run, config={**grey._run.config, "data": {"source": "digits", "gone": 1}})
+    assert make_card(run, grey.params)["data"] == "digits"
 
 
 def test_scores_are_those_of_the_functions_to_the_last_bit(grey, pictures, monkeypatch):

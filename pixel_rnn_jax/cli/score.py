@@ -20,7 +20,7 @@ from pixel_rnn_jax.compression.picture_formats import webp_bits, webp_holds
 from pixel_rnn_jax.data.image_set import CHUNK, ImageSet, in_order, take
 from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.evaluation.classify import marginal_log_probs
+from pixel_rnn_jax.evaluation.classify import log_prior, marginal_log_probs
 from pixel_rnn_jax.evaluation.odd_ones import p_values, ranks
 from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob, log_probs
@@ -122,12 +122,12 @@ def p_values_of(
     """The p-values of scores by those of the validation images that the run keeps; NaN, which is told, if it keeps none.
 
     Of a class-conditional model these are log p(x | y). Where the classes of the `images` are not known (`labelled` is False),
-    log p(x) >= log p(x | y) + log p(y) bounds log p(x), with equal p(y) for all classes.
+    log p(x) >= log p(x | y) + log p(y) bounds log p(x), with the p(y) of the rarest class.
     """
     kept = run.validations.image_scores if run.validations else ()
     nats, bits = np.array(kept, float).reshape(-1, 2).T
     if run.model.num_classes and not labelled:
-        nats = nats + math.log(run.model.num_classes)
+        nats = nats - log_prior(np.array(run.class_counts or [0] * run.model.num_classes)).min()
     usual = bits_per_dim(-nats, run.image_shape)
     if by == "relative_to_webp":
         usual = usual - bits / math.prod(run.image_shape)

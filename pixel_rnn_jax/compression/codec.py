@@ -271,14 +271,19 @@ def _code_row(
     def choose(numbers, column, channel):
         values = images[:, row, column, channel]
         if drawn[column]:
-            code(values[:count], _softmax(np.asarray(_logits(stage.config, numbers))[:count]))
+            code(values[:count], _softmax(_logits(stage.config, numbers)[:count]))
         return values, None
 
     return decode_row(stage.network, params, state, np.int32(row), choose, scan=scan_on_host)[0]
 
 
+def _logits(config: ModelConfig, numbers: Float32[Array, "B size"]) -> Float32[np.ndarray, "B levels"]:
+    """The logits of a sub-pixel's values. Those that the network gives already need no compiled function."""
+    return np.asarray(numbers if numbers.shape[-1] == config.levels else _computed_logits(config, numbers))
+
+
 @functools.partial(jax.jit, static_argnames="config")
-def _logits(config: ModelConfig, numbers: Float32[Array, "B size"]) -> Float32[Array, "B levels"]:
+def _computed_logits(config: ModelConfig, numbers: Float32[Array, "B size"]) -> Float32[Array, "B levels"]:
     return make_output(config).logits(numbers)
 
 

@@ -43,7 +43,8 @@ def sample(
       key: random key.
       num: number of images.
       size: height and width; any, not only the training size.
-      temperature: divides the logits; below 1, images get more likely and less diverse.
+      temperature: divides the logits (of a mixture those of its weights, and multiplies its scales); below 1, images get more
+        likely and less diverse.
       context: context images, for a model that takes them; see `PixelRNN`.
       labels: integers [num] in [0, num_classes), for a class-conditional model.
 

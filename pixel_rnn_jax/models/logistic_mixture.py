@@ -13,6 +13,7 @@ from pixel_rnn_jax.models.output import Numbers, Output
 from pixel_rnn_jax.models.softmax import cooled
 
 MIN_SCALE = 1e-3  # in levels; a narrower logistic lies within one value all the same
+MAX_LOG_SCALE = 10.0  # of values from -1 to 1; a wider logistic is flat on them all the same
 
 
 class LogisticMixture(Output):
@@ -75,4 +76,4 @@ class LogisticMixture(Output):
         """The logits of π; μ in levels, counted from the middle one, which keeps it precise; and s in levels."""
         half = (self.config.levels - 1) / 2
         weights, means, log_scales = jnp.split(numbers, 3, -1)
-        return weights, means * half, jnp.maximum(jnp.exp(log_scales) * half, MIN_SCALE)
+        return weights, means * half, jnp.maximum(jnp.exp(jnp.minimum(log_scales, MAX_LOG_SCALE)) * half, MIN_SCALE)

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.likelihood import bits_per_dim
 from pixel_rnn_jax.storage.run_record import RunRecord
 
@@ -27,12 +28,19 @@ def make_card(run: RunRecord, params: Any) -> dict[str, str]:
         card["classes"] = _classes(run)
     if model.context_channels:
         card["given"] = f"context images of {model.context_channels} channels, {model.context_levels} levels"
-    data = run.data
-    card["data"] = f"{data.source}, {data.preprocessing}" if data.source else "not told"
+    card["data"] = _data(run)
     if run.validations is not None:
         card |= _training(run)
     card |= run.card or {}
     return dict(sorted(card.items(), key=lambda item: item[0] != "about"))
+
+
+def _data(run: RunRecord) -> str:
+    try:
+        data = run.data
+    except InputError:  # of another version, while the model is fine
+        return str(run.config.get("data", {}).get("source", "not told"))
+    return f"{data.source}, {data.preprocessing}" if data.source else "not told"
 
 
 def _classes(run: RunRecord) -> str:

@@ -12,6 +12,7 @@ import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import export, score
 from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.compression.picture_formats import webp_bits
+from pixel_rnn_jax.evaluation.classify import log_prior
 from pixel_rnn_jax.evaluation.odd_ones import p_values
 from pixel_rnn_jax.progress import progress_bar
 from pixel_rnn_jax.storage.export import save_weights
@@ -118,12 +119,12 @@ def test_files_of_odd_names_are_drawn(tiny_file, tmp_path):
     assert (tmp_path / "s_worst.png").exists()
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_a_class_model_that_is_not_told_the_class_is_compared_with_a_bound(labelled):
+@pytest.mark.parametrize("labelled,counts", [(True, None), (False, None), (False, (97, 1, 1, 1))])
+def test_a_class_model_that_is_not_told_the_class_is_compared_with_a_bound(labelled, counts):
     """-log p(x) is at most -log p(x | y) - log p(y)."""
     config = {"model": dataclasses.asdict(prnn.ModelConfig(layer="row_lstm", levels=17, channels=1, num_classes=4))}
-    run = RunRecord(config, (2, 3, 1), None, Validations(image_scores=[[10.0, 8.0], [12.0, 9.0]]))
-    nats = np.array([9.9, 10.1, 11.9, 12.1]) + (0 if labelled else np.log(4))
+    run = RunRecord(config, (2, 3, 1), None, Validations(image_scores=[[10.0, 8.0], [12.0, 9.0]]), counts)
+    nats = np.array([9.9, 10.1, 11.9, 12.1]) + (0 if labelled else -log_prior(np.array(counts or [0] * 4)).min())
     images = np.zeros((4, 2, 3, 1), np.uint8)
     found = score.p_values_of(prnn.bits_per_dim(-nats, (2, 3, 1)), "x", images, run, "bits_per_dim", labelled=labelled)
     np.testing.assert_allclose(found, [1, 2 / 3, 2 / 3, 1 / 3])

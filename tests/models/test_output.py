@@ -65,6 +65,16 @@ def test_a_mixture_equals_differences_of_the_distribution_function(levels):
     assert np.all(np.isfinite(gradient))
 
 
+def test_mixtures_of_any_numbers_have_finite_gradients():
+    output = takes(LogisticMixture, levels=256, mixture_components=2)
+    numbers = jnp.stack([jnp.full(6, number, jnp.float32) for number in (-200, -20, 0, 20, 200)])
+    for value in (0, 100, 255):
+        log_probs, gradient = jax.vmap(jax.value_and_grad(lambda x, value=value: output.log_probs(x, jnp.int32(value))))(
+            numbers
+        )
+        assert np.all(np.isfinite(log_probs)) and np.all(np.isfinite(gradient))
+
+
 @pytest.mark.parametrize("kind", [Softmax, LogisticMixture])
 def test_logits_and_log_probs_are_one_distribution(kind):
     output = takes(kind, levels=5)
