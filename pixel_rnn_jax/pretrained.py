@@ -54,7 +54,7 @@ def from_pretrained(path: str | AnyPath) -> "Pretrained":
 class Pretrained:
     """A trained model for use: see `from_pretrained`.
 
-    `pictures` are one or several of these: PIL images; paths of PNG, JPEG or WebP files, or of folders of them; arrays
+    `pictures` are one or several of these: PIL images; paths of PNG, JPEG, WebP or TIFF files, or of folders of them; arrays
     [H, W], [H, W, C] or [N, H, W, C] of integers in [0, 256) or floats in [0, 1]. They are cut and reduced to `image_shape`
     and brought to the model's channels and levels as in training; a line on standard error says what was changed. The path of
     an npy or npz file is that of images in the model's levels.

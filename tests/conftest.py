@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.cli import command, configuration
+from pixel_rnn_jax.cli import command, configuration, export
 from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.training.metrics import read_metrics
 from pixel_rnn_jax.training.trainer import train
@@ -108,6 +108,14 @@ def tiny_run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("tiny") / "run"
     score = train(tiny_config(), workdir)
     return workdir, score
+
+
+@pytest.fixture(scope="session")
+def exported(tiny_run, tmp_path_factory):
+    """The same run as an exported file. Not to be changed."""
+    path = tmp_path_factory.mktemp("exported") / "tiny.safetensors"
+    assert run_in_process(export.main, f"--workdir={tiny_run[0]}", f"--out={path}") == 0
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ class, by how many nats that is ahead of the next one, and p(y | x) of all class
 in folders named like classes, it prints how many are right.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -14,12 +13,11 @@ import numpy as np
 from scipy.special import log_softmax
 
 from pixel_rnn_jax.cli import command, flags, inputs, outputs
+from pixel_rnn_jax.cli.scorers import make_scorer
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluation.classify import classify
-from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.models.conditioning import Conditions
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
-from pixel_rnn_jax.parallel.mesh import make_mesh, scoring_batch_size
 from pixel_rnn_jax.pretrained import class_prior
 from pixel_rnn_jax.storage.load import load_run
 
@@ -40,9 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not classes:
         raise InputError("only a class-conditional model classifies; this one has num_classes=0.")
     name, names, images, conditions = inputs.open_input(args.input, args, run, in_memory=False, needs_labels=False)
-    mesh, area = make_mesh(), math.prod(images.shape[1:3]) / math.prod(run.image_shape[:2])
-    batch_size = scoring_batch_size(args.batch_size, run.batch_size, mesh, area=area)
-    scorer = Scorer(model, params, mesh, batch_size, run.data.num_threads)
+    scorer = make_scorer(model, params, run, images, args.batch_size)
     log_probs = log_softmax(classify(scorer, images, class_prior(run), conditions), axis=1)
 
     found = [classes[number] for number in log_probs.argmax(1)]

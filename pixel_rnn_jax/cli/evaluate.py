@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from pixel_rnn_jax.cli import command, datasets, flags, outputs
+from pixel_rnn_jax.cli.scorers import make_scorer
 from pixel_rnn_jax.data import Dataset, Examples, at_most
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluation.classify import classify, log_prior
@@ -18,7 +19,6 @@ from pixel_rnn_jax.models.likelihood import bits_per_dim
 from pixel_rnn_jax.models.multi_scale import log_prob_by_size
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
 from pixel_rnn_jax.parallel.distributed import is_main
-from pixel_rnn_jax.parallel.mesh import make_mesh, scoring_batch_size
 from pixel_rnn_jax.storage.load import load_run
 
 
@@ -38,9 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = datasets.open_dataset(run.config, args.data_dir, run.classes)
     split = args.split or dataset.final_split
     examples = at_most(dataset.examples(split), args.num or 0)
-    mesh = make_mesh()
-    batch_size = scoring_batch_size(args.batch_size, run.batch_size, mesh)
-    scorer = Scorer(model, params, mesh, batch_size, dataset.config.num_threads)
+    scorer = make_scorer(model, params, run, examples.images, args.batch_size)
     more = classify_examples(scorer, dataset, examples) if args.classify else {}
     if model.config.sizes:
         terms = more["nats_by_size"] = score_sizes(scorer, examples)

@@ -206,10 +206,9 @@ def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord,
     data, model = dict(run.config["data"]), dict(run.config["model"])
     others = path not in (None, data["source"])
     size = _picture_size(args, run)
-    if args.size is not None or (others and not lossless and size != run.data.size):
+    reduced = args.size is not None or (others and not lossless and size != run.data.size)
+    if reduced:
         data.update(size=size)
-        if size:
-            say(f"{path or data['source']}: larger images are cut and reduced to {size[0]}x{size[1]} pixels; {SIZE_FLAG}")
     data.update(skip_bad=_skips(args, run), alpha=_alpha(args, run))
     if path is not None:
         if not path.startswith("tfds:"):
@@ -219,6 +218,8 @@ def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord,
         model.update(num_classes=0)  # the source need not have labels
     whole = others and args.split is None
     dataset = open_dataset({"data": data, "model": model}, args.data_dir, run.classes, carve=not whole)
+    if reduced and size:
+        say(f"{data['source']}: larger images are cut and reduced to {size[0]}x{size[1]} pixels; {SIZE_FLAG}")
     if whole:
         return _whole(data["source"], dataset)
     split = args.split or dataset.final_split

@@ -16,16 +16,15 @@ from jaxtyping import Float, UInt8
 from sklearn.metrics import roc_auc_score
 
 from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
+from pixel_rnn_jax.cli.scorers import make_scorer, relative_area
 from pixel_rnn_jax.compression.picture_formats import webp_bits, webp_holds
 from pixel_rnn_jax.data.image_set import CHUNK, ImageSet, in_order, take
 from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluation.classify import log_prior, marginal_log_probs
 from pixel_rnn_jax.evaluation.odd_ones import p_values, ranks
-from pixel_rnn_jax.evaluation.score import Scorer
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob, log_probs
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
-from pixel_rnn_jax.parallel.mesh import make_mesh, scoring_batch_size
 from pixel_rnn_jax.plots import save_captioned, save_histogram, to_rgb
 from pixel_rnn_jax.pretrained import class_prior
 from pixel_rnn_jax.storage.load import load_run
@@ -56,7 +55,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     share_among_cores(args.batch_size)
     model, params, run = load_run(args.workdir)
-    mesh = make_mesh()
     paths = [args.input, args.against] if args.against else [args.input]
     sets = [inputs.open_input(path, args, run, in_memory=False, needs_labels=bool(args.maps)) for path in paths]
 
@@ -70,11 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     worst = args.worst and args.out.with_name(f"{args.out.stem}_worst.png")
     rows, scores = [], {}
     for number, (name, names, images, conditions) in enumerate(sets):
-        area = math.prod(images.shape[1:3]) / math.prod(run.image_shape[:2])
-        batch_size = scoring_batch_size(args.batch_size, run.batch_size, mesh, area=area)
-        scorer = Scorer(model, params, mesh, batch_size, run.data.num_threads)
+        scorer = make_scorer(model, params, run, images, args.batch_size)
         classes = model.config.num_classes if conditions.labels is None else 0  # over which to sum
-        if area > 1:
+        if relative_area(run, images) > 1:
             conditions_of_one = inputs.labelled(conditions, 0 if classes else None, len(images))
             seconds = scorer.seconds(images, conditions_of_one, rows=min(run.image_shape[0], images.shape[1]))
             seconds *= max(classes, 1)

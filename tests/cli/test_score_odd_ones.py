@@ -9,7 +9,7 @@ from conftest import make_model, run_in_process, tiny_config
 from PIL import Image
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.cli import export, score
+from pixel_rnn_jax.cli import score
 from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.compression.picture_formats import webp_bits
 from pixel_rnn_jax.evaluation.classify import log_prior
@@ -35,13 +35,6 @@ def column(rows, name):
 @pytest.fixture(scope="module")
 def validation_images(tiny_run):
     return open_dataset(load_run(tiny_run[0])[2].config).images("validation")
-
-
-@pytest.fixture(scope="module")
-def exported(tiny_run, tmp_path_factory):
-    path = tmp_path_factory.mktemp("exported") / "tiny.safetensors"
-    assert run_in_process(export.main, f"--workdir={tiny_run[0]}", f"--out={path}") == 0
-    return path
 
 
 def test_a_run_keeps_the_scores_of_its_validation_images(tiny_run, exported, validation_images):

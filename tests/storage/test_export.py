@@ -19,13 +19,6 @@ from pixel_rnn_jax.storage.export import _checksum, read_weights, save_weights
 from pixel_rnn_jax.storage.load import load_run
 
 
-@pytest.fixture(scope="module")
-def exported(tiny_run, tmp_path_factory):
-    path = tmp_path_factory.mktemp("exported") / "tiny.safetensors"
-    assert run_in_process(export.main, f"--workdir={tiny_run[0]}", f"--out={path}") == 0
-    return path
-
-
 def test_an_exported_model_is_the_one_of_the_work_directory(tiny_run, exported, capsys):
     model, params, run = load_run(tiny_run[0])
     model_again, params_again, run_again = load_run(exported)
