@@ -11,12 +11,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 COLOURS = ["crimson", "darkorange", "gold", "seagreen", "teal", "royalblue", "purple", "black"]
+GROUND = (235, 235, 225)
 CORNERS = {"square": 4, "triangle": 3}
 
 
 def draw_shape(kind: str, rng: np.random.Generator) -> Image.Image:
     """Draws a circle, square or triangle of one colour on a light ground."""
-    picture = Image.new("RGB", (32, 32), (235, 235, 225))
+    picture = Image.new("RGB", (32, 32), GROUND)
     radius = int(rng.integers(7, 12))
     x, y = rng.integers(radius + 1, 31 - radius, 2).tolist()
     colour = COLOURS[rng.integers(len(COLOURS))]
@@ -29,15 +30,16 @@ def draw_shape(kind: str, rng: np.random.Generator) -> Image.Image:
 
 
 def draw_odd_ones(rng: np.random.Generator) -> list[Image.Image]:
-    """Draws noise, stripes, a chessboard, a spectrum and a word."""
+    """Draws noise, a chessboard, a spectrum, a word and, hard to tell from the others, a circle that lacks a slice."""
     y, x = np.mgrid[:32, :32]
     noise = rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)
-    stripes = np.where((x // 2 % 2)[..., None], 220, [40, 60, 160]).astype(np.uint8)
     chessboard = np.where(((x // 4 + y // 4) % 2)[..., None], 20, [240, 220, 180]).astype(np.uint8)
     spectrum = np.stack([8 * x, 8 * y, 255 - 8 * x], -1).astype(np.uint8)
     word = Image.new("RGB", (32, 32), "white")
     ImageDraw.Draw(word).multiline_text((1, 2), "hello\nworld", fill="black", spacing=2)
-    return [*map(Image.fromarray, (noise, stripes, chessboard, spectrum)), word]
+    sliced = Image.new("RGB", (32, 32), GROUND)
+    ImageDraw.Draw(sliced).pieslice((6, 7, 26, 27), 30, 330, fill="teal")
+    return [*map(Image.fromarray, (noise, chessboard, spectrum)), word, sliced]
 
 
 def main() -> None:
