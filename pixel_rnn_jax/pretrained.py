@@ -11,10 +11,10 @@ from PIL import Image
 from scipy.special import log_softmax, logsumexp
 
 from pixel_rnn_jax.data.decode import MODES
-from pixel_rnn_jax.data.given_pictures import bring_pictures
+from pixel_rnn_jax.data.given_pictures import read_given
 from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.errors import MAX_SEED, InputError, check_integer
-from pixel_rnn_jax.evaluation.classify import log_prior
+from pixel_rnn_jax.evaluation.classify import joint_log_probs, log_prior
 from pixel_rnn_jax.generation.sampling import complete, sample
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.models.config import ModelConfig
@@ -57,7 +57,8 @@ class Pretrained:
     `pictures` are one or several of these: PIL images; paths of PNG, JPEG, WebP or TIFF files, or of folders of them; arrays
     [H, W], [H, W, C] or [N, H, W, C] of integers in [0, 256) or floats in [0, 1]. They are cut and reduced to `image_shape`
     and brought to the model's channels and levels as in training; a line on standard error says what was changed. The path of
-    an npy or npz file is that of images in the model's levels.
+    an npy or npz file is that of images in the model's levels. Where the pictures have more than 8 bits, so do the arrays.
+    Results are in the order of the pictures, those of a folder in the order of their paths.
 
     Attributes:
       model: the Flax module, for the functions of the package.
@@ -77,7 +78,10 @@ class Pretrained:
 
     def images(self, pictures: Any) -> UInt[np.ndarray, "N H W C"]:
         """Brings pictures to the model's size, channels and levels, for the functions of the package."""
-        return bring_pictures(pictures, self._run.picture_form())
+        images, _, notes = read_given(pictures, self._run.picture_form())
+        for line in notes:
+            say(line)
+        return images
 
     def sample(
         self,
@@ -156,8 +160,7 @@ class Pretrained:
     def _joint(self, images: UInt[np.ndarray, "N H W C"]) -> Float64[np.ndarray, "N classes"]:
         """log p(x | y) + log p(y) of each class y."""
         prior = class_prior(self._run)
-        by_class = [self._map(log_prob, images, label) for label in range(self.config.num_classes)]
-        return np.stack(by_class, 1).astype(np.float64) + prior
+        return joint_log_probs(lambda label: self._map(log_prob, images, label), prior)
 
     def _map(
         self, function: Callable[..., Any], images: UInt[np.ndarray, "N H W C"], label: str | int | None

@@ -106,8 +106,8 @@ def test_pil_path_and_array_are_the_same_picture(tmp_path, capsys):
     capsys.readouterr()
     np.testing.assert_array_equal(grey.images([picture, jpeg]), expected)
     assert capsys.readouterr().err.splitlines() == [
-        "pictures of 12x8 pixels: cut and reduced to 4x4",
-        "pictures in colour were made grey",
+        "pictures: cut and reduced from 12x8 to 4x4 pixels",
+        "pictures: pictures in colour were made grey",
     ]
     for given in (
         [array, np.asarray(jpeg)],
@@ -122,10 +122,28 @@ def test_pil_path_and_array_are_the_same_picture(tmp_path, capsys):
     np.testing.assert_array_equal(grey.images(tmp_path / "x.npy"), expected)
 
 
+def test_arrays_are_as_deep_as_the_pictures_of_the_training():
+    """A model of 12 bits, or one that was trained on them reduced to 8 levels."""
+    values = np.random.default_rng(0).integers(0, 4096, (2, 4, 4, 1), np.uint16)
+    deep, reduced = loaded(levels=4096), loaded(levels=8, data={"quantize": True, "source_levels": 4096})
+    np.testing.assert_array_equal(deep.images(values), values)
+    np.testing.assert_array_equal(deep.images([values[0, ..., 0], values[1] / 4095]), values)
+    np.testing.assert_array_equal(reduced.images(values), values // 512)
+    colour = loaded(levels=4096, channels=3)
+    np.testing.assert_array_equal(colour.images(values), values.repeat(3, -1))
+    with pytest.raises(ValueError, match=r"picture 0 has 3 channels of 16 bits, where 1 are expected"):
+        deep.images(values.repeat(3, -1))
+
+
+def test_a_model_of_ones_own_training_takes_pictures_as_quantize_makes_them(grey, pictures):
+    by_loop = loaded(levels=8)
+    np.testing.assert_array_equal(by_loop.images(pictures), prnn.quantize(pictures, 8))
+
+
 def test_grey_becomes_colour_and_it_is_said(pictures, capsys):
     colour = loaded(levels=256, channels=3)
     np.testing.assert_array_equal(colour.images(pictures), pictures.repeat(3, -1))
-    assert capsys.readouterr().err == "pictures in grey were given three equal channels\n"
+    assert capsys.readouterr().err == "pictures: pictures in grey were given three equal channels\n"
     np.testing.assert_array_equal(colour.images(pictures.repeat(3, -1)), pictures.repeat(3, -1))
     assert not capsys.readouterr().err
 
@@ -160,14 +178,14 @@ def test_samples_of_classes(classes):
 @pytest.mark.parametrize(
     "call,message",
     [
-        (lambda grey, classes: grey.images([]), "at least 1 picture; got none"),
+        (lambda grey, classes: grey.images([]), "pictures must hold at least 1 picture that can be used; got none"),
         (lambda grey, classes: grey.images("nowhere.png"), "there is no file or folder nowhere.png"),
         (lambda grey, classes: grey.images(np.zeros((2, 2, 2))), r"got \(2, 2, 2\)"),
         (lambda grey, classes: grey.images(np.full((4, 4), 256)), r"integers in \[0, 256\) or floats in \[0, 1\]; got int64"),
         (lambda grey, classes: grey.images(np.full((4, 4), 7)), "values from 0 to 255; got at most 7. .*8 levels"),
         (lambda grey, classes: grey.images([np.zeros((4, 4)), np.zeros((3, 9))]), "picture 1 is 3x9 pixels, smaller"),
-        (lambda grey, classes: grey.images(Image.new("RGBA", (4, 4))), "the picture is transparent"),
-        (lambda grey, classes: grey.images(Image.new("F", (4, 4))), "the picture cannot be used"),
+        (lambda grey, classes: grey.images(Image.new("RGBA", (4, 4))), "picture 0 is transparent"),
+        (lambda grey, classes: grey.images(Image.new("F", (4, 4))), "a picture of mode F cannot be used"),
         (lambda grey, classes: grey.classify(np.zeros((4, 4))), "num_classes=0"),
         (lambda grey, classes: grey.sample(label="cat"), "label is for class-conditional models.* Got 'cat'"),
         (lambda grey, classes: grey.sample(0), "num must be an integer of at least 1; got 0"),

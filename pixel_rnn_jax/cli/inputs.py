@@ -189,7 +189,7 @@ def _alpha(args: argparse.Namespace, run: RunRecord) -> str:
 
 
 def _read(path: str, form: ImageForm) -> UserImages:
-    found = read_images(path, form)
+    found = read_images(path, form._replace(flags=True))
     for line in found.notes:
         say(line)
     return found

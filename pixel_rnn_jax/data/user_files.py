@@ -1,5 +1,7 @@
 """Files that users give to commands: pictures, arrays, labels, masks."""
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +24,8 @@ PICTURE_ENDINGS = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"),
     *(".jxl", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".psd", ".ico", ".svg"),
 )
+# A file, one in memory, or pixels [H, W, C] of `ImageForm.stored_levels` values.
+Picture = Path | io.BytesIO | UInt[np.ndarray, "h w c"]
 SIZE_FLAG = "--size=H,W brings pictures to another size, --size=as-is takes them as they are"
 
 
@@ -35,6 +39,7 @@ class ImageForm(NamedTuple):
     alpha: str = "error"  # what becomes of transparency, as by `data.alpha`
     lossless: bool = False  # refuse pictures in colours or values that the model cannot represent
     skip_bad: bool = False  # leave out the pictures of a folder that cannot be used
+    flags: bool = False  # name the flags of commands in messages
 
     @property
     def stored_levels(self) -> int:
@@ -64,46 +69,55 @@ def read_images(path: str | Path, form: ImageForm) -> UserImages:
     spread over 8 bits, more are held as they are in 16 bits. Arrays hold levels, and are taken as they are. Of a folder, files
     whose name is not that of a picture are passed over.
     """
-    path = _existing(path)
-    if path.is_dir():
-        return _read_folder(path, form)
+    path = existing(path)
     if is_arrays(path):
         images = _read_array(path, form)
         return UserImages(images, [str(number) for number in range(len(images))], [])
-    _check_channels(form)
-    with about(str(path), "."):
-        image, stored = _read_picture(path, form)
-    return UserImages(image[None], [path.name], _reduction(path, {stored}, form.size) + _conversion(path, [path], form))
+    pictures, others = picture_files(path)
+    passed_over = [f"{path}: passed over {len(others)} files that are no pictures by their names: {_some(others)}"]
+    if not pictures:
+        raise InputError(f"{path} must hold pictures; {passed_over[0] if others else 'there are no files in it'}.")
+    found = read_pictures(str(path), pictures, form)
+    return found._replace(notes=passed_over * bool(others) + found.notes)
 
 
-def _read_folder(folder: Path, form: ImageForm) -> UserImages:
-    _check_channels(form)
-    found = files_below(folder)
-    pictures = [file for file in found if file.suffix.lower() in PICTURE_ENDINGS]
-    images, names, stored_sizes, bad = [], [], set(), []
-    for file in pictures:
-        name = str(file.relative_to(folder))
+def picture_files(path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
+    """The pictures below a folder, or the one file, each with its name below the folder; and the names of other files."""
+    if not path.is_dir():
+        return [(path.name, path)], []
+    found = [(str(file.relative_to(path)), file) for file in files_below(path)]
+    pictures = [(name, file) for name, file in found if file.suffix.lower() in PICTURE_ENDINGS]
+    return pictures, [name for name, file in found if file.suffix.lower() not in PICTURE_ENDINGS]
+
+
+def read_pictures(whole: str, pictures: Sequence[tuple[str, Picture]], form: ImageForm) -> UserImages:
+    """Reads pictures as a model takes them, each with its name; the name of the whole begins the notes."""
+    if form.channels not in MODES:
+        raise InputError(f"pictures have 1 (grey), 3 or 4 channels; the model has {form.channels}.")
+    images, names, stored_sizes, kinds, bad = [], [], set(), set(), []
+    for name, picture in pictures:
         try:
-            image, stored = _read_picture(file, form)
+            image, stored, grey = _read_picture(picture, form)
         except InputError as error:
             if not form.skip_bad:
-                raise InputError(f"{file} {error}. --skip_bad leaves such pictures out.") from None
+                subject = picture if isinstance(picture, Path) else f"picture {name}"
+                hint = " --skip_bad leaves such pictures out." if form.flags and len(pictures) > 1 else ""
+                raise InputError(f"{subject} {error}.{hint}") from None
             bad.append(f"{name} {error}")
             continue
         images.append(image)
         names.append(name)
         stored_sizes.add(stored)
-    others = [str(file.relative_to(folder)) for file in found if file.suffix.lower() not in PICTURE_ENDINGS]
-    notes = [f"{folder}: passed over {len(others)} files that are no pictures by their names: {_some(others)}"] * bool(others)
-    notes += [f"{folder}: left out {len(bad)} of {len(pictures)} pictures: {_some(bad)}"] * bool(bad)
+        kinds.add(grey)
+    left_out = [f"{whole}: left out {len(bad)} of {len(pictures)} pictures: {_some(bad)}"] * bool(bad)
     if not images:
-        raise InputError(f"{folder} must hold pictures that can be used; {'; '.join(notes) or 'there are no files in it'}.")
+        raise InputError(f"{whole} must hold at least 1 picture that can be used; {left_out[0] if bad else 'got none'}.")
     sizes = {image.shape[:2] for image in images}
     if len(sizes) > 1:
-        hint = "" if form.lossless else " --size=H,W cuts and reduces them to one size."
-        raise InputError(f"the pictures in {folder} must be of one size; got {_sizes(sizes)} pixels.{hint}")
-    notes += _reduction(folder, stored_sizes, form.size) + _conversion(folder, [folder / name for name in names], form)
-    return UserImages(np.stack(images), names, notes)
+        hint = " --size=H,W cuts and reduces them to one size." if form.flags and not form.lossless else ""
+        raise InputError(f"the pictures in {whole} must be of one size; got {_sizes(sizes)} pixels.{hint}")
+    conversions = [] if form.lossless else [f"{whole}: {line}" for line in converted(kinds, form.channels)]
+    return UserImages(np.stack(images), names, left_out + _reduction(whole, stored_sizes, form) + conversions)
 
 
 def _read_array(path: Path, form: ImageForm) -> UInt[np.ndarray, "N H W C"]:
@@ -130,12 +144,12 @@ def is_npz(path: str | Path) -> bool:
 
 def holds_images(path: str | Path) -> bool:
     """Whether a path is an npz file with the array `images`."""
-    return is_npz(path) and ARRAY in load_npz(_existing(path), ())[1]
+    return is_npz(path) and ARRAY in load_npz(existing(path), ())[1]
 
 
 def read_conditions(path: str | Path) -> Conditions:
     """Reads the arrays `labels`, integers [N], and `context`, images, that an npz file may hold."""
-    arrays, _ = load_npz(_existing(path), Conditions._fields)
+    arrays, _ = load_npz(existing(path), Conditions._fields)
     return Conditions(**arrays)
 
 
@@ -144,7 +158,7 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"
 
     A larger picture is cut and reduced like the images; a pixel is known if all of its area is.
     """
-    path = _existing(path)
+    path = existing(path)
     known = load_npy(path) if path.suffix.lower() == ".npy" else _read_picture_mask(path, size)
     if known.dtype != bool or known.shape != size:
         raise InputError(f"{path} must be a mask of {size[0]}x{size[1]} pixels; got {known.dtype} of shape {known.shape}.")
@@ -159,7 +173,8 @@ def _read_picture_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H
     return white[..., 0] == 255
 
 
-def _existing(path: str | Path) -> Path:
+def existing(path: str | Path) -> Path:
+    """The path; raises `InputError` if nothing is there."""
     path = as_path(path)
     if is_broken_link(path):
         raise InputError(f"{path} is a link to {str(path.readlink())!r}, which leads to nothing.")
@@ -168,15 +183,17 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _check_channels(form: ImageForm) -> None:
-    if form.channels not in MODES:
-        raise InputError(f"pictures have 1 (grey), 3 or 4 channels; the model has {form.channels}.")
+def _read_picture(picture: Picture, form: ImageForm) -> tuple[UInt[np.ndarray, "H W C"], tuple[int, int], bool]:
+    """A picture as the model takes it, the size that it had, and whether it was grey.
 
-
-def _read_picture(path: Path, form: ImageForm) -> tuple[UInt[np.ndarray, "H W C"], tuple[int, int]]:
-    """A picture as the model takes it, and the size that it had; an `InputError` continues a sentence, as that of `decode`."""
-    channels = max(form.channels, 3 if form.lossless else 1)
-    pixels = decode(path, channels=channels, alpha=form.alpha, levels=form.stored_levels)
+    An `InputError` continues a sentence, as that of `decode`.
+    """
+    if isinstance(picture, np.ndarray):
+        pixels, grey = _in_channels(picture, form.channels), picture.shape[-1] == 1
+    else:
+        channels = max(form.channels, 3 if form.lossless else 1)
+        pixels = decode(picture, channels=channels, alpha=form.alpha, levels=form.stored_levels)
+        grey = is_grey(picture, form.stored_levels)
     stored = pixels.shape[:2]
     if form.lossless and form.channels == 1:
         if np.any(pixels != pixels[..., :1]):
@@ -184,9 +201,8 @@ def _read_picture(path: Path, form: ImageForm) -> tuple[UInt[np.ndarray, "H W C"
         pixels = pixels[..., :1]
     if form.size is not None:
         if stored[0] < form.size[0] or stored[1] < form.size[1]:
-            raise InputError(
-                f"is {_sizes({stored})} pixels, smaller than {_sizes({form.size})}, and never enlarged; {SIZE_FLAG}"
-            )
+            hint = f"; {SIZE_FLAG}" if form.flags else ""
+            raise InputError(f"is {_sizes({stored})} pixels, smaller than {_sizes({form.size})}, and never enlarged{hint}")
         pixels = fit(pixels, form.size)
     image = quantize_picture(pixels, form.levels, form.source_levels)
     if form.lossless and form.stored_levels == 256 and np.any(to_picture(image, form.levels) != pixels):
@@ -194,23 +210,24 @@ def _read_picture(path: Path, form: ImageForm) -> tuple[UInt[np.ndarray, "H W C"
             f"has values between the model's {form.levels} levels, which compression would lose. A model of 256 levels"
             " (trained without data.quantize and data.binarization) keeps all pictures"
         )
-    return image, stored
+    return image, stored, grey
 
 
-def _reduction(path: Path, stored_sizes: set[tuple[int, int]], size: tuple[int, int] | None) -> list[str]:
+def _in_channels(pixels: UInt[np.ndarray, "H W c"], channels: int) -> UInt[np.ndarray, "H W C"]:
+    """Deep pixels in so many channels; only grey is converted, to colour, as by `decode`."""
+    if pixels.shape[-1] not in (1, channels) or channels == 4 != pixels.shape[-1]:
+        raise InputError(f"has {pixels.shape[-1]} channels of 16 bits, where {channels} are expected; convert it first")
+    return np.broadcast_to(pixels, (*pixels.shape[:2], channels))
+
+
+def _reduction(whole: str, stored_sizes: set[tuple[int, int]], form: ImageForm) -> list[str]:
     """A line that says to which size pictures were reduced, if any were."""
-    larger = stored_sizes - {size}
-    if size is None or not larger:
+    larger = stored_sizes - {form.size}
+    if form.size is None or not larger:
         return []
     before = _sizes(larger) if len(larger) == 1 else f"{len(larger)} sizes"
-    return [f"{path}: cut and reduced from {before} to {_sizes({size})} pixels; {SIZE_FLAG}"]
-
-
-def _conversion(path: Path, files: list[Path], form: ImageForm) -> list[str]:
-    """A line that says if pictures in colour were made grey, or the other way round."""
-    if form.lossless:
-        return []
-    return [f"{path}: {line}" for line in converted({is_grey(file, form.stored_levels) for file in files}, form.channels)]
+    hint = f"; {SIZE_FLAG}" if form.flags else ""
+    return [f"{whole}: cut and reduced from {before} to {_sizes({form.size})} pixels{hint}"]
 
 
 def _sizes(sizes: set[tuple[int, int]]) -> str:

@@ -1,7 +1,9 @@
 """Classification by a class-conditional model and Bayes' rule: p(y | x) = p(x | y) p(y) / p(x)."""
 
+from collections.abc import Callable
+
 import numpy as np
-from jaxtyping import Float64, Integer
+from jaxtyping import Float32, Float64, Integer
 from scipy.special import logsumexp
 
 from pixel_rnn_jax.data import ImageSet
@@ -24,9 +26,18 @@ def classify(
     num_classes = scorer.model.config.num_classes
     if not num_classes:
         raise InputError("only a class-conditional model classifies; this one has num_classes=0.")
-    labels = [np.full(len(images), label, np.int32) for label in range(num_classes)]
-    log_probs = [scorer.log_probs(images, conditions._replace(labels=same)) for same in labels]
-    return np.stack(log_probs, 1).astype(np.float64) + log_prior
+
+    def of_class(label: int) -> Float32[np.ndarray, " N"]:
+        return scorer.log_probs(images, conditions._replace(labels=np.full(len(images), label, np.int32)))
+
+    return joint_log_probs(of_class, log_prior)
+
+
+def joint_log_probs(
+    of_class: Callable[[int], Float32[np.ndarray, " N"]], log_prior: Float64[np.ndarray, " classes"]
+) -> Float64[np.ndarray, "N classes"]:
+    """log p(x, y) = log p(x | y) + log p(y) of images, from a function that gives log p(x | y) of a class y."""
+    return np.stack([of_class(label) for label in range(len(log_prior))], 1).astype(np.float64) + log_prior
 
 
 def marginal_log_probs(

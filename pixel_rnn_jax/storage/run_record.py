@@ -126,7 +126,8 @@ class RunRecord:
         """The form into which pictures are brought for the model, as in training."""
         model, data = self.model, self.data
         source_levels = data.source_levels or 256
-        reduced = data.quantize or source_levels > 256
+        by_quantize = self.validations is None and model.levels < 256  # of a user's own training, which reads pictures so
+        reduced = data.quantize or source_levels > 256 or by_quantize
         size = tuple(self.image_shape[:2])
         return ImageForm(model.levels, model.channels, size, source_levels if reduced else None, data.alpha)
 
