@@ -40,13 +40,14 @@ def forward_flops(config: ModelConfig, height: int, width: int) -> FLOPs:
 def training_flops(config: ModelConfig, height: int, width: int) -> FLOPs:
     """Counts the operations of one image in a training step, forwards and backwards.
 
-    The gradient of a product Y = X W is two products of its size, by X and by W; the stem's is one, since its X is the image.
+    The gradient of a product Y = X W is two products of its size, by X and by W; the stem's is one, where its X is the image.
     With `remat`, the layers are computed twice. Some products are counted though they are not needed: the gradients by labels
     and context, and, without `skip`, the last product of each layer in the second computation.
     """
     forward = forward_flops(config, height, width)
     tripled = FLOPs(*(3 * flops for flops in forward))
-    return tripled._replace(stem=2 * forward.stem, layers=(4 if config.remat else 3) * forward.layers)
+    stem = (3 if config.input == "embedding" else 2) * forward.stem
+    return tripled._replace(stem=stem, layers=(4 if config.remat else 3) * forward.layers)
 
 
 def _one_size(config: ModelConfig, height: int, width: int) -> FLOPs:

@@ -42,7 +42,7 @@ class ModelConfig:
       remat: recompute each layer's maps in the backward pass instead of keeping them, which saves memory and costs time.
       precision: of float32 products on accelerators: "highest" (float32), "high" or "default" (the fastest).
       dtype: in which the network computes: "float32" or "bfloat16". Parameters, LSTM states and the loss are float32; logits
-        are computed in this type and returned as float32.
+        are computed in this type and returned as float32. More than 256 levels enter in float32, and so leaves a mixture.
       num_classes: number of classes of a class-conditional model; 0: none.
       context_channels: colour channels of the context image of an image-conditional model; 0: none.
       context_levels: number of values that a sub-pixel of the context image can take.
@@ -100,6 +100,8 @@ class ModelConfig:
         if self.context_scale > 1 and not self.context_channels:
             raise InputError(f"context_scale (={self.context_scale}) must be 1 without context_channels.")
         object.__setattr__(self, "sizes", _checked_sizes(self.sizes))
+        if self.sizes and self.input == "embedding":
+            raise InputError(f"input must be 'scaled' with sizes (={self.sizes}): larger sizes take smaller ones as numbers.")
         if self.sizes and self.context_channels:
             raise InputError(f"context_channels (={self.context_channels}) must be 0 with sizes (={self.sizes}).")
 

@@ -1,6 +1,7 @@
 """What the kinds of output have in common: the distribution of a value, given the numbers that the head computes for it."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 from jax.typing import ArrayLike
@@ -15,6 +16,8 @@ Numbers = Float32[Array, "*#places size"]  # of each sub-pixel, what the head co
 @dataclasses.dataclass(frozen=True)
 class Output:
     """The distribution over [0, levels) of a sub-pixel's value, given the numbers that the head computes for it."""
+
+    EXACT: ClassVar[bool] = True  # whether the numbers must be computed in float32, whatever `config.dtype` says
 
     config: ModelConfig
 

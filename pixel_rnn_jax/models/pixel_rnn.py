@@ -1,5 +1,6 @@
 """The whole network (Table 1 of the paper): stem, layers with residual and skip connections, head."""
 
+import dataclasses
 from typing import Any
 
 import flax.linen as nn
@@ -45,7 +46,8 @@ class PixelRNN(ImageModel):
         if config.sizes:
             raise InputError(f"a PixelRNN has one size; with sizes (={config.sizes}), make a MultiScalePixelRNN.")
         self.input = Input(config)
-        self.stem = LAYERS[config.layer].stem(config)
+        # bfloat16 has 8 bits: the stem reads deeper values in float32.
+        self.stem = LAYERS[config.layer].stem(in_float32(config) if config.levels > 256 else config)
         # The layers share one parameter tree with a depth axis. Unrolling the scan saves copies: in a loop, XLA stacks what a
         # layer keeps for the backward pass. With `remat` it must stay a loop: unrolled, XLA would merge the recomputation
         # with the first computation, and keep the maps after all.
@@ -93,7 +95,7 @@ class PixelRNN(ImageModel):
 
     def begin_row(self, window: Float32[Array, "B rows columns features"], above: Above, context: Context | None) -> Any:
         """Computes what of a row depends on rows above only: for layers that look ahead, their caches for its pixels."""
-        x = self.stem(window, pad=False)
+        x = self.stem(window, pad=False).astype(self.config.dtype)
         return self.layers((x, jnp.zeros_like(x)), above, context, False)[1]
 
     def input_features(self, values: Num[Array, " B"], channel: ArrayLike) -> Float32[Array, "B size"]:
@@ -103,8 +105,14 @@ class PixelRNN(ImageModel):
     def _after_stem(
         self, x: Maps, neighbours: Neighbours | None, context: Context | None, train: bool
     ) -> tuple[Float32[Array, "B H W C size"], Any]:
+        x = x.astype(self.config.dtype)
         (x, skips), caches = self.layers((x, jnp.zeros_like(x)), neighbours, context, train)
         return self.head(skips if self.config.skip else x), caches
+
+
+def in_float32(config: ModelConfig) -> ModelConfig:
+    """The configuration of a part that computes in float32 where the others may not."""
+    return dataclasses.replace(config, dtype="float32")
 
 
 def make_layer(config: ModelConfig) -> Layer:
@@ -152,8 +160,9 @@ class Head(nn.Module):
         for name in ("hidden_1", "hidden_2"):
             x = nn.relu(MaskedConv(config, config.head_features, name=name)(x))
             report_live(self, name.replace("hidden", "relu"), x)
-        size = make_output(config).size
-        x = MaskedConv(config, config.channels * size, bias_init=broad_distributions(config), name="logits")(x)
+        output = make_output(config)
+        size, precision = output.size, in_float32(config) if output.EXACT else config
+        x = MaskedConv(precision, config.channels * size, bias_init=broad_distributions(config), name="logits")(x)
         return x.reshape(*x.shape[:-1], config.channels, size).astype(jnp.float32)
 
 

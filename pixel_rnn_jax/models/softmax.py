@@ -11,6 +11,8 @@ from pixel_rnn_jax.models.output import Numbers, Output
 class Softmax(Output):
     """One logit for each value. For two values, only the paper's z: softmax([0, z]) = [1 - sigmoid(z), sigmoid(z)]."""
 
+    EXACT = False
+
     @property
     def size(self) -> int:
         return 1 if self.config.levels == 2 else self.config.levels

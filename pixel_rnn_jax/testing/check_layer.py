@@ -24,7 +24,7 @@ IMAGES = 20  # of which each value is changed, so that what depends on it shows,
 def check_layer(
     name: str, *, depth: int = 2, size: tuple[int, int] = (4, 5), tolerance: float = 1e-4
 ) -> Bool[np.ndarray, "..."]:
-    """Checks a layer in tiny networks of random parameters, grey and in colour, unconditional and conditional.
+    """Checks a layer in tiny networks of random parameters: without residuals, grey; with them, in colour and conditional.
 
     No sub-pixel may depend on itself or a later one, and each but the first must depend on some. Pixel by pixel, `decode_step`
     must give what the layer gives for whole maps. The probabilities of all images of a tiny size must add up to 1.
@@ -42,7 +42,8 @@ def check_layer(
       AssertionError: if a check fails, with the place.
       InputError: (a ValueError) if no layer of this name is registered.
     """
-    for fields in ({"channels": 1}, {"channels": 3, "num_classes": 2, "context_channels": 1}):
+    # Without residual connections, nothing passes by a layer that computes nothing.
+    for fields in ({"channels": 1, "residual": False}, {"channels": 3, "num_classes": 2, "context_channels": 1}):
         model = make_model(ModelConfig(layer=name, levels=4, depth=depth, features=6, head_features=24, **fields))
         params = random_params(model)
         field = receptive_field(model, params, size)
@@ -74,9 +75,9 @@ def receptive_field(model: ImageModel, params: Any, size: tuple[int, int]) -> Bo
 
 def _check_order(field: Bool[np.ndarray, "places places"]) -> None:
     for place, before in itertools.product(range(len(field)), repeat=2):
-        assert before < place or not field[place, before], f"sub-pixel {place} depends on {before}, itself or a later one"
+        _require(before < place or not field[place, before], f"sub-pixel {place} depends on {before}, itself or a later one")
     for place in range(1, len(field)):
-        assert field[place].any(), f"sub-pixel {place} depends on no other"
+        _require(field[place].any(), f"sub-pixel {place} depends on no other")
 
 
 def _check_decoding(model: ImageModel, params: Any, size: tuple[int, int], tolerance: float) -> None:
@@ -85,16 +86,21 @@ def _check_decoding(model: ImageModel, params: Any, size: tuple[int, int], toler
     decoded = np.asarray(_decoded(model, params, images, conditions))
     error = np.abs(decoded - expected).max((0, 4))
     place = np.unravel_index(np.argmax(error), error.shape)
-    assert error.max() <= tolerance, (
-        f"decode_step differs from the whole map by {error.max():.2g} at (row, column, colour) {place}"
-    )
+    message = f"decode_step differs from the whole map by {error.max():.2g} at (row, column, colour) {place}"
+    _require(error.max() <= tolerance, message)
 
 
 def _check_probabilities(name: str, depth: int, tolerance: float) -> None:
     model = make_model(ModelConfig(layer=name, levels=2, channels=2, depth=depth, features=6, head_features=8))
     every = np.array(list(itertools.product(range(2), repeat=8)), np.uint8).reshape(-1, 2, 2, 2)
     total = np.exp(np.float64(log_prob(model, random_params(model), every))).sum()
-    assert abs(total - 1) <= tolerance, f"the probabilities of all images add up to {total:.6f}, not to 1"
+    _require(abs(total - 1) <= tolerance, f"the probabilities of all images add up to {total:.6f}, not to 1")
+
+
+def _require(condition: bool | np.bool_, message: str) -> None:
+    """An assertion that `python -O` keeps."""
+    if not condition:
+        raise AssertionError(message)
 
 
 def _random_images(model: ImageModel, num: int, size: tuple[int, int]) -> tuple[np.ndarray, Conditions]:

@@ -1,10 +1,11 @@
 import functools
 import itertools
+import runpy
 import zipfile
 
 import numpy as np
 import pytest
-from conftest import takes
+from conftest import ROOT, takes
 from sklearn.datasets import load_digits
 
 from pixel_rnn_jax.data import SOURCES, DataConfig, Dataset, Examples, eval_batches
@@ -36,6 +37,18 @@ def test_digits_are_split_as_documented():
     order = np.random.default_rng(0).permutation(1797)
     together = np.concatenate([images[split] for split in ("train", "validation", "test")])
     np.testing.assert_array_equal(together[..., 0], load_digits().images[order])
+
+
+def test_the_example_of_a_source_is_one(monkeypatch):
+    monkeypatch.setitem(SOURCES, "stars", None)  # which the file replaces
+    runpy.run_path(str(ROOT / "docs" / "examples" / "stars.py"))
+    images = load_images("stars:20", levels=4096, channels=1)
+    assert {split: array.shape for split, array in images.items()} == {
+        "train": (20, 16, 16, 1),
+        "validation": (2, 16, 16, 1),
+        "test": (2, 16, 16, 1),
+    }
+    assert images["train"].mean() > 100
 
 
 @pytest.mark.parametrize("name,levels,channels", [("mnist", 256, 1), ("mnist", 2, 1), ("cifar10", 256, 3)])

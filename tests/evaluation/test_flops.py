@@ -138,6 +138,7 @@ def test_training_step_where_a_few_gradients_are_not_needed(fields):
 
 def test_the_command_tells_what_a_configuration_costs(tmp_path, capsys):
     flags = ["--config=digits_rowlstm", "--size=8,8", "--config.model.depth=1", "--config.model.features=4"]
+    flags += ["--config.optimizer.name=adam"]
     assert run_in_process(costs.main, *flags, f"--json={tmp_path}/costs.json") == 0
     told = json.loads((tmp_path / "costs.json").read_text())
     assert f"{told['parameters']:,} parameters" in capsys.readouterr().out

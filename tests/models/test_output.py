@@ -2,15 +2,17 @@
 
 import functools
 import itertools
+import runpy
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LAYERS, make_model
-from scipy.stats import logistic
+from conftest import LAYERS, ROOT, make_model
+from scipy.stats import betabinom, logistic
 
 import pixel_rnn_jax as prnn
+from pixel_rnn_jax.models import registry
 from pixel_rnn_jax.models.logistic_mixture import LogisticMixture
 from pixel_rnn_jax.models.softmax import Softmax
 
@@ -115,6 +117,21 @@ def test_a_mixtures_biases_are_near_the_frequencies(levels):
     frequencies = (frequencies / frequencies.sum())[None]
     probabilities = jnp.exp(output.logits(output.biases(frequencies)))
     assert 0.5 * np.abs(probabilities - frequencies).sum() < 0.15
+
+
+def test_the_example_of_an_output_is_one(monkeypatch):
+    """The beta-binomial distribution adds up to 1, picks by its probabilities, and starts flat."""
+    monkeypatch.setitem(registry.OUTPUTS, "beta_binomial", None)  # which the file replaces
+    runpy.run_path(str(ROOT / "docs" / "examples" / "beta_binomial.py"))
+    output = takes(registry.OUTPUTS["beta_binomial"], levels=7)
+    numbers = jnp.array([0.3, 1.2])
+    probabilities = np.exp(output.log_probs(numbers, jnp.arange(7)))
+    alpha, beta = np.log1p(np.exp(numbers)) + 1e-3
+    np.testing.assert_allclose(probabilities, betabinom.pmf(np.arange(7), 6, alpha, beta), rtol=1e-4)
+    uniform = (jnp.arange(1000) + 0.5) / 1000
+    picked = output.pick(jnp.broadcast_to(numbers, (1000, 2)), uniform, 1.0)
+    np.testing.assert_allclose(np.bincount(picked, minlength=7) / 1000, probabilities, atol=2e-3)
+    np.testing.assert_allclose(np.exp(output.logits(output.biases(jnp.ones((3, 7))))), 1 / 7, rtol=1e-2)
 
 
 MIXTURE = {"output": "logistic_mixture", "mixture_components": 2}

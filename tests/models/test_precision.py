@@ -80,6 +80,23 @@ def test_bfloat16_comes_near_float32(layer):
     assert 0 < np.max(np.abs(difference)) < 0.02 * IMAGES[0].size
 
 
+def test_deep_values_enter_and_leave_in_float32():
+    """bfloat16 cannot tell one of 4,096 levels from the next: neither an input nor the mean of a logistic."""
+    fields = {"depth": 1, "features": 4, "levels": 4096, "output": "logistic_mixture", "mixture_components": 1}
+    model, params = make_model("pixel_cnn", dtype="bfloat16", **fields)
+    numbers = jax.jit(lambda params, images: model.apply({"params": params}, images, method="numbers"))
+
+    images = np.full((2, 1, 2, 1), 2662, np.uint16)
+    images[1, 0, 0] += 1
+    steep = {**params, "stem": {**params["stem"], "kernel": 100 * params["stem"]["kernel"]}}
+    one, other = numbers(steep, images)[:, 0, 1]
+    assert np.any(one != other)
+
+    logits = {"kernel": 0 * params["head"]["logits"]["kernel"], "bias": jnp.array([0, 0.30037, -7.6])}
+    found = numbers({**params, "head": {**params["head"], "logits": logits}}, images)
+    np.testing.assert_array_equal(found, np.broadcast_to(logits["bias"], found.shape))
+
+
 @pytest.mark.parametrize("layer", [*(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS[:2]), LAYERS[2]])
 def test_bfloat16_draws_from_what_it_scores(layer):
     """One visit per pixel gives the log-probabilities of the whole pass, as far as bfloat16 goes."""

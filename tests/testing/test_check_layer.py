@@ -50,8 +50,24 @@ class ForgetsTheLeft(PixelCNNBlock):
         return super().decode_step(x, neighbours._replace(left=jnp.zeros_like(neighbours.left)), context)
 
 
+class ComputesNothing(PixelCNNBlock):
+    """Is zero, at once and pixel by pixel."""
+
+    def __call__(self, x, context, train):
+        return 0 * super().__call__(x, context, train)
+
+    def decode_step(self, x, neighbours, context):
+        y, cache = super().decode_step(x, neighbours, context)
+        return 0 * y, cache
+
+
 @pytest.mark.parametrize(
-    "layer,message", [(SeesTheRight, "depends on .* itself or a later one"), (ForgetsTheLeft, "decode_step differs")]
+    "layer,message",
+    [
+        (SeesTheRight, "depends on .* itself or a later one"),
+        (ForgetsTheLeft, "decode_step differs"),
+        (ComputesNothing, "sub-pixel 1 depends on no other"),
+    ],
 )
 def test_wrong_layers_fail(layer, message):
     register_layer("wrong", layer)
