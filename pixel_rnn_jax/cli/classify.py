@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     log_probs = log_softmax(classify(scorer, images, class_prior(run), conditions), axis=1)
 
     found = [classes[number] for number in log_probs.argmax(1)]
-    truth = true_classes(names, conditions, classes)
+    truth = true_classes(args.input, names, conditions, classes)
     second, first = np.sort(log_probs, axis=1)[:, -2:].T if len(classes) > 1 else (log_probs[:, 0], log_probs[:, 0])
     rows = zip(names, truth, found, (first - second).tolist(), *np.exp(log_probs).T.tolist(), strict=True)
     header = ("image", "truth", "class", "margin_nats", *(f"p({name})" for name in classes))
@@ -55,15 +55,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(args.out)
 
 
-def true_classes(names: Sequence[str], conditions: Conditions, classes: Sequence[str]) -> list[str]:
-    """The class of each image: of its label, or of the folder that its file lies in; empty if there is none."""
+def true_classes(path: str | None, names: Sequence[str], conditions: Conditions, classes: Sequence[str]) -> list[str]:
+    """The class of each image: of its label, or of the outermost folder that is named like one; empty if there is none."""
     if conditions.labels is not None:
         return [classes[label] for label in conditions.labels]
-    folders = [PurePath(name).parent.name for name in names]
-    unknown = sorted({folder for folder in folders if folder and folder not in classes})
-    if unknown and set(folders) & set(classes):
+    by_folder = {name.casefold(): name for name in classes}
+    whole = by_folder.get(PurePath(path or "").name.casefold(), "")  # of a folder that holds a single class
+    folders = [PurePath(name).parts[:-1] for name in names]
+    truth = [next((by_folder[part.casefold()] for part in parts if part.casefold() in by_folder), whole) for parts in folders]
+    unknown = sorted({parts[0] for parts, name in zip(folders, truth, strict=True) if parts and not name})
+    if unknown and any(truth):
         command.say(f"not classes of the model, and not counted in the accuracy: {', '.join(unknown)}")
-    return [folder if folder in classes else "" for folder in folders]
+    return truth
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "--num": {"type": positive, "help": "number of images, picked at random; by default all, `complete`: 8"},
     "--seed": {"type": seed, "default": 0, "help": "of the random key and the choice of images"},
     "--data_dir": {"help": "where the data is, if not where it was in training"},
-    "--temperature": {"type": float, "default": 1.0, "help": "divisor of the logits"},
+    "--temperature": {"type": float, "default": 1.0, "help": "below 1, images get more probable and alike"},
     "--batch_size": {"type": positive, "default": 100, "help": "images drawn at a time"},
     "--animation": {"type": output_file(".gif", ".webp"), "help": "also write a GIF or WebP file of the images being drawn"},
     "--json": {"type": writable_file, "metavar": "FILE", "help": "also write the figures to this file, as JSON"},
@@ -120,9 +120,14 @@ def make_parser(name: str, description: str, *shared: str) -> argparse.ArgumentP
     parser = argparse.ArgumentParser(
         prog=f"pixel-rnn {name}", description=description, formatter_class=HelpFormatter, allow_abbrev=False
     )
+    add_shared(parser, *shared)
+    return parser
+
+
+def add_shared(parser: argparse.ArgumentParser, *shared: str) -> None:
+    """Adds some of the `SHARED` flags to a parser."""
     for flag in shared:
         parser.add_argument(flag, **SHARED[flag])
-    return parser
 
 
 def has_processes(args: argparse.Namespace) -> bool:

@@ -15,7 +15,7 @@ from pixel_rnn_jax.training.trainer import train
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Trains, and prints the score of the best checkpoint."""
-    parser = flags.make_parser("train", __doc__, "--allow_config_change", *flags.PROCESSES, "--json")
+    parser = flags.make_parser("train", __doc__)
     parser.epilog = (
         f"configurations: {', '.join(shipped_configs())}\n\n"
         f"fields of --config.FIELD=VALUE: {configuration.describe_fields()}\n\n"
@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--fall_back", action="store_true", help="continue from the checkpoint before, if the latest one is damaged"
     )
     parser.add_argument("--profile", action="store_true", help="write a trace of a few steps to WORKDIR/profile")
+    flags.add_shared(parser, "--json", "--allow_config_change", *flags.PROCESSES)
     args, overrides = parser.parse_known_args(argv)
     if args.config is None and args.workdir is None:
         raise InputError(

@@ -17,6 +17,7 @@ from pixel_rnn_jax.generation.sheet import Plan, lay_out, plan_from_contexts, pl
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.parallel.distributed import from_main, is_main
+from pixel_rnn_jax.parallel.hardware import is_out_of_memory
 from pixel_rnn_jax.paths import AnyPath, is_remote, reaching
 from pixel_rnn_jax.plots import make_sheet, save_course, save_picture
 from pixel_rnn_jax.progress import note
@@ -77,8 +78,15 @@ class SampleSheets:
             due = self._stride > 0
         else:
             due = config.sample_every > 0 or last or step // config.eval_every % self._stride == 0
-        if due:
+        if not due:
+            return
+        try:
             self._draw(step, params)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if config.sample_every > 0 or not is_out_of_memory(error):
+                raise
+            self._stride = 0
+            note(self._bar, "warning: no samples are drawn any more: there is not enough memory for a sheet")
 
     def _find_stride(self, step: int, params: Any) -> int:
         """The stride with which sheets take at most `SHARE` of the time; 0 if one takes more than `FEW_SECONDS`."""

@@ -18,6 +18,7 @@ from pixel_rnn_jax.cli import complete, compress, configuration, decompress, eva
 from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.evaluation.classify import classify, log_prior
 from pixel_rnn_jax.evaluation.score import Scorer
+from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import make_sheet, to_rgb
 from pixel_rnn_jax.storage.export import save_weights
@@ -178,6 +179,15 @@ def test_classify_sorts_pictures_of_folders(class_file, tmp_path, capsys):
     right = sum(row[1] == row[2] for row in rows)
     assert "not counted in the accuracy: yak" in printed
     assert f"accuracy {right / 5:.2%}: {right} of 5 images right" in printed
+
+
+def test_the_outermost_folder_named_like_a_class_tells_the_truth():
+    def found(path, *names):
+        return classify_command.true_classes(path, names, UNCONDITIONAL, ("cat", "dog"))
+
+    assert found("new", "Cat/old/1.png", "set/dog/cat/2.png", "yak/3.png", "4.png") == ["cat", "dog", "", ""]
+    assert found("new/Dog/", "1.png", "old/2.png", "cat/3.png") == ["dog", "dog", "cat"]
+    assert found(None, "1", "2") == ["", ""]
 
 
 def test_classify_counts_what_is_right_by_the_labels_of_the_data(class_file, tmp_path, capsys):

@@ -93,6 +93,18 @@ def test_sheets_that_nobody_asked_for_are_drawn_where_they_are_cheap(tmp_path, m
     assert not (tmp_path / "samples.gif").exists()
 
 
+def test_memory_that_a_sheet_lacks_stops_only_a_training_that_asked_for_it(tmp_path, monkeypatch, capsys):
+    def lack_memory(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(samples, "generate", lack_memory)
+    monkeypatch.setattr(samples, "seconds_to_generate", lambda *args, **kwargs: 0.0)
+    train(tiny_config("--config.sample_every=-1"), tmp_path / "unasked")
+    assert capsys.readouterr().err.count("not enough memory for a sheet") == 1
+    with pytest.raises(MemoryError):
+        train(tiny_config("--config.sample_every=2"), tmp_path / "asked")
+
+
 def test_a_sheet_that_cannot_be_written_does_not_stop_the_training(tmp_path, capsys):
     (tmp_path / "samples").touch()
     train(tiny_config("--config.sample_every=6"), tmp_path)
