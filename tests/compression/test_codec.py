@@ -93,6 +93,16 @@ def test_no_images():
     np.testing.assert_array_equal(prnn.decompress(model, params, prnn.compress(model, params, images)), images)
 
 
+@pytest.mark.parametrize("fields", [{"channels": 3, "input": "embedding"}, {"channels": 1, "sizes": (2, 4)}], ids=str)
+def test_deep_images_of_a_mixture_come_back(fields):
+    model, params = make_model("pixel_cnn", levels=300, output="logistic_mixture", mixture_components=2, **fields)
+    images = np.random.default_rng(0).integers(0, 300, (2, 4, 4, model.config.channels)).astype(np.uint16)
+    images[0, 0, :2] = [[0], [299]]
+    found = prnn.decompress(model, params, prnn.compress(model, params, images))
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, images)
+
+
 def test_256_levels_and_improbable_images():
     """Values of probabilities below what the coder can hold are coded all the same."""
     model, params = make_model("pixel_cnn", levels=256, features=8)
