@@ -31,8 +31,8 @@ from pixel_rnn_jax.parallel.mesh import (
     replicate,
     shard_batch,
 )
-from pixel_rnn_jax.parallel.microbatch import fast_microbatches, split_microbatches
 from pixel_rnn_jax.progress import progress_bar
+from pixel_rnn_jax.tuning import fast_microbatches, split_microbatches
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def score_batch(function: Callable[..., Any], model: nn.Module, mesh: Mesh, para
 
     def share_fn(params, batch):
         images, height, width, _ = batch["image"].shape
-        microbatches = fast_microbatches(images, (height, width), model.config.features, mesh.devices.flat[0].platform)
+        microbatches = fast_microbatches(images, (height, width), model.config.features)
         if microbatches == 1:
             return microbatch_fn(params, batch)
         results = jax.lax.map(functools.partial(microbatch_fn, params), split_microbatches(batch, microbatches))

@@ -17,8 +17,8 @@ from pixel_rnn_jax.models.conditioning import blank_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.likelihood import bits_per_dim
 from pixel_rnn_jax.parallel.mesh import AXES, batch_spec, on_shares, state_sharding
-from pixel_rnn_jax.parallel.microbatch import split_microbatches
 from pixel_rnn_jax.training.initialization import calm
+from pixel_rnn_jax.tuning import split_microbatches
 
 
 class TrainState(flax.struct.PyTreeNode):

@@ -16,8 +16,8 @@ from conftest import ROOT
 from layouts import make_setup, run
 
 from pixel_rnn_jax.parallel.mesh import make_mesh
-from pixel_rnn_jax.parallel.microbatch import fast_microbatches
 from pixel_rnn_jax.training.run import compile_step
+from pixel_rnn_jax.tuning import fast_microbatches
 
 LAYOUTS = {
     "data=8": ["--config.mesh.data=8"],
