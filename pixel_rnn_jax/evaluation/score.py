@@ -140,6 +140,14 @@ class Scorer:
         return results
 
 
+def lower_scoring(model: nn.Module, mesh: Mesh, params: Any, batch: Batch) -> jax.stages.Lowered:
+    """Traces the program that scores a batch in `Scorer.evaluate`.
+
+    Parameters and batch are abstract arrays with shardings on the mesh, whose devices may be only described.
+    """
+    return _nats_and_live.lower(model, mesh, params, batch)
+
+
 def _check_memory(lowered: jax.stages.Lowered, shape: tuple[int, int, int, int], devices: int) -> None:
     """Raises `InputError` if a batch of this shape needs more memory than there is; on a CPU, XLA would not notice."""
     free = free_memory(devices)
