@@ -30,6 +30,15 @@ def images_side_by_side(batch: int) -> int:
     return math.gcd(batch, SIDE_BY_SIDE) if target_platform() == "cpu" else 1
 
 
+def layers_in_a_turn(depth: int) -> int:
+    """How many layers of a network a turn of the loop over its layers computes.
+
+    On a CPU all: XLA would copy what each layer keeps for the backward pass into one array. Compilers for accelerators take
+    several times as long for layers that are written out, and let the kernels write straight into that array.
+    """
+    return depth if target_platform() == "cpu" else 1
+
+
 def fast_microbatches(images: int, size: tuple[int, int], features: int, platform: str | None = None) -> int:
     """The fastest number of microbatches for one device's images, on a platform; by default the `target_platform`.
 
@@ -41,7 +50,7 @@ def fast_microbatches(images: int, size: tuple[int, int], features: int, platfor
         return 1
     per_image = size[0] * size[1] * features
     at_most = next((count for count in CPU_IMAGES if count * per_image <= CPU_FEATURES), CPU_IMAGES[-1])
-    return next(count for count in range(1, images + 1) if images % count == 0 and images // count <= at_most)
+    return next(count for count in range(1, max(images, 1) + 1) if images % count == 0 and images // count <= at_most)
 
 
 def split_microbatches(batch: Any, count: int) -> Any:
