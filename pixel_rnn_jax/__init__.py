@@ -11,6 +11,7 @@ from pixel_rnn_jax.models.pixel_rnn import PixelRNN
 from pixel_rnn_jax.pretrained import Pretrained, from_pretrained
 from pixel_rnn_jax.storage.export import save
 from pixel_rnn_jax.storage.load import load
+from pixel_rnn_jax.training.gradient import loss_and_grad
 
 __all__ = [
     "InputError",
@@ -26,6 +27,7 @@ __all__ = [
     "load",
     "log_prob",
     "log_probs",
+    "loss_and_grad",
     "make_model",
     "quantize",
     "sample",

@@ -13,7 +13,7 @@ import optax
 
 from pixel_rnn_jax.cli import configuration
 from pixel_rnn_jax.parallel.distributed import connect, is_main
-from pixel_rnn_jax.parallel.mesh import fetch, make_mesh, process_share, replicate, shard_batch
+from pixel_rnn_jax.parallel.mesh import fetch, make_mesh, process_share, shard_batch
 from pixel_rnn_jax.storage.checkpoint import Checkpoints
 from pixel_rnn_jax.storage.run_record import Validations
 from pixel_rnn_jax.training.resume import start_or_resume, without_ema
@@ -36,8 +36,6 @@ def make_setup(*overrides, devices=None):
     setup = prepare(config)
     optimizer = optax.sgd(0.1, momentum=0.9)
     mesh = make_mesh(**config.mesh) if devices is None else make_mesh(devices=devices)
-    if devices is not None:
-        setup = dataclasses.replace(setup, init_key=replicate(setup.init_key, mesh), step_key=replicate(setup.step_key, mesh))
     return dataclasses.replace(setup, optimizer=optimizer, mesh=mesh)
 
 

@@ -20,7 +20,7 @@ FOLDERS = (
     "training",
     "cli",
 )
-ROOT_MODULES = ("errors", "paths", "images", "progress", "plots")  # beside the folders, and before them
+ROOT_MODULES = ("errors", "paths", "images", "progress", "plots", "tuning")  # beside the folders, and before them
 
 
 def rank(module):

@@ -31,8 +31,8 @@ from pixel_rnn_jax.parallel.mesh import (
     replicate,
     shard_batch,
 )
-from pixel_rnn_jax.parallel.microbatch import fast_microbatches, split_microbatches
 from pixel_rnn_jax.progress import progress_bar
+from pixel_rnn_jax.tuning import fast_microbatches, split_microbatches
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,14 @@ class Scorer:
         return results
 
 
+def lower_scoring(model: nn.Module, mesh: Mesh, params: Any, batch: Batch) -> jax.stages.Lowered:
+    """Traces the program that scores a batch in `Scorer.evaluate`.
+
+    Parameters and batch are abstract arrays with shardings on the mesh, whose devices may be only described.
+    """
+    return _nats_and_live.lower(model, mesh, params, batch)
+
+
 def _check_memory(lowered: jax.stages.Lowered, shape: tuple[int, int, int, int], devices: int) -> None:
     """Raises `InputError` if a batch of this shape needs more memory than there is; on a CPU, XLA would not notice."""
     free = free_memory(devices)
@@ -179,7 +187,7 @@ def score_batch(function: Callable[..., Any], model: nn.Module, mesh: Mesh, para
 
     def share_fn(params, batch):
         images, height, width, _ = batch["image"].shape
-        microbatches = fast_microbatches(images, (height, width), model.config.features, mesh.devices.flat[0].platform)
+        microbatches = fast_microbatches(images, (height, width), model.config.features)
         if microbatches == 1:
             return microbatch_fn(params, batch)
         results = jax.lax.map(functools.partial(microbatch_fn, params), split_microbatches(batch, microbatches))

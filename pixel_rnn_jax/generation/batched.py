@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float32, Shaped, UInt
 
 from pixel_rnn_jax.generation.decoding import STATE_BATCH_AXES
@@ -25,6 +25,7 @@ from pixel_rnn_jax.parallel.mesh import (
     next_multiple,
     on_shares,
     replicate,
+    replicated,
 )
 from pixel_rnn_jax.progress import progress_bar
 
@@ -120,6 +121,25 @@ def seconds_to_generate(
             row_seconds = time.perf_counter() - start
         seconds += row_seconds * (height // stage.stride)
     return seconds * math.ceil(count / size)
+
+
+def lower_row(
+    model: nn.Module, params: Any, shape: tuple[int, int, int, int], conditions: Conditions, mesh: Mesh
+) -> jax.stages.Lowered:
+    """Traces the program of `generate` that draws one row of images of a shape, in the last stage of a model.
+
+    Only shapes and types of parameters and conditions count, and the devices of the mesh may be only described.
+    """
+    stage = stages(model.config)[-1]
+    begin, draw = _stage_fns(stage, mesh)
+    images = jax.ShapeDtypeStruct(shape, value_type(model.config.levels))
+    known, uniform = (jax.ShapeDtypeStruct(*array) for array in ((shape[:3], bool), (shape, np.float32)))
+    state, rows = jax.eval_shape(begin, params, images, known, uniform, conditions)
+    axes = STATE_BATCH_AXES, ROWS_BATCH_AXES
+    state_sharding, rows_sharding = jax.tree.map(lambda axis: NamedSharding(mesh, batch_spec(axis)), axes)
+    shardings = replicated(mesh), state_sharding, rows_sharding, replicated(mesh), replicated(mesh)
+    draw = jax.jit(draw, in_shardings=shardings, donate_argnums=1)
+    return draw.lower(stage.params(params), state, rows, np.int32(0), np.float32(1))
 
 
 def _batch_size(asked: int, shape: tuple[int, int, int, int]) -> int:

@@ -1,6 +1,5 @@
 """The Diagonal BiLSTM layer (§3.3 of the paper)."""
 
-import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -15,8 +14,7 @@ from pixel_rnn_jax.models.lstm import LSTM, State, initial_state, lstm_step
 from pixel_rnn_jax.models.masked_conv import MaskedConv
 from pixel_rnn_jax.models.recurrent_scan import recurrent_scan
 from pixel_rnn_jax.models.skew import from_diagonals, to_diagonals
-
-SIDE_BY_SIDE = 4
+from pixel_rnn_jax.tuning import images_side_by_side
 
 
 class DiagonalCache(NamedTuple):
@@ -44,7 +42,7 @@ class DiagonalBiLSTM(Layer):
 
     def __call__(self, x: Maps, context: Context | None, train: bool) -> Maps:
         batch, height, width, _ = x.shape
-        images = side_by_side(batch)
+        images = images_side_by_side(batch)
         # From the right: the image is flipped, scanned from the left, and flipped back.
         flipped = jax.tree.map(lambda maps: maps[:, :, ::-1], (x, context))
         gates = _diagonal_gates(self.left, x, context, images), _diagonal_gates(self.right, *flipped, images)
@@ -85,15 +83,6 @@ class DiagonalBiLSTM(Layer):
         first = initial_state(recurrence, *row.x.shape[1:-1])
         _, right = jax.lax.scan(step, first, (gates, above.right), reverse=True)
         return row._replace(right=right, shifted=right)
-
-
-def side_by_side(batch: int) -> int:
-    """How many images of a batch lie side by side in the skewed map.
-
-    One image fills about half of its skewed map, W / (W + H - 1); four fill 4W / (4W + H - 1) of theirs, which has four times
-    as many columns. That pays where products take the time, as on a CPU, but not where each step of a scan has a fixed cost.
-    """
-    return math.gcd(batch, SIDE_BY_SIDE) if jax.default_backend() == "cpu" else 1
 
 
 def outside_diagonals(height: int, width: int, images: int) -> Bool[np.ndarray, "columns 2 {height} 1"]:

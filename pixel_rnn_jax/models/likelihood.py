@@ -13,6 +13,7 @@ from pixel_rnn_jax.errors import check_key, check_size
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
 from pixel_rnn_jax.models.params import check_params
+from pixel_rnn_jax.tuning import fast_microbatches, split_microbatches
 
 
 def log_prob(
@@ -45,7 +46,7 @@ def log_prob(
       InputError: (a ValueError) if the parameters belong to another model; if images, context or labels are missing or
         superfluous, or have the wrong rank, type, shape or, unless traced, range; or if the key is not a PRNG key.
     """
-    _check(model, params, images, context, labels)
+    check_arguments(model, params, images, context, labels)
     if dropout_key is not None:
         check_key("dropout_key", dropout_key)
     return jnp.sum(_log_probs(model, params, images, context, labels, dropout_key), (1, 2, 3))
@@ -62,11 +63,12 @@ def log_probs(
     Returns:
       [B, H, W, C], nats.
     """
-    _check(model, params, images, context, labels)
+    check_arguments(model, params, images, context, labels)
     return _log_probs(model, params, images, context, labels, None)
 
 
-def _check(model: nn.Module, params: Any, images: Images, context: Any, labels: Any) -> None:
+def check_arguments(model: nn.Module, params: Any, images: Images, context: Any, labels: Any) -> None:
+    """Raises `InputError` unless a model takes these parameters, images and conditions."""
     check_images(images, levels=model.config.levels, channels=model.config.channels)
     check_conditions(model.config, Conditions(context, labels), images.shape[:3])
     check_params(model, params)
@@ -76,8 +78,20 @@ def _check(model: nn.Module, params: Any, images: Images, context: Any, labels: 
 def _log_probs(
     model: nn.Module, params: Any, images: Images, context: Any, labels: Any, dropout_key: jax.Array | None
 ) -> Float32[Array, "B H W C"]:
-    train, rngs = (False, {}) if dropout_key is None else (True, {"dropout": dropout_key})
-    return model.apply({"params": params}, images, train, context, labels, rngs=rngs, method="log_probs")
+    """In microbatches, on a CPU; with dropout at once, so that the key alone says what is dropped."""
+    if dropout_key is not None:
+        rngs = {"dropout": dropout_key}
+        return model.apply({"params": params}, images, True, context, labels, rngs=rngs, method="log_probs")
+
+    def microbatch_fn(microbatch):
+        images, conditions = microbatch
+        return model.apply({"params": params}, images, False, *conditions, method="log_probs")
+
+    batch = images, Conditions(context, labels)
+    microbatches = fast_microbatches(len(images), images.shape[1:3], model.config.features)
+    if microbatches == 1:
+        return microbatch_fn(batch)
+    return jax.lax.map(microbatch_fn, split_microbatches(batch, microbatches)).reshape(images.shape)
 
 
 def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: Any) -> Float[Any, "*batch"] | float:

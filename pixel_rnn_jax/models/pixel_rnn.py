@@ -26,6 +26,7 @@ from pixel_rnn_jax.models.registry import LAYERS, register_layer, register_outpu
 from pixel_rnn_jax.models.relu_units import LIVE, report_live
 from pixel_rnn_jax.models.row_lstm import RowLSTM
 from pixel_rnn_jax.models.softmax import Softmax
+from pixel_rnn_jax.tuning import layers_in_a_turn
 
 register_layer("pixel_cnn", PixelCNNBlock)
 register_layer("row_lstm", RowLSTM)
@@ -48,13 +49,12 @@ class PixelRNN(ImageModel):
         self.input = Input(config)
         # bfloat16 has 8 bits: the stem reads deeper values in float32.
         self.stem = LAYERS[config.layer].stem(in_float32(config) if config.levels > 256 else config)
-        # The layers share one parameter tree with a depth axis. Unrolling the scan saves copies: in a loop, XLA stacks what a
-        # layer keeps for the backward pass. With `remat` it must stay a loop: unrolled, XLA would merge the recomputation
-        # with the first computation, and keep the maps after all.
+        # The layers share one parameter tree with a depth axis. With `remat` they must stay a loop: unrolled, XLA would merge
+        # the recomputation with the first computation, and keep the maps after all.
         self.layers = nn.scan(
             nn.remat(ResidualLayer, static_argnums=4) if config.remat else ResidualLayer,  # argument 4 is `train`
             length=config.depth,
-            unroll=1 if config.remat else config.depth,
+            unroll=1 if config.remat else layers_in_a_turn(config.depth),
             variable_axes={"params": 0, LIVE: 0},
             split_rngs={"params": True, "dropout": True},
             in_axes=(0, nn.broadcast, nn.broadcast),

@@ -1,4 +1,4 @@
-"""Devices and processes: the mesh, the sharding of batches and states, several hosts, microbatches.
+"""Devices and processes: the mesh, sharding, several hosts; devices that are only described, and what is compiled for them.
 
 Imports only `errors`.
 """

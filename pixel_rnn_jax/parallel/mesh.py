@@ -42,6 +42,11 @@ def make_mesh(data: int = -1, fsdp: int = 1, *, devices: Sequence[jax.Device] | 
     return Mesh(np.array(devices).reshape(-1, fsdp), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
+def platform_of(mesh: Mesh) -> str:
+    """The platform of a mesh's devices, such as "cpu"."""
+    return mesh.devices.flat[0].platform
+
+
 def batch_spec(axis: int = 0) -> PartitionSpec:
     """Shards one axis, by default the leading one, over all devices."""
     return PartitionSpec(*(None,) * axis, AXES)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -19,13 +19,21 @@ from pixel_rnn_jax.evaluation.score import Score, Scorer
 from pixel_rnn_jax.models.conditioning import blank_conditions, check_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import make_model
-from pixel_rnn_jax.parallel.mesh import batch_sharding, check_batch_size, make_mesh, replicate, replicated, state_sharding
-from pixel_rnn_jax.parallel.microbatch import fast_microbatches
+from pixel_rnn_jax.parallel.mesh import (
+    batch_sharding,
+    check_batch_size,
+    make_mesh,
+    platform_of,
+    replicate,
+    replicated,
+    state_sharding,
+)
 from pixel_rnn_jax.storage.run_record import RunRecord, Validations
 from pixel_rnn_jax.training.config import TrainConfig, with_found
 from pixel_rnn_jax.training.initialization import value_frequencies
 from pixel_rnn_jax.training.optimizer import make_optimizer
 from pixel_rnn_jax.training.step import TrainState, blank_batch, init_state, train_step
+from pixel_rnn_jax.tuning import fast_microbatches
 
 FREQUENCY_IMAGES = 1_000  # training images whose values are counted for a calm start
 
@@ -37,8 +45,6 @@ class StepRecipe:
     Attributes:
       config, model, optimizer, mesh: of the run.
       image_shape: [H, W, C].
-      init_key: random key of the parameters.
-      step_key: random key of all steps; each folds in its number.
       frequencies: of the values in training, for a calm start (see `initialization.calm`); else None.
     """
 
@@ -47,19 +53,22 @@ class StepRecipe:
     optimizer: optax.GradientTransformation
     mesh: Mesh
     image_shape: tuple[int, int, int]
-    init_key: jax.Array
-    step_key: jax.Array
     frequencies: Float[np.ndarray, "C levels"] | None = None
 
     def init(self) -> TrainState:
         """The state before the first step, created with its target sharding."""
         shardings = jax.tree.map(lambda leaf: leaf.sharding, self.abstract_state)
-        return jax.jit(self._init, out_shardings=shardings)(self.init_key)
+        return jax.jit(self._init, out_shardings=shardings)(self._keys[0])
+
+    @property
+    def step_key(self) -> jax.Array:
+        """Random key of all steps; each folds in its number."""
+        return self._keys[1]
 
     @functools.cached_property
     def abstract_state(self) -> TrainState:
         """Shapes, types and shardings of a state."""
-        shapes = jax.eval_shape(self._init, self.init_key)
+        shapes = jax.eval_shape(self._init, self.abstract_key)
         return jax.tree.map(_abstract, shapes, state_sharding(shapes, self.mesh))
 
     @property
@@ -69,11 +78,21 @@ class StepRecipe:
         return jax.tree.map(lambda array: _abstract(array, batch_sharding(self.mesh)), batch)
 
     @property
+    def abstract_key(self) -> jax.ShapeDtypeStruct:
+        """Shape, type and sharding of a random key."""
+        return _abstract(jax.eval_shape(lambda: jax.random.key(0)), replicated(self.mesh))
+
+    @property
     def microbatches(self) -> int:
         """Microbatches of each device: `gradient_accumulation`, or as many as are fast if that is 0."""
-        share, platform = self.config.batch_size // self.mesh.size, self.mesh.devices.flat[0].platform
-        fast = fast_microbatches(share, self.image_shape[:2], self.model.config.features, platform)
+        share = self.config.batch_size // self.mesh.size
+        fast = fast_microbatches(share, self.image_shape[:2], self.model.config.features, platform_of(self.mesh))
         return self.config.gradient_accumulation or fast
+
+    @functools.cached_property
+    def _keys(self) -> tuple[jax.Array, jax.Array]:
+        """Random keys of the parameters and of the steps, on each device."""
+        return replicate(tuple(jax.random.split(jax.random.key(self.config.seed))), self.mesh)
 
     @property
     def _init(self) -> Callable[[jax.Array], TrainState]:
@@ -122,18 +141,22 @@ def prepare(config: ConfigDict) -> TrainingRun:
     return TrainingRun(**parts, image_shape=data.image_shape, frequencies=frequencies, data=data)
 
 
-def prepare_step(config: ConfigDict, image_shape: tuple[int, int, int]) -> StepRecipe:
+def prepare_step(
+    config: ConfigDict, image_shape: tuple[int, int, int], devices: Sequence[jax.Device] | None = None
+) -> StepRecipe:
     """Creates what the training step needs for images [H, W, C], without any data: `config.data` is ignored.
+
+    The devices may be described ones, for which a step can be compiled but not run (see `described_devices`).
 
     Raises:
       InputError: if a field of the configuration cannot be used, or not for such images.
     """
     config = TrainConfig.from_config_dict(config)
     check_image_shape(config.model, image_shape)
-    return StepRecipe(**_parts(config), image_shape=image_shape)
+    return StepRecipe(**_parts(config, devices), image_shape=image_shape)
 
 
-def _parts(config: TrainConfig) -> dict[str, Any]:
+def _parts(config: TrainConfig, devices: Sequence[jax.Device] | None = None) -> dict[str, Any]:
     """The fields of a `StepRecipe` that do not depend on the images."""
     for name in ("batch_size", "num_steps", "eval_every", "checkpoint_every", "log_every"):
         check_integer(name, getattr(config, name), 1)
@@ -144,13 +167,9 @@ def _parts(config: TrainConfig) -> dict[str, Any]:
     if not 0 <= config.optimizer.ema_decay < 1:
         raise InputError(f"optimizer.ema_decay must be in [0, 1); got {config.optimizer.ema_decay}.")
     optimizer = make_optimizer(config.optimizer, config.num_steps)
-    mesh = make_mesh(config.mesh.data, config.mesh.fsdp)
+    mesh = make_mesh(config.mesh.data, config.mesh.fsdp, devices=devices)
     check_batch_size(config.batch_size, mesh, microbatches=max(config.gradient_accumulation, 1))
-    init_key, step_key = replicate(tuple(jax.random.split(jax.random.key(config.seed))), mesh)
-    model = make_model(config.model)
-    return {
-        "config": config, "model": model, "optimizer": optimizer, "mesh": mesh, "init_key": init_key, "step_key": step_key
-    }  # fmt: skip
+    return {"config": config, "model": make_model(config.model), "optimizer": optimizer, "mesh": mesh}
 
 
 def check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:
@@ -160,8 +179,8 @@ def check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:
     check_conditions(config, blank_conditions(config, (1, *shape[:2])), (1, *shape[:2]))
 
 
-def compile_step(recipe: StepRecipe) -> jax.stages.Compiled:
-    """Compiles the training step, (state, batch, key) -> (state, metrics). It overwrites the old state's memory."""
+def lower_step(recipe: StepRecipe) -> jax.stages.Lowered:
+    """Traces the training step, (state, batch, key) -> (state, metrics), which overwrites the old state's memory."""
     step = functools.partial(
         train_step,
         model=recipe.model,
@@ -174,4 +193,9 @@ def compile_step(recipe: StepRecipe) -> jax.stages.Compiled:
     state_shardings, batch_shardings = (jax.tree.map(lambda leaf: leaf.sharding, tree) for tree in (state, batch))
     in_shardings, out_shardings = (state_shardings, batch_shardings, whole), (state_shardings, whole)
     step = jax.jit(step, in_shardings=in_shardings, out_shardings=out_shardings, donate_argnums=0)
-    return step.lower(state, batch, recipe.step_key).compile()
+    return step.lower(state, batch, recipe.abstract_key)
+
+
+def compile_step(recipe: StepRecipe) -> jax.stages.Compiled:
+    """Compiles the training step, see `lower_step`."""
+    return lower_step(recipe).compile()

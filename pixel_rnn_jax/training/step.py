@@ -17,7 +17,7 @@ from pixel_rnn_jax.models.conditioning import blank_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.likelihood import bits_per_dim
 from pixel_rnn_jax.parallel.mesh import AXES, batch_spec, on_shares, state_sharding
-from pixel_rnn_jax.parallel.microbatch import split_microbatches
+from pixel_rnn_jax.training.gradient import nats_and_grad
 from pixel_rnn_jax.training.initialization import calm
 
 
@@ -92,60 +92,32 @@ def train_step(
     """
     key = jax.random.fold_in(key, state.step)
     if mesh is None:
-        gradient, metrics = _gradient(state.params, batch, key, model, microbatches)
+        nats, gradient = nats_and_grad(model, state.params, batch["image"], batch["conditions"], key, microbatches)
     else:
-        gradient, metrics = _gradient_over_devices(state.params, batch, key, model, microbatches, mesh)
+        nats, gradient = _nats_and_grad_over_devices(state.params, batch, key, model, microbatches, mesh)
+    image_shape = batch["image"].shape[1:]
+    gradient = jax.tree.map(lambda leaf: leaf * bits_per_dim(-1.0, image_shape), gradient)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
     ema = optax.incremental_update(params, state.ema, 1 - decay)
+    metrics = {"nats": nats, "bits_per_dim": bits_per_dim(-nats, image_shape)}
     metrics |= {"gradient_norm": optax.tree.norm(gradient), "update_norm": optax.tree.norm(updates)}
     return TrainState(state.step + 1, params, ema, opt_state), metrics
 
 
-def _gradient_over_devices(
+def _nats_and_grad_over_devices(
     params: Any, batch: Batch, key: jax.Array, model: nn.Module, microbatches: int, mesh: Mesh
-) -> tuple[Any, dict[str, Float[Array, ""]]]:
-    """The mean of the devices' gradients and metrics, each of its share of the batch, in one exchange."""
+) -> tuple[Float[Array, ""], Any]:
+    """The mean of the devices' losses and gradients, each of its share of the batch, in one exchange."""
 
     def share_fn(params, batch, key):
         key = jax.random.fold_in(key, jax.lax.axis_index(AXES))
-        return jax.lax.pmean(_gradient(params, batch, key, model, microbatches), AXES)
+        return jax.lax.pmean(nats_and_grad(model, params, batch["image"], batch["conditions"], key, microbatches), AXES)
 
     # Parameters sharded along "fsdp" are gathered here, ahead of the scans and never within one.
     whole = PartitionSpec()
     batch_fn = on_shares(share_fn, mesh, in_specs=(whole, batch_spec(), whole), out_specs=whole)
-    gradient, metrics = batch_fn(params, batch, key)
+    nats, gradient = batch_fn(params, batch, key)
     # Each device needs only the shards that it updates.
-    return jax.lax.with_sharding_constraint(gradient, state_sharding(gradient, mesh)), metrics
-
-
-def _gradient(
-    params: Any, batch: Batch, key: jax.Array, model: nn.Module, microbatches: int
-) -> tuple[Any, dict[str, Float[Array, ""]]]:
-    """The gradient of the mean bits/dim of a batch, and the metrics, as means over microbatches."""
-    if microbatches == 1:
-        return _gradient_at_once(params, batch, key, model)
-
-    def add(total, microbatch):
-        return jax.tree.map(jnp.add, total, _gradient_at_once(params, *microbatch, model)), None
-
-    split = split_microbatches(batch, microbatches), jax.random.split(key, microbatches)
-    first = jax.tree.map(lambda array: array[0], split)
-    shapes = jax.eval_shape(lambda: _gradient_at_once(params, *first, model))
-    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    total, _ = jax.lax.scan(add, zero, split)
-    return jax.tree.map(lambda leaf: leaf / microbatches, total)
-
-
-def _gradient_at_once(params: Any, batch: Batch, key: jax.Array, model: nn.Module) -> tuple[Any, dict[str, Float[Array, ""]]]:
-    images = batch["image"]
-
-    def loss(params):
-        conditions, rngs = batch["conditions"], {"dropout": key}
-        log_probs = model.apply({"params": params}, images, True, *conditions, rngs=rngs, method="log_probs")
-        log_prob = jnp.mean(jnp.sum(log_probs, (1, 2, 3)))
-        bits = bits_per_dim(log_prob, images.shape[1:])
-        return bits, {"nats": -log_prob, "bits_per_dim": bits}
-
-    return jax.grad(loss, has_aux=True)(params)
+    return nats, jax.lax.with_sharding_constraint(gradient, state_sharding(gradient, mesh))

@@ -269,7 +269,7 @@ def test_images_side_by_side_do_not_see_one_another(height, width, monkeypatch):
 
     def with_images(count):
         choice = mock.Mock(return_value=count)
-        monkeypatch.setattr(diagonal_bilstm, "side_by_side", choice)
+        monkeypatch.setattr(diagonal_bilstm, "images_side_by_side", choice)
         result = jax.jit(jax.grad(loss, has_aux=True))(params, images)
         choice.assert_called_with(4)
         return result

@@ -16,8 +16,8 @@ from conftest import ROOT
 from layouts import make_setup, run
 
 from pixel_rnn_jax.parallel.mesh import make_mesh
-from pixel_rnn_jax.parallel.microbatch import fast_microbatches
 from pixel_rnn_jax.training.run import compile_step
+from pixel_rnn_jax.tuning import fast_microbatches
 
 LAYOUTS = {
     "data=8": ["--config.mesh.data=8"],
@@ -159,7 +159,7 @@ def test_data_parallelism_needs_all_reduce_only(layer):
     assert {kind for _, kind in found} == {"all-reduce"}
     sizes = [int(np.prod(dims)) for result, _ in found for dims in dimensions(result)]
     parameters = sum(leaf.size for leaf in jax.tree.leaves(setup.abstract_state.params))
-    assert sum(sizes) == parameters + len(("nats", "bits_per_dim"))
+    assert sum(sizes) == parameters + len(["nats"])
     loops = bodies_of_loops(compiled.as_text())
     assert loops, "over the microbatches"
     assert not any("all-reduce" in loop for loop in loops)
