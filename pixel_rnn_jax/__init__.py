@@ -2,8 +2,9 @@
 
 from pixel_rnn_jax.compression.codec import compress, decompress
 from pixel_rnn_jax.compression.container import compressed_shape
+from pixel_rnn_jax.compression.picture_formats import encoded_sizes
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.generation.by_rows import complete_by_rows, sample_by_rows
+from pixel_rnn_jax.generation.by_rows import Progress, complete_by_rows, sample_by_rows
 from pixel_rnn_jax.generation.sampling import complete, sample
 from pixel_rnn_jax.images import quantize, to_picture
 from pixel_rnn_jax.models.config import ModelConfig
@@ -21,6 +22,7 @@ __all__ = [
     "MultiScalePixelRNN",
     "PixelRNN",
     "Pretrained",
+    "Progress",
     "bits_per_dim",
     "complete",
     "complete_by_rows",
@@ -29,6 +31,7 @@ __all__ = [
     "conditionals",
     "decompress",
     "dependencies",
+    "encoded_sizes",
     "from_pretrained",
     "load",
     "log_prob",
