@@ -21,21 +21,27 @@ MAX_WAITING = 20
 KEPT_SECONDS = 3600  # how long uploads stay on the server
 CSS = """
 .gradio-container { max-width: 1100px !important; margin: auto; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(120px, 29%), 1fr)); gap: 12px; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(112px, 21%), 1fr)); gap: 10px; }
 .pictures.pairs { grid-template-columns: repeat(auto-fill, minmax(min(240px, 100%), 1fr)); }
-.pictures.one { grid-template-columns: minmax(0, 400px); }
+.pictures.one { grid-template-columns: minmax(0, 448px); }
 .pictures figure { margin: 0; }
 .pictures img { width: 100%; image-rendering: pixelated; border-radius: 4px; margin: 0; }
 .pictures figcaption { font-size: 13px; text-align: center; opacity: 0.8; font-variant-numeric: tabular-nums; }
 #look-inside img { image-rendering: pixelated; cursor: crosshair; }
-.plot { width: 100%; max-width: 640px; }
+.html-container { padding: 0 !important; }
+.plot { width: 100%; max-width: 720px; margin: 0; }
 .status { min-height: 28px; }
 .line { margin: 4px 0; }
 .saves { margin: 16px 0 4px; display: flex; flex-wrap: wrap; gap: 8px 16px; }
 .saves .save { text-decoration: underline; }
 .sizes { margin: 8px 0; border-collapse: collapse; width: 100%; max-width: 640px; }
+.sizes, .sizes * { border: 0 !important; }
 .sizes th, .sizes td { text-align: left; padding: 4px 12px 4px 0; white-space: nowrap; font-weight: normal; }
 .sizes .bar { width: 60%; } .sizes .bar div { background: #3b82f6; height: 14px; border-radius: 3px; }
+@media (max-width: 640px) {
+  .app { padding: 12px !important; }
+  .tab-container button { padding: 0 6px !important; }
+}
 """
 
 
@@ -69,8 +75,14 @@ def make_page(workdirs: Sequence[str] = ()) -> gr.Blocks:
 def card(name: str) -> str:
     """A line that says what a model is."""
     texts = models.load(name).card
-    parts = (texts.get("about"), texts["model"], texts["images"], texts.get("test") or texts.get("validation"))
-    return " · ".join(filter(None, parts))
+    parts = (
+        texts.get("about"),
+        texts["model"],
+        texts["images"],
+        f"scores {texts.get('test') or texts.get('validation', 'not told')}",
+    )
+    text = " · ".join(filter(None, parts))
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def classes(name: str) -> gr.Dropdown:

@@ -35,6 +35,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown, page: gr.Blocks) -> None:
                 fixed_canvas=True,
                 brush=gr.Brush(32, [PINK, "#ffffff", "#000000"], PINK, "fixed"),
                 eraser=gr.Eraser(32),
+                height=460,
                 buttons=[],
                 show_label=False,
                 elem_id="editor",
@@ -44,8 +45,8 @@ def tab(model: gr.Dropdown, label: gr.Dropdown, page: gr.Blocks) -> None:
                 blank = gr.Button("Blank, to draw on", size="sm")
         with gr.Column():
             num = gr.Slider(1, MAX_COMPLETIONS, 4, step=1, label="Completions")
-            temperature = gr.Slider(0.1, 2, 1, step=0.05, label="Temperature: below 1 more likely, less diverse")
-            seed = gr.Number(0, precision=0, label="Seed")
+            temperature = gr.Slider(0.1, 2, 1, step=0.05, label="Temperature", info="Below 1: more likely, less diverse.")
+            seed = gr.Number(0, precision=0, label="Seed", info="The same seed draws the same completions.")
             with gr.Row():
                 start = gr.Button("Complete", variant="primary")
                 stop = gr.Button("Stop")
@@ -135,5 +136,5 @@ def pictures(model: prnn.Pretrained, image: Any, known: Any, progress: prnn.Prog
     """The picture with its hole, and the completions in an order, each with the log-probability of what was drawn."""
     start = show.rgb(image[None], model.config.levels, known[None])
     drawn = show.rgb(progress.images, model.config.levels, progress.known)
-    captions = [f"{nats:.1f} nats" for nats in drawn_nats(progress, known)]
+    captions = [show.nats(value) for value in drawn_nats(progress, known)]
     return show.grid([*start, *(drawn[number] for number in order)], ["known", *(captions[number] for number in order)])

@@ -15,9 +15,9 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     """Adds the tab's parts to the page."""
     gr.Markdown("The model draws new images, pixel by pixel from the top left, each pixel given all before it.")
     with gr.Row():
-        num = gr.Slider(1, models.MAX_IMAGES, 16, step=1, label="Images")
-        temperature = gr.Slider(0.1, 2, 1, step=0.05, label="Temperature: below 1 more likely, less diverse")
-        seed = gr.Number(0, precision=0, label="Seed: the same one draws the same images")
+        num = gr.Slider(1, models.MAX_IMAGES, 16, step=1, label="Images", info="All are drawn at once.")
+        temperature = gr.Slider(0.1, 2, 1, step=0.05, label="Temperature", info="Below 1: more likely, less diverse.")
+        seed = gr.Number(0, precision=0, label="Seed", info="The same seed draws the same images.")
     with gr.Row():
         start = gr.Button("Draw", variant="primary")
         stop = gr.Button("Stop")
@@ -45,4 +45,4 @@ def pictures(model: prnn.Pretrained, progress: prnn.Progress, num: int) -> str:
     """The first `num` images so far, each with its log-probability."""
     rgb = show.rgb(progress.images[:num], model.config.levels, progress.known[:num])
     nats = progress.log_probs[:num].sum((1, 2, 3), dtype=np.float64)
-    return show.grid(rgb, [f"{value:.1f} nats" for value in nats])
+    return show.grid(rgb, [show.nats(value) for value in nats])

@@ -11,7 +11,9 @@ import pixel_rnn_jax as prnn
 from pixel_rnn_jax.demo import models, show, work
 
 FAINTEST = 1e-4  # of the strongest dependency; what is fainter has the same colour
+OPACITY = 0.75  # of the map over the picture
 NONE = (226, 232, 240)  # colour of pixels without influence
+EMPTY = show.line("Click a pixel of the picture."), "", ""
 CHANNELS = {1: ("",), 3: ("red: ", "green: ", "blue: ")}
 
 
@@ -19,18 +21,22 @@ def tab(model: gr.Dropdown, label: gr.Dropdown, page: gr.Blocks) -> None:
     """Adds the tab's parts to the page."""
     gr.Markdown("Click a pixel: how likely was each of its values, given the pixels before it, and which of those mattered?")
     number = gr.State(0)
+    status = gr.HTML(elem_classes="status")
     with gr.Row():
-        with gr.Column():
+        with gr.Column(min_width=280):
             picture = gr.Image(
-                format="png", type="numpy", interactive=False, show_label=False, buttons=[], elem_id="look-inside", height=400
+                format="png", type="numpy", interactive=False, show_label=False, buttons=[], elem_id="look-inside"
             )
             another = gr.Button("Another test image", size="sm")
-        with gr.Column():
-            status, found = gr.HTML(elem_classes="status"), gr.HTML()
-    picture.select(work.told(clicked), [model, label, number], [status, picture, found], show_progress_on=status, **work.JOB)
-    outputs = [picture, number, status, found]
-    another.click(lambda name, number: (image(name, number + 1), number + 1, "", ""), [model, number], outputs, **work.QUICK)
-    gr.on([page.load, model.change], lambda name: (image(name, 0), 0, "", ""), model, outputs, **work.QUICK)
+        with gr.Column(min_width=280):
+            influence = gr.HTML(elem_id="influence")
+        with gr.Column(min_width=280):
+            bars = gr.HTML(elem_id="bars")
+    outputs = [status, picture, influence, bars]
+    picture.select(work.told(clicked), [model, label, number], outputs, show_progress_on=status, **work.JOB)
+    outputs = [picture, number, status, influence, bars]
+    another.click(lambda name, number: (image(name, number + 1), number + 1, *EMPTY), [model, number], outputs, **work.QUICK)
+    gr.on([page.load, model.change], lambda name: (image(name, 0), 0, *EMPTY), model, outputs, **work.QUICK)
 
 
 def image(name: str, number: int) -> UInt8[np.ndarray, "height width 3"] | None:
@@ -41,8 +47,8 @@ def image(name: str, number: int) -> UInt8[np.ndarray, "height width 3"] | None:
     return show.enlarged(show.rgb(images[[number % len(images)]], models.load(name).config.levels)[0])
 
 
-def clicked(name: str, label: str | None, number: int, event: gr.SelectData) -> Iterator[tuple[Any, Any, Any]]:
-    """Yields a status, the picture with the clicked pixel marked, and what was found there."""
+def clicked(name: str, label: str | None, number: int, event: gr.SelectData) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """Yields a status, the picture with the clicked pixel marked, what the pixel depends on, and its distribution."""
     model = models.load(name)
     images = models.examples(name)
     images = images[[number % len(images)]]
@@ -54,13 +60,14 @@ def clicked(name: str, label: str | None, number: int, event: gr.SelectData) -> 
     probabilities, influence = yield from work.waiting(
         lambda: look(model, images, row, column, labels),
         ("look inside", name),
-        lambda text: (show.line(text), gr.skip(), gr.skip()),
+        lambda text: (show.line(text), gr.skip(), gr.skip(), gr.skip()),
     )
     (picture,) = show.rgb(images, model.config.levels)
     marked = framed(show.enlarged(picture), row, column, scale)
     bars = show.bars(probabilities, images[0, row, column].tolist(), CHANNELS[model.config.channels])
-    maps = show.grid([framed(show.enlarged(influence_map(influence)), row, column, scale)], [captioned(influence)], "one")
-    yield show.line(f"Row {row + 1}, column {column + 1}."), marked, bars + maps
+    over = np.uint8(OPACITY * influence_map(influence) + (1 - OPACITY) * picture)
+    over = show.grid([framed(show.enlarged(over), row, column, scale)], [captioned(influence)], "one")
+    yield show.line(f"Row {row + 1}, column {column + 1}."), marked, over, bars
 
 
 def look(
@@ -82,7 +89,7 @@ def influence_map(influence: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W
 
 def captioned(influence: Float[np.ndarray, "H W"]) -> str:
     """What the map shows."""
-    return f"{(influence > 0).sum()} of {influence.size} pixels have an influence: the brighter, the stronger. Grey: none."
+    return f"It depends on {(influence > 0).sum()} of {influence.size} pixels; the brighter, the more. Grey: not at all."
 
 
 def framed(

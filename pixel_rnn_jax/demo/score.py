@@ -39,7 +39,8 @@ def score(name: str, label: str | None, files: list[str] | None) -> Iterator[tup
     captions = [f"{number}: {value:.3f} bits/dim{_place(value, usual)}" for number, value in enumerate(bits, 1)]
     pairs = np.concatenate([show.rgb(images, model.config.levels), show.heat(pixels, np.quantile(pixels, SHOWN))], 2)
     legend = show.line("Right of each picture: how unexpected each pixel is, given those before it. Bright: surprising.")
-    text = f"{len(bits)} pictures: {bits.mean():.3f} bits/dim on average."
+    beside = f", beside {len(usual):,} of the model's own validation images" * (len(usual) > 0)
+    text = f"{len(bits)} pictures: {bits.mean():.3f} bits/dim on average{beside}."
     yield show.line(text), show.histogram(usual, bits) + legend + show.grid(pairs, captions, "pairs")
 
 

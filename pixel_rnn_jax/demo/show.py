@@ -16,6 +16,7 @@ import pixel_rnn_jax as prnn
 
 UNKNOWN = (70, 98, 168)  # colour of pixels that are not drawn yet, or hidden
 MARK = (255, 64, 129)  # of what the visitor chose
+BLUE = "#3b82f6"
 INK = "#64748b"  # of axes and letters; can be read on white and on black
 
 
@@ -58,6 +59,11 @@ def grid(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], captions: Sequence[str]
         for picture, caption in zip(pictures, captions, strict=True)
     ]
     return f'<div class="pictures {kind}">{"".join(cells)}</div>'
+
+
+def nats(value: float) -> str:
+    """A log-probability in words."""
+    return f"{value:.1f} nats".replace("-", "−")
 
 
 def line(text: str) -> str:
@@ -107,42 +113,39 @@ def sheet(pictures: UInt8[np.ndarray, "N H W 3"]) -> UInt8[np.ndarray, "height w
 
 
 def bars(heights: Sequence[Float[np.ndarray, " levels"]], true: Sequence[int], names: Sequence[str]) -> str:
-    """The distribution of each channel of a pixel, with the true value marked."""
-    figure, all_axes = _figure(len(names))
+    """The distribution of each channel of a pixel, one below the other, with the true value marked."""
+    figure, all_axes = _figure(3.8, 1.4 + 1.9 * len(names), rows=len(names))
     for axes, probabilities, value, name in zip(all_axes, heights, true, names, strict=True):
         values = np.arange(len(probabilities))
-        axes.bar(values, probabilities, width=1 if len(values) > 32 else 0.8, color="#3b82f6")
-        axes.bar(value, probabilities[value], width=max(1, len(values) / 64) if len(values) > 32 else 0.8, color=_hex(MARK))
-        axes.axvline(value, color=_hex(MARK), linestyle=":", linewidth=1)
-        axes.set_title(f"{name}true value {value}: {100 * probabilities[value]:.3g} %", color=INK, fontsize=11)
-        axes.set_xlabel("value", color=INK)
+        axes.bar(values, probabilities, width=1 if len(values) > 32 else 0.8, color=BLUE)
+        axes.axvline(value, color=_hex(MARK), linestyle=":")
+        axes.bar(value, probabilities[value], width=max(0.8, len(values) / 64), color=_hex(MARK))
+        axes.set_title(f"{name}true value {value}: {100 * probabilities[value]:.3g} %", color=INK)
+        axes.set_ylabel("probability", color=INK)
         if len(values) <= 17:
             axes.set_xticks(values)
-    all_axes[0].set_ylabel("probability", color=INK)
+    all_axes[-1].set_xlabel("value", color=INK)
     return _drawn(figure, f"probability of each value; true: {', '.join(map(str, true))}")
 
 
 def histogram(usual: Float[np.ndarray, " M"], scores: Float[np.ndarray, " N"]) -> str:
     """The scores of a model's own validation images, and those of some pictures as numbered lines."""
-    figure, (axes,) = _figure(1)
-    if len(usual):
-        axes.hist(usual, bins=40, color="#94a3b8", label=f"{len(usual)} validation images")
-        axes.legend(loc="upper right", frameon=False, labelcolor=INK)
-    axes.margins(y=0.2)
-    for number, score in enumerate(scores, 1):
-        axes.axvline(score, color=_hex(MARK), linewidth=1.5)
-        axes.annotate(
-            str(number), (score, 1), (2, -11), xycoords=("data", "axes fraction"), textcoords="offset points", color=_hex(MARK)
-        )
+    figure, (axes,) = _figure(7.2, 3)
+    axes.hist(usual, bins=40, color="#94a3b8")
+    for place, number in enumerate(np.argsort(scores)):
+        axes.axvline(scores[number], color=_hex(MARK), linewidth=1)
+        height = 1.02 + 0.07 * (place % 3)  # numbers of neighbours would cover each other
+        axes.text(scores[number], height, str(number + 1), transform=axes.get_xaxis_transform(), color=_hex(MARK), ha="center")
     axes.set_xlabel("bits/dim: to the right, less likely", color=INK)
-    axes.set_ylabel("images", color=INK)
+    axes.set_ylabel("validation images", color=INK)
     return _drawn(figure, "histogram of scores")
 
 
-def _figure(columns: int) -> tuple[Figure, list]:
-    figure = Figure(figsize=(5.2 * columns**0.5, 2.9), layout="constrained")
+def _figure(width: float, height: float, rows: int = 1) -> tuple[Figure, list]:
+    """A figure, in inches, that suits light and dark pages."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
-    all_axes = list(figure.subplots(1, columns, squeeze=False).flat)
+    all_axes = list(figure.subplots(rows, squeeze=False).flat)
     for axes in all_axes:
         axes.patch.set_alpha(0)
         axes.tick_params(colors=INK)
