@@ -19,8 +19,7 @@ ANY = "any"
 THEME = gr.themes.Default(primary_hue="blue", font=["sans-serif"], font_mono=["monospace"])  # nothing from other hosts
 MAX_WAITING = 20
 KEPT_SECONDS = 3600  # how long uploads stay on the server
-CSS = """
-.gradio-container { max-width: 1100px !important; margin: auto; }
+STYLE = """<style>
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(112px, 21%), 1fr)); gap: 10px; }
 .pictures.pairs { grid-template-columns: repeat(auto-fill, minmax(min(240px, 100%), 1fr)); }
 .pictures.one { grid-template-columns: minmax(0, 448px); }
@@ -39,10 +38,10 @@ CSS = """
 .sizes th, .sizes td { text-align: left; padding: 4px 12px 4px 0; white-space: nowrap; font-weight: normal; }
 .sizes .bar { width: 60%; } .sizes .bar div { background: #3b82f6; height: 14px; border-radius: 3px; }
 @media (max-width: 640px) {
-  .app { padding: 12px !important; }
+  .gradio-container .app { padding: 12px !important; }
   .tab-container button { padding: 0 6px !important; }
 }
-"""
+</style>"""
 
 
 def make_page(workdirs: Sequence[str] = ()) -> gr.Blocks:
@@ -95,7 +94,7 @@ def serve(workdirs: Sequence[str] = (), *, port: int | None = None, open_browser
     """Makes the page and shows it until it is interrupted; on 127.0.0.1, unless GRADIO_SERVER_NAME says otherwise."""
     make_page(workdirs).launch(
         theme=THEME,
-        css=CSS,
+        head=STYLE,
         footer_links=[],
         server_port=port,
         inbrowser=open_browser,
