@@ -4,6 +4,7 @@
 """
 
 import os
+import threading
 from collections.abc import Sequence
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported
@@ -20,6 +21,7 @@ THEME = gr.themes.Default(primary_hue="blue", font=["sans-serif"], font_mono=["m
 MAX_WAITING = 20
 KEPT_SECONDS = 3600  # how long uploads stay on the server
 STYLE = """<style>
+.gradio-container .app { max-width: 1100px; margin: auto; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(112px, 21%), 1fr)); gap: 10px; }
 .pictures.pairs { grid-template-columns: repeat(auto-fill, minmax(min(240px, 100%), 1fr)); }
 .pictures.one { grid-template-columns: minmax(0, 448px); }
@@ -55,19 +57,19 @@ def make_page(workdirs: Sequence[str] = ()) -> gr.Blocks:
         gr.Markdown(HEAD)
         with gr.Row():
             model = gr.Dropdown([(_shown(name), name) for name in names], value=names[0], label="Model", elem_id="model")
-            label = gr.Dropdown([(ANY, None)], value=None, label="Class", visible=False, elem_id="class")
+            label = classes(names[0])
         about = gr.Markdown(card(names[0]))
         with gr.Tab("Draw"):
             draw.tab(model, label)
         with gr.Tab("Complete"):
-            complete.tab(model, label, page)
+            complete.tab(model, label)
         with gr.Tab("Score"):
             score.tab(model, label)
         with gr.Tab("Look inside"):
-            look_inside.tab(model, label, page)
+            look_inside.tab(model, label)
         with gr.Tab("Compress"):
             compress.tab(model, label)
-        gr.on([page.load, model.change], lambda name: (card(name), classes(name)), model, [about, label], **work.QUICK)
+        model.change(lambda name: (card(name), classes(name)), model, [about, label], **work.QUICK)
     return page.queue(max_size=MAX_WAITING)
 
 
@@ -87,12 +89,15 @@ def card(name: str) -> str:
 def classes(name: str) -> gr.Dropdown:
     """The choice of a class, for a model that has classes."""
     names = models.load(name).class_names
-    return gr.Dropdown([(ANY, None), *((name, name) for name in names)], value=None, visible=bool(names))
+    choices = [(ANY, None), *((name, name) for name in names)]
+    return gr.Dropdown(choices, value=None, label="Class", visible=bool(names), elem_id="class")
 
 
 def serve(workdirs: Sequence[str] = (), *, port: int | None = None, open_browser: bool = False) -> None:
     """Makes the page and shows it until it is interrupted; on 127.0.0.1, unless GRADIO_SERVER_NAME says otherwise."""
-    make_page(workdirs).launch(
+    page = make_page(workdirs)
+    threading.Thread(target=models.read_all, args=[workdirs], daemon=True).start()
+    page.launch(
         theme=THEME,
         head=STYLE,
         footer_links=[],

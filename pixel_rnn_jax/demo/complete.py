@@ -18,13 +18,14 @@ PINK = "#ff4081"
 MAX_COMPLETIONS = 8
 
 
-def tab(model: gr.Dropdown, label: gr.Dropdown, page: gr.Blocks) -> None:
+def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     """Adds the tab's parts to the page."""
     gr.Markdown("Paint over a part in **pink**: the model draws it anew. White and black draw. Or upload a picture.")
     number = gr.State(0)
     with gr.Row():
         with gr.Column():
             editor = gr.ImageEditor(
+                canvas(model.value, 0),
                 type="numpy",
                 image_mode="RGBA",
                 format="png",
@@ -62,7 +63,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown, page: gr.Blocks) -> None:
     stop.click(lambda: show.line("Stopped."), None, status, cancels=completing, **work.QUICK)
     another.click(lambda name, number: (canvas(name, number + 1), number + 1), [model, number], [editor, number], **work.QUICK)
     blank.click(lambda: background(np.zeros((CANVAS, CANVAS, 3), np.uint8)), None, editor, **work.QUICK)
-    gr.on([page.load, model.change], lambda name: (canvas(name, 0), 0), model, [editor, number], **work.QUICK)
+    model.change(lambda name: (canvas(name, 0), 0), model, [editor, number], **work.QUICK)
 
 
 def canvas(name: str, number: int) -> dict[str, Any]:

@@ -17,15 +17,21 @@ EMPTY = show.line("Click a pixel of the picture."), "", ""
 CHANNELS = {1: ("",), 3: ("red: ", "green: ", "blue: ")}
 
 
-def tab(model: gr.Dropdown, label: gr.Dropdown, page: gr.Blocks) -> None:
+def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     """Adds the tab's parts to the page."""
     gr.Markdown("Click a pixel: how likely was each of its values, given the pixels before it, and which of those mattered?")
     number = gr.State(0)
-    status = gr.HTML(elem_classes="status")
+    status = gr.HTML(EMPTY[0], elem_classes="status")
     with gr.Row():
         with gr.Column(min_width=280):
             picture = gr.Image(
-                format="png", type="numpy", interactive=False, show_label=False, buttons=[], elem_id="look-inside"
+                image(model.value, 0),
+                format="png",
+                type="numpy",
+                interactive=False,
+                show_label=False,
+                buttons=[],
+                elem_id="look-inside",
             )
             another = gr.Button("Another test image", size="sm")
         with gr.Column(min_width=280):
@@ -36,7 +42,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown, page: gr.Blocks) -> None:
     picture.select(work.told(clicked), [model, label, number], outputs, show_progress_on=status, **work.JOB)
     outputs = [picture, number, status, influence, bars]
     another.click(lambda name, number: (image(name, number + 1), number + 1, *EMPTY), [model, number], outputs, **work.QUICK)
-    gr.on([page.load, model.change], lambda name: (image(name, 0), 0, *EMPTY), model, outputs, **work.QUICK)
+    model.change(lambda name: (image(name, 0), 0, *EMPTY), model, outputs, **work.QUICK)
 
 
 def image(name: str, number: int) -> UInt8[np.ndarray, "height width 3"] | None:

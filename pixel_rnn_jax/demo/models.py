@@ -35,6 +35,12 @@ def offered(workdirs: Sequence[str] = ()) -> list[str]:
     return [*workdirs, *sorted(prnn.shipped_models(), key=lambda name: name != FIRST)]
 
 
+def read_all(workdirs: Sequence[str] = ()) -> None:
+    """Reads all models and their test images, so that nobody waits for them later."""
+    for name in offered(workdirs):
+        examples(name)
+
+
 def filled(count: int) -> int:
     """The number of images that a program is compiled for, of which `count` are wanted."""
     return next(batch for batch in BATCHES if batch >= count)

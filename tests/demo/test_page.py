@@ -24,7 +24,7 @@ pytest.importorskip("gradio")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")]
 BLUE = (70, 98, 168)
-MODEL, PATIENCE = "digits_rowlstm", 120_000  # milliseconds; most of them compile
+MODEL, PATIENCE = "digits_rowlstm", 90_000  # milliseconds; most of them compile
 
 
 @pytest.fixture(scope="module")
