@@ -1,5 +1,6 @@
 """One object for use: a trained model that takes and returns pictures. All that it computes is done by the pure functions."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +11,10 @@ from jaxtyping import Bool, Float, Float32, Float64, UInt
 from PIL import Image
 from scipy.special import log_softmax, logsumexp
 
+from pixel_rnn_jax.data.dataset import Dataset
 from pixel_rnn_jax.data.decode import MODES
 from pixel_rnn_jax.data.given_pictures import read_given
+from pixel_rnn_jax.data.image_set import take
 from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.errors import MAX_SEED, InputError, check_integer
 from pixel_rnn_jax.evaluation.classify import joint_log_probs, log_prior
@@ -25,6 +28,8 @@ from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.storage.run_record import RunRecord
 
 PIXELS_AT_A_TIME = 2**16  # of a batch: 83 images of 28x28, 64 of 32x32
+# The test images that come with the package, by the source that they are from.
+SAMPLES = {"tfds:mnist": "samples:mnist", "tfds:binarized_mnist": "samples:mnist", "tfds:cifar10": "samples:cifar10"}
 
 
 class Classification(NamedTuple):
@@ -82,6 +87,27 @@ class Pretrained:
         for line in notes:
             say(line)
         return images
+
+    def examples(self, num: int = 20) -> UInt[np.ndarray, "N H W C"]:
+        """The first images, at most `num`, that the model is tested on; of MNIST and CIFAR-10, twenty come with the package.
+
+        Raises:
+          InputError: (a ValueError) if the data of the training is not on this machine.
+        """
+        num, data = check_integer("num", num, 1), self._run.data
+        if data.source in SAMPLES:
+            dataset = Dataset(dataclasses.replace(data, source=SAMPLES[data.source]), self.config, carve=False)
+            images = dataset.images("train")  # their only split
+        else:
+            dataset = Dataset(data, self.config, self._run.classes)
+            images = dataset.images(dataset.final_split)
+        return take(images, np.arange(min(num, len(images))))
+
+    @property
+    def validation_scores(self) -> Float64[np.ndarray, " M"]:
+        """The bits/dim of up to 1,000 validation images, given their class if there are classes; empty if none were kept."""
+        kept = self._run.validations.image_scores if self._run.validations else ()
+        return bits_per_dim(-np.array([nats for nats, _ in kept], np.float64), self.image_shape)
 
     def sample(
         self,

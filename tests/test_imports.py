@@ -18,6 +18,7 @@ FOLDERS = (
     "pretrained",  # a module at the root
     "testing",
     "training",
+    "demo",
     "cli",
 )
 ROOT_MODULES = ("errors", "paths", "images", "progress", "plots", "tuning")  # beside the folders, and before them

@@ -201,3 +201,28 @@ def test_samples_of_classes(classes):
 def test_mistakes_are_told(grey, classes, call, message):
     with pytest.raises(ValueError, match=message):
         call(grey, classes)
+
+
+@pytest.mark.parametrize(
+    "name,count,shape",
+    [("mnist_rowlstm", 20, (28, 28, 1)), ("cifar_rowlstm_small", 20, (32, 32, 3)), ("digits_rowlstm", 25, (8, 8, 1))],
+)
+def test_examples_are_test_images(name, count, shape):
+    found = prnn.from_pretrained(name)
+    images = found.examples(25)
+    assert images.shape == (count, *shape)
+    assert images.max() == found.config.levels - 1
+    np.testing.assert_array_equal(found.examples(3), images[:3])
+
+
+def test_examples_of_data_that_is_elsewhere(grey):
+    elsewhere = loaded(levels=8, data={"source": "npz:nowhere.npz"})
+    with pytest.raises(ValueError, match=r"nowhere\.npz"):
+        elsewhere.examples()
+
+
+def test_validation_scores_are_kept_with_the_model(grey):
+    shipped = prnn.from_pretrained("digits_rowlstm")
+    assert shipped.validation_scores.shape == (180,)
+    assert f"{shipped.validation_scores.mean():.4f} bits/dim" in shipped.card["validation"]
+    assert len(grey.validation_scores) == 0

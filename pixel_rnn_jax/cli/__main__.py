@@ -27,6 +27,7 @@ COMMANDS = {
     "ablation": "the paper's Tables 2 and 3",
     "benchmark": "measure the speed on this machine",
     "costs": "memory and operations of a configuration",
+    "demo": "open a page on which the models can be seen at work",
 }
 
 

@@ -97,6 +97,16 @@ def unpack(blob: bytes) -> tuple[Header, bytes]:
     return header, payload
 
 
+def compressed_shape(blob: bytes) -> tuple[int, int, int, int]:
+    """The shape of the images in a .prnn file, [B, H, W, C], which `decompress` would return; decodes nothing.
+
+    Raises:
+      InputError: (a ValueError) if it is no whole .prnn file.
+    """
+    header, _ = unpack(blob)
+    return header.num, header.height, header.width, header.channels
+
+
 def _read_header(text: bytes) -> Header:
     types = {field.name: field.type for field in dataclasses.fields(Header)}
     try:

@@ -3,14 +3,14 @@
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Float32, Shaped, UInt
+from jaxtyping import Array, Float32, Shaped, UInt
 
 from pixel_rnn_jax.generation.decoding import STATE_BATCH_AXES
 from pixel_rnn_jax.generation.sampling import ROWS_BATCH_AXES, begin_stage, check_completion, draw_row, draw_uniform
@@ -75,12 +75,9 @@ def generate(
             uniform = uniform_fn(key, jax.device_put(numbers, sharding))
             batch_conditions = jax.tree.map(lambda array, padded=padded: np.asarray(array)[padded], conditions)
             for stage in stages(model.config):
-                begin, draw = _stage_fns(stage, mesh)
-                batch = jax.device_put((images[padded], known[padded]), sharding)
-                state, rows = begin(params, *batch, uniform, jax.device_put(batch_conditions, sharding))
+                batch = jax.device_put((images[padded], known[padded], uniform, batch_conditions), sharding)
                 drawn = []
-                for row in range(height // stage.stride):
-                    state, values = draw(stage.params(params), state, rows, np.int32(row), np.float32(temperature))
+                for values in draw_rows(stage, params, batch, temperature, mesh):
                     drawn.append(values)
                     jax.block_until_ready(drawn[-2:][0])  # queue one row ahead, not all of them
                     bar.update()
@@ -92,6 +89,20 @@ def generate(
                 new = stage.drawn(*values.shape[1:3])[:, :, None]  # pixels of earlier stages keep their log-probability
                 log_probs[place] = np.where(new, values_log_probs, log_probs[place])
     return Generated(images, log_probs)
+
+
+def draw_rows(
+    stage: Stage, params: Any, batch: tuple[Any, ...], temperature: float, mesh: Mesh
+) -> Iterator[tuple[UInt[Array, "W C B"], Float32[Array, "W C B"]]]:
+    """Draws a stage's rows, one after the other: their values and log-probabilities, see `draw_row`.
+
+    The batch holds images, known pixels, uniform numbers and conditions of whole images, as `begin_stage` takes them.
+    """
+    begin, draw = _stage_fns(stage, mesh)
+    state, rows = begin(params, *batch)
+    for row in range(len(rows.images)):
+        state, values = draw(stage.params(params), state, rows, np.int32(row), np.float32(temperature))
+        yield values
 
 
 def seconds_to_generate(

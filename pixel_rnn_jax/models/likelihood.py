@@ -67,6 +67,20 @@ def log_probs(
     return _log_probs(model, params, images, context, labels, None)
 
 
+def conditionals(
+    model: nn.Module, params: Any, images: Images, context: Any = None, labels: Any = None
+) -> Float32[Array, "B H W C levels"]:
+    """The distribution of each sub-pixel, given those before it: p(x_i = v | x_<i) for every value v.
+
+    Pure, and compiled, as `log_prob` is. Takes the arguments of `log_prob` but for the key, and raises what it raises.
+
+    Returns:
+      [B, H, W, C, levels], probabilities; they sum to 1 over the last axis.
+    """
+    check_arguments(model, params, images, context, labels)
+    return _conditionals(model, params, images, context, labels)
+
+
 def check_arguments(model: nn.Module, params: Any, images: Images, context: Any, labels: Any) -> None:
     """Raises `InputError` unless a model takes these parameters, images and conditions."""
     check_images(images, levels=model.config.levels, channels=model.config.channels)
@@ -92,6 +106,13 @@ def _log_probs(
     if microbatches == 1:
         return microbatch_fn(batch)
     return jax.lax.map(microbatch_fn, split_microbatches(batch, microbatches)).reshape(images.shape)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _conditionals(
+    model: nn.Module, params: Any, images: Images, context: Any, labels: Any
+) -> Float32[Array, "B H W C levels"]:
+    return jax.nn.softmax(model.apply({"params": params}, images, context=context, labels=labels))
 
 
 def bits_per_dim(log_prob: Float[Any, "*batch"] | float, image_shape: Any) -> Float[Any, "*batch"] | float:

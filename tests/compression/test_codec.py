@@ -85,6 +85,9 @@ def test_batches_and_tiles(options):
     images = random_images(7, 6, 7, 1)
     blob = prnn.compress(model, params, images, **options)
     np.testing.assert_array_equal(prnn.decompress(model, params, blob), images)
+    assert prnn.compressed_shape(blob) == images.shape
+    with pytest.raises(ValueError, match="damaged or cut off"):
+        prnn.compressed_shape(blob[:-1])
 
 
 def test_no_images():

@@ -88,3 +88,13 @@ def test_a_key_for_dropout_is_a_key():
 def test_bad_image_shape(shape):
     with pytest.raises(ValueError, match=r"image_shape(: height)? must be .*; got (\(8, 8\)|\(2, 8, 8, 1\)|0|-8)\."):
         prnn.bits_per_dim(1.0, shape)
+
+
+def test_conditionals_are_the_probabilities_of_all_values():
+    model, params = make_model("pixel_cnn", channels=2, levels=3)
+    images = np.random.default_rng(0).integers(0, 3, (2, 3, 2, 2))
+    found = np.asarray(prnn.conditionals(model, params, images))
+    assert found.shape == (2, 3, 2, 2, 3)
+    np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-5)
+    there = np.take_along_axis(found, images[..., None], -1)[..., 0]
+    np.testing.assert_allclose(np.log(there), prnn.log_probs(model, params, images), rtol=1e-5)

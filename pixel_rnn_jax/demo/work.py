@@ -1,0 +1,119 @@
+"""How the page does its work: one job at a time, with limits, and with faults told in one line."""
+
+import functools
+import inspect
+import itertools
+import sys
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+import gradio as gr
+import numpy as np
+from jaxtyping import UInt
+from PIL import Image
+
+import pixel_rnn_jax as prnn
+from pixel_rnn_jax.demo.models import MAX_IMAGES, examples
+
+MAX_FILE_SIZE = 4 * 2**20  # bytes of an upload
+MAX_PIXELS = 2**24  # of an uploaded picture, 4096x4096; it is decoded before it is reduced
+# All that computes waits in one queue. What needs no model, such as choosing a test image, does not.
+JOB = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+T = TypeVar("T")
+_compiled: set[tuple] = set()
+
+
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of an event, whose faults appear as one line on the page; a bug's traceback stays on the server."""
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def run(*arguments):
+            try:
+                yield from function(*arguments)
+            except Exception as error:
+                raise _line(error) from None
+    else:
+
+        @functools.wraps(function)
+        def run(*arguments):
+            try:
+                return function(*arguments)
+            except Exception as error:
+                raise _line(error) from None
+
+    return run
+
+
+def _line(error: Exception) -> gr.Error:
+    if isinstance(error, gr.Error):
+        return error
+    if isinstance(error, ValueError):
+        text = " ".join(str(error).split())
+    else:
+        traceback.print_exception(error, file=sys.stderr)
+        text = "Something went wrong on the server. Its log says what."
+    return gr.Error(text, title="This does not work", print_exception=False)
+
+
+def waiting(call: Callable[[], T], kind: tuple, status: Callable[[str], Any]) -> Generator[Any, None, T]:
+    """Runs a call in a thread, and yields a status twice a second meanwhile; returns what the call returns.
+
+    `kind` names the program that the call runs. The first call of a kind compiles it, which the status says.
+    """
+    pool, start = ThreadPoolExecutor(1), time.perf_counter()
+    future = pool.submit(call)
+    pool.shutdown(wait=False)
+    while wait([future], timeout=0.5).not_done:
+        seconds = f"{time.perf_counter() - start:.0f} s"
+        yield status(f"At work, {seconds} …" if kind in _compiled else f"Compiling, {seconds} so far, once …")
+    result = future.result()
+    _compiled.add(kind)
+    return result
+
+
+def row_by_row(rows: Iterator[prnn.Progress], kind: tuple) -> Iterator[tuple[str, prnn.Progress | None]]:
+    """Yields a status and the images so far: None while the program is compiled, and then after each row."""
+    compiles, begin = kind not in _compiled, time.perf_counter()
+    first = yield from waiting(lambda: next(rows), kind, lambda text: (text, None))
+    compiled = time.perf_counter() - begin
+    if compiles:
+        begin = time.perf_counter()
+    for progress in itertools.chain([first], rows):
+        yield "Drawing …", progress
+    once = f", after {compiled:.0f} s of compiling, once" * compiles
+    yield f"Drawn in {time.perf_counter() - begin:.1f} s{once}.", progress
+
+
+def uploaded(files: Sequence[str] | None, name: str, model: prnn.Pretrained) -> UInt[np.ndarray, "N H W C"]:
+    """The pictures in files that a visitor uploaded, as images of the model; without any, its test images."""
+    if not files:
+        if not len(examples(name)):
+            raise prnn.InputError("Upload at least one picture: the test images of this model are not on this machine.")
+        return examples(name)[:MAX_IMAGES]
+    if len(files) > MAX_IMAGES:
+        raise prnn.InputError(f"There can be at most {MAX_IMAGES} pictures; these are {len(files)}.")
+    pictures = []
+    for number, file in enumerate(files, 1):
+        try:
+            picture = Image.open(file, formats=("PNG", "JPEG", "WEBP", "TIFF"))
+        except (OSError, ValueError, Image.DecompressionBombError):
+            raise prnn.InputError(f"Picture {number} is no PNG, JPEG, WebP or TIFF image, or it is too large.") from None
+        if picture.width * picture.height > MAX_PIXELS:
+            raise prnn.InputError(
+                f"Picture {number} must have at most {MAX_PIXELS:,} pixels; it has {picture.width}x{picture.height}."
+            )
+        pictures.append(picture)
+    return model.images(pictures)
+
+
+def seed(value: float | None) -> int:
+    """The seed that a visitor typed."""
+    if value is None or not 0 <= value < 2**32:
+        raise prnn.InputError(f"The seed must be an integer from 0 to {2**32 - 1}; got {value}.")
+    return int(value)
