@@ -21,7 +21,7 @@ THEME = gr.themes.Default(primary_hue="blue", font=["sans-serif"], font_mono=["m
 MAX_WAITING = 20
 KEPT_SECONDS = 3600  # how long uploads stay on the server
 STYLE = """<style>
-.gradio-container .app { max-width: 1100px; margin: auto; }
+.gradio-container .app { max-width: 1100px !important; margin: auto; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(112px, 21%), 1fr)); gap: 10px; }
 .pictures.pairs { grid-template-columns: repeat(auto-fill, minmax(min(240px, 100%), 1fr)); }
 .pictures.one { grid-template-columns: minmax(0, 448px); }

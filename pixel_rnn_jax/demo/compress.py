@@ -17,7 +17,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     with gr.Row():
         with gr.Column():
             files = gr.File(
-                file_count="multiple", file_types=[".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"], height=140,
+                file_count="multiple", file_types=work.PICTURES, height=140,
                 label=f"Up to {models.MAX_IMAGES} pictures; none: test images", elem_id="compress-files",
             )  # fmt: skip
             start = gr.Button("Compress", variant="primary")

@@ -17,7 +17,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     """Adds the tab's parts to the page."""
     gr.Markdown("How likely are pictures, beside the model's own validation images? And which of their pixels surprise it?")
     files = gr.File(
-        file_count="multiple", file_types=[".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"], height=140,
+        file_count="multiple", file_types=work.PICTURES, height=140,
         label=f"Up to {models.MAX_IMAGES} pictures; none: test images", elem_id="score-files",
     )  # fmt: skip
     start = gr.Button("Score", variant="primary")

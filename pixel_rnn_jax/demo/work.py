@@ -21,6 +21,7 @@ from pixel_rnn_jax.demo.models import MAX_IMAGES, examples
 MAX_FILE_SIZE = 4 * 2**20  # bytes of an upload
 MAX_PIXELS = 2**24  # of an uploaded picture, 4096x4096; it is decoded before it is reduced
 # All that computes waits in one queue. What needs no model, such as choosing a test image, does not.
+PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"]
 JOB = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
@@ -98,18 +99,18 @@ def uploaded(files: Sequence[str] | None, name: str, model: prnn.Pretrained) -> 
         return examples(name)[:MAX_IMAGES]
     if len(files) > MAX_IMAGES:
         raise prnn.InputError(f"There can be at most {MAX_IMAGES} pictures; these are {len(files)}.")
-    pictures = []
-    for number, file in enumerate(files, 1):
-        try:
-            picture = Image.open(file, formats=("PNG", "JPEG", "WEBP", "TIFF"))
-        except (OSError, ValueError, Image.DecompressionBombError):
-            raise prnn.InputError(f"Picture {number} is no PNG, JPEG, WebP or TIFF image, or it is too large.") from None
-        if picture.width * picture.height > MAX_PIXELS:
-            raise prnn.InputError(
-                f"Picture {number} must have at most {MAX_PIXELS:,} pixels; it has {picture.width}x{picture.height}."
-            )
-        pictures.append(picture)
-    return model.images(pictures)
+    return model.images([opened(file, f"Picture {number}") for number, file in enumerate(files, 1)])
+
+
+def opened(file: str, name: str) -> Image.Image:
+    """A picture that a visitor uploaded, of which only the header is read yet; the name is for messages."""
+    try:
+        picture = Image.open(file, formats=("PNG", "JPEG", "WEBP", "TIFF"))
+    except (OSError, ValueError, Image.DecompressionBombError):
+        raise prnn.InputError(f"{name} is no PNG, JPEG, WebP or TIFF image, or it is too large.") from None
+    if picture.width * picture.height > MAX_PIXELS:
+        raise prnn.InputError(f"{name} must have at most {MAX_PIXELS:,} pixels; it has {picture.width}x{picture.height}.")
+    return picture
 
 
 def seed(value: float | None) -> int:
