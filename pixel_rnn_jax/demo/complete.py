@@ -89,7 +89,7 @@ def background(picture: UInt8[np.ndarray, "H W 3"]) -> dict[str, Any]:
 
 
 def complete(
-    name: str, label: str | None, drawing: dict[str, Any], num: float, temperature: float, seed: float
+    name: str, label: str, drawing: dict[str, Any], num: int, temperature: float, seed: int | None
 ) -> Iterator[tuple[str, Any]]:
     """Yields a status and the completions after each row; at the end, the most likely ones come first."""
     model, num = models.load(name), int(num)

@@ -25,7 +25,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     start.click(work.told(score), [model, label, files], [status, pictures], show_progress_on=status, **work.JOB)
 
 
-def score(name: str, label: str | None, files: list[str] | None) -> Iterator[tuple[str, Any]]:
+def score(name: str, label: str, files: list[str] | None) -> Iterator[tuple[str, Any]]:
     """Yields a status, and at the end the scores with their histogram and maps of surprise."""
     model = models.load(name)
     images = work.uploaded(files, name, model)
@@ -44,9 +44,7 @@ def score(name: str, label: str | None, files: list[str] | None) -> Iterator[tup
     yield show.line(text), show.histogram(usual, bits) + legend + show.grid(pairs, captions, "pairs")
 
 
-def surprise_of(
-    model: prnn.Pretrained, images: UInt[np.ndarray, "N H W C"], label: str | None
-) -> Float32[np.ndarray, "N H W C"]:
+def surprise_of(model: prnn.Pretrained, images: UInt[np.ndarray, "N H W C"], label: str) -> Float32[np.ndarray, "N H W C"]:
     """The nats of each sub-pixel, given the chosen or else the most probable class."""
     labels = models.likely_labels(model, label, images)
     numbers = np.arange(models.filled(len(images))) % len(images)
