@@ -12,13 +12,14 @@ QUICK = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=t
 	$(shell $(BIN)/python -c 'from importlib.metadata import version; \
 		print("--xla_cpu_use_fusion_emitters=false" if version("jaxlib") < "0.12" else "")')
 
-.PHONY: help train test test-all lint format docs
+.PHONY: help train test test-all lint format docs demo
 .DELETE_ON_ERROR:
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make test-all runs the slow tests too; make lint checks style; make format applies it;"
-	@echo "make docs builds the documentation into site/, and fails on broken links"
+	@echo "make docs builds the documentation into site/, and fails on broken links;"
+	@echo "make demo opens a page on which the models can be seen at work"
 
 .venv/.installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -68,6 +69,9 @@ lint: .venv/.installed
 format: .venv/.installed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+demo: .venv/.installed
+	@$(BIN)/pixel-rnn demo
 
 .venv/.installed-docs: .venv/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'

@@ -16,12 +16,12 @@ from pixel_rnn_jax.demo import complete, compress, draw, look_inside, models, sc
 HEAD = """# Pixel RNN
 Small trained models of images, at work: *Pixel Recurrent Neural Networks*
 ([van den Oord et al., 2016](https://arxiv.org/abs/1601.06759)) in JAX."""
-ANY = "any"
+ANY = ("any", "")  # what is shown, and the value
 THEME = gr.themes.Default(primary_hue="blue", font=["sans-serif"], font_mono=["monospace"])  # nothing from other hosts
 MAX_WAITING = 20
 KEPT_SECONDS = 3600  # how long uploads stay on the server
 STYLE = """<style>
-.gradio-container .app { max-width: 1100px; margin: auto; }
+.gradio-container .app { max-width: 1100px !important; margin: auto; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(112px, 21%), 1fr)); gap: 10px; }
 .pictures.pairs { grid-template-columns: repeat(auto-fill, minmax(min(240px, 100%), 1fr)); }
 .pictures.one { grid-template-columns: minmax(0, 448px); }
@@ -30,7 +30,7 @@ STYLE = """<style>
 .pictures figcaption { font-size: 13px; text-align: center; opacity: 0.8; font-variant-numeric: tabular-nums; }
 #look-inside img { image-rendering: pixelated; cursor: crosshair; }
 .html-container { padding: 0 !important; }
-.plot { width: 100%; max-width: 720px; margin: 0; }
+.plot { width: 100%; max-width: 720px !important; margin: 0; }
 .status { min-height: 28px; }
 .line { margin: 4px 0; }
 .saves { margin: 16px 0 4px; display: flex; flex-wrap: wrap; gap: 8px 16px; }
@@ -89,8 +89,8 @@ def card(name: str) -> str:
 def classes(name: str) -> gr.Dropdown:
     """The choice of a class, for a model that has classes."""
     names = models.load(name).class_names
-    choices = [(ANY, None), *((name, name) for name in names)]
-    return gr.Dropdown(choices, value=None, label="Class", visible=bool(names), elem_id="class")
+    choices = [ANY, *((name, name) for name in names)]
+    return gr.Dropdown(choices, value="", label="Class", visible=bool(names), elem_id="class")
 
 
 def serve(workdirs: Sequence[str] = (), *, port: int | None = None, open_browser: bool = False) -> None:

@@ -20,7 +20,7 @@ MAX_COMPLETIONS = 8
 
 def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     """Adds the tab's parts to the page."""
-    gr.Markdown("Paint over a part in **pink**: the model draws it anew. White and black draw. Or upload a picture.")
+    gr.Markdown("Paint over a part in **pink**: the model draws it anew. White and black, among the brush's colours, draw.")
     number = gr.State(0)
     with gr.Row():
         with gr.Column():
@@ -29,7 +29,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
                 type="numpy",
                 image_mode="RGBA",
                 format="png",
-                sources=("upload",),
+                sources=(),
                 transforms=(),
                 layers=False,
                 canvas_size=(CANVAS, CANVAS),
@@ -44,6 +44,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
             with gr.Row():
                 another = gr.Button("Another test image", size="sm")
                 blank = gr.Button("Blank, to draw on", size="sm")
+                upload = gr.UploadButton("Upload a picture", file_types=work.PICTURES, size="sm", elem_id="upload")
         with gr.Column():
             num = gr.Slider(1, MAX_COMPLETIONS, 4, step=1, label="Completions")
             temperature = gr.Slider(0.1, 2, 1, step=0.05, label="Temperature", info="Below 1: more likely, less diverse.")
@@ -63,6 +64,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     stop.click(lambda: show.line("Stopped."), None, status, cancels=completing, **work.QUICK)
     another.click(lambda name, number: (canvas(name, number + 1), number + 1), [model, number], [editor, number], **work.QUICK)
     blank.click(lambda: background(np.zeros((CANVAS, CANVAS, 3), np.uint8)), None, editor, **work.QUICK)
+    upload.upload(work.told(uploaded), upload, editor, **work.QUICK)
     model.change(lambda name: (canvas(name, 0), 0), model, [editor, number], **work.QUICK)
 
 
@@ -75,13 +77,19 @@ def canvas(name: str, number: int) -> dict[str, Any]:
     return background(show.enlarged(picture, CANVAS))
 
 
+def uploaded(file: str) -> dict[str, Any]:
+    """The editor with an uploaded picture, cut around its centre."""
+    picture = ImageOps.exif_transpose(work.opened(file, "The picture")).convert("RGB")
+    return background(np.asarray(ImageOps.fit(picture, (CANVAS, CANVAS))))
+
+
 def background(picture: UInt8[np.ndarray, "H W 3"]) -> dict[str, Any]:
     """The editor with a picture on which nothing is painted."""
     return {"background": picture, "layers": [], "composite": picture}
 
 
 def complete(
-    name: str, label: str | None, drawing: dict[str, Any], num: float, temperature: float, seed: float
+    name: str, label: str, drawing: dict[str, Any], num: int, temperature: float, seed: int | None
 ) -> Iterator[tuple[str, Any]]:
     """Yields a status and the completions after each row; at the end, the most likely ones come first."""
     model, num = models.load(name), int(num)

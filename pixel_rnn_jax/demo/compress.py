@@ -17,7 +17,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     with gr.Row():
         with gr.Column():
             files = gr.File(
-                file_count="multiple", file_types=[".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"], height=140,
+                file_count="multiple", file_types=work.PICTURES, height=140,
                 label=f"Up to {models.MAX_IMAGES} pictures; none: test images", elem_id="compress-files",
             )  # fmt: skip
             start = gr.Button("Compress", variant="primary")
@@ -29,7 +29,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     back.click(work.told(decode), [model, label, coded], [status, result], show_progress_on=status, **work.JOB)
 
 
-def compress(name: str, label: str | None, files: list[str] | None) -> Iterator[tuple[str, Any]]:
+def compress(name: str, label: str, files: list[str] | None) -> Iterator[tuple[str, Any]]:
     """Yields a status, and at the end the sizes and a link that saves the file."""
     model = models.load(name)
     images = work.uploaded(files, name, model)
@@ -45,7 +45,7 @@ def compress(name: str, label: str | None, files: list[str] | None) -> Iterator[
     yield show.line(text), show.sizes(sizes) + save + _grid(images, model)
 
 
-def decode(name: str, label: str | None, file: str | None) -> Iterator[tuple[str, Any]]:
+def decode(name: str, label: str, file: str | None) -> Iterator[tuple[str, Any]]:
     """Yields a status, and at the end the pictures in a file."""
     if file is None:
         raise prnn.InputError("Upload a .prnn file first.")

@@ -28,7 +28,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     stop.click(lambda: show.line("Stopped."), None, status, cancels=drawing, **work.QUICK)
 
 
-def draw(name: str, label: str | None, num: float, temperature: float, seed: float) -> Iterator[tuple[str, Any]]:
+def draw(name: str, label: str, num: int, temperature: float, seed: int | None) -> Iterator[tuple[str, Any]]:
     """Yields a status and the images after each row, and at the end links that save them."""
     model, num = models.load(name), int(num)
     count = models.filled(num)

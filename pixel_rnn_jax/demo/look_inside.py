@@ -53,7 +53,7 @@ def image(name: str, number: int) -> UInt8[np.ndarray, "height width 3"] | None:
     return show.enlarged(show.rgb(images[[number % len(images)]], models.load(name).config.levels)[0])
 
 
-def clicked(name: str, label: str | None, number: int, event: gr.SelectData) -> Iterator[tuple[Any, Any, Any, Any]]:
+def clicked(name: str, label: str, number: int, event: gr.SelectData) -> Iterator[tuple[Any, Any, Any, Any]]:
     """Yields a status, the picture with the clicked pixel marked, what the pixel depends on, and its distribution."""
     model = models.load(name)
     images = models.examples(name)
@@ -95,7 +95,7 @@ def influence_map(influence: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W
 
 def captioned(influence: Float[np.ndarray, "H W"]) -> str:
     """What the map shows."""
-    return f"It depends on {(influence > 0).sum()} of {influence.size} pixels; the brighter, the more. Grey: not at all."
+    return f"It depends on {(influence > 0).sum()} of {influence.size} pixels; the brighter, the more. Pale: not at all."
 
 
 def framed(

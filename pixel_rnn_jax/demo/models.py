@@ -56,31 +56,29 @@ def examples(name: str) -> UInt[np.ndarray, "N H W C"]:
         return np.zeros((0, *model.image_shape), np.uint8)
 
 
-def labels_of(model: prnn.Pretrained, label: str | None, count: int) -> Int32[np.ndarray, " count"] | None:
-    """The chosen class, once for each image; None for a model without classes.
+def labels_of(model: prnn.Pretrained, label: str, count: int) -> Int32[np.ndarray, " count"] | None:
+    """The chosen class (empty: none), once for each image; None for a model without classes.
 
     Raises:
       InputError: if a class must be chosen and is not.
     """
     if not model.config.num_classes:
         return None
-    if label is None:
+    if not label:
         raise prnn.InputError("This model needs a class here: choose one at the top of the page.")
     return np.full(count, model.class_names.index(label), np.int32)
 
 
-def likely_labels(
-    model: prnn.Pretrained, label: str | None, images: UInt[np.ndarray, "N H W C"]
-) -> Int32[np.ndarray, " N"] | None:
+def likely_labels(model: prnn.Pretrained, label: str, images: UInt[np.ndarray, "N H W C"]) -> Int32[np.ndarray, " N"] | None:
     """The chosen class or, if none is chosen, the most probable class of each image."""
-    if label is None and model.config.num_classes:
+    if not label and model.config.num_classes:
         found = model.classify(prnn.to_picture(images, model.config.levels))
         return found.log_probs.argmax(1).astype(np.int32)
     return labels_of(model, label, len(images))
 
 
-def labels_to_draw(model: prnn.Pretrained, label: str | None, count: int) -> Int32[np.ndarray, " count"] | None:
+def labels_to_draw(model: prnn.Pretrained, label: str, count: int) -> Int32[np.ndarray, " count"] | None:
     """The chosen class of each image, or one class after the other."""
-    if label is None and model.config.num_classes:
+    if not label and model.config.num_classes:
         return np.arange(count, dtype=np.int32) % model.config.num_classes
     return labels_of(model, label, count)

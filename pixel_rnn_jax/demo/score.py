@@ -17,7 +17,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     """Adds the tab's parts to the page."""
     gr.Markdown("How likely are pictures, beside the model's own validation images? And which of their pixels surprise it?")
     files = gr.File(
-        file_count="multiple", file_types=[".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"], height=140,
+        file_count="multiple", file_types=work.PICTURES, height=140,
         label=f"Up to {models.MAX_IMAGES} pictures; none: test images", elem_id="score-files",
     )  # fmt: skip
     start = gr.Button("Score", variant="primary")
@@ -25,7 +25,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     start.click(work.told(score), [model, label, files], [status, pictures], show_progress_on=status, **work.JOB)
 
 
-def score(name: str, label: str | None, files: list[str] | None) -> Iterator[tuple[str, Any]]:
+def score(name: str, label: str, files: list[str] | None) -> Iterator[tuple[str, Any]]:
     """Yields a status, and at the end the scores with their histogram and maps of surprise."""
     model = models.load(name)
     images = work.uploaded(files, name, model)
@@ -44,9 +44,7 @@ def score(name: str, label: str | None, files: list[str] | None) -> Iterator[tup
     yield show.line(text), show.histogram(usual, bits) + legend + show.grid(pairs, captions, "pairs")
 
 
-def surprise_of(
-    model: prnn.Pretrained, images: UInt[np.ndarray, "N H W C"], label: str | None
-) -> Float32[np.ndarray, "N H W C"]:
+def surprise_of(model: prnn.Pretrained, images: UInt[np.ndarray, "N H W C"], label: str) -> Float32[np.ndarray, "N H W C"]:
     """The nats of each sub-pixel, given the chosen or else the most probable class."""
     labels = models.likely_labels(model, label, images)
     numbers = np.arange(models.filled(len(images))) % len(images)

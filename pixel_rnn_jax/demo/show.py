@@ -114,7 +114,7 @@ def sheet(pictures: UInt8[np.ndarray, "N H W 3"]) -> UInt8[np.ndarray, "height w
 
 def bars(heights: Sequence[Float[np.ndarray, " levels"]], true: Sequence[int], names: Sequence[str]) -> str:
     """The distribution of each channel of a pixel, one below the other, with the true value marked."""
-    figure, all_axes = _figure(3.8, 1.4 + 1.9 * len(names), rows=len(names))
+    figure, all_axes = _figure(3.8, 1.4 + 1.9 * len(names) ** 0.6, rows=len(names))
     for axes, probabilities, value, name in zip(all_axes, heights, true, names, strict=True):
         values = np.arange(len(probabilities))
         axes.bar(values, probabilities, width=1 if len(values) > 32 else 0.8, color=BLUE)
@@ -123,7 +123,7 @@ def bars(heights: Sequence[Float[np.ndarray, " levels"]], true: Sequence[int], n
         axes.set_title(f"{name}true value {value}: {100 * probabilities[value]:.3g} %", color=INK)
         axes.set_ylabel("probability", color=INK)
         if len(values) <= 17:
-            axes.set_xticks(values)
+            axes.set_xticks(values[:: 1 if len(values) < 10 else 4])
     all_axes[-1].set_xlabel("value", color=INK)
     return _drawn(figure, f"probability of each value; true: {', '.join(map(str, true))}")
 

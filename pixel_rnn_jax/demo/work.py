@@ -21,6 +21,8 @@ from pixel_rnn_jax.demo.models import MAX_IMAGES, examples
 MAX_FILE_SIZE = 4 * 2**20  # bytes of an upload
 MAX_PIXELS = 2**24  # of an uploaded picture, 4096x4096; it is decoded before it is reduced
 # All that computes waits in one queue. What needs no model, such as choosing a test image, does not.
+SHOWN_EVERY = 0.5  # seconds between two lines while nothing else is shown
+PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"]
 JOB = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
@@ -69,7 +71,7 @@ def waiting(call: Callable[[], T], kind: tuple, status: Callable[[str], Any]) ->
     pool, start = ThreadPoolExecutor(1), time.perf_counter()
     future = pool.submit(call)
     pool.shutdown(wait=False)
-    while wait([future], timeout=0.5).not_done:
+    while wait([future], timeout=SHOWN_EVERY).not_done:
         seconds = f"{time.perf_counter() - start:.0f} s"
         yield status(f"At work, {seconds} …" if kind in _compiled else f"Compiling, {seconds} so far, once …")
     result = future.result()
@@ -98,21 +100,21 @@ def uploaded(files: Sequence[str] | None, name: str, model: prnn.Pretrained) -> 
         return examples(name)[:MAX_IMAGES]
     if len(files) > MAX_IMAGES:
         raise prnn.InputError(f"There can be at most {MAX_IMAGES} pictures; these are {len(files)}.")
-    pictures = []
-    for number, file in enumerate(files, 1):
-        try:
-            picture = Image.open(file, formats=("PNG", "JPEG", "WEBP", "TIFF"))
-        except (OSError, ValueError, Image.DecompressionBombError):
-            raise prnn.InputError(f"Picture {number} is no PNG, JPEG, WebP or TIFF image, or it is too large.") from None
-        if picture.width * picture.height > MAX_PIXELS:
-            raise prnn.InputError(
-                f"Picture {number} must have at most {MAX_PIXELS:,} pixels; it has {picture.width}x{picture.height}."
-            )
-        pictures.append(picture)
-    return model.images(pictures)
+    return model.images([opened(file, f"Picture {number}") for number, file in enumerate(files, 1)])
 
 
-def seed(value: float | None) -> int:
+def opened(file: str, name: str) -> Image.Image:
+    """A picture that a visitor uploaded, of which only the header is read yet; the name is for messages."""
+    try:
+        picture = Image.open(file, formats=("PNG", "JPEG", "WEBP", "TIFF"))
+    except (OSError, ValueError, Image.DecompressionBombError):
+        raise prnn.InputError(f"{name} is no PNG, JPEG, WebP or TIFF image, or it is too large.") from None
+    if picture.width * picture.height > MAX_PIXELS:
+        raise prnn.InputError(f"{name} must have at most {MAX_PIXELS:,} pixels; it has {picture.width}x{picture.height}.")
+    return picture
+
+
+def seed(value: int | float | None) -> int:
     """The seed that a visitor typed."""
     if value is None or not 0 <= value < 2**32:
         raise prnn.InputError(f"The seed must be an integer from 0 to {2**32 - 1}; got {value}.")

@@ -24,7 +24,7 @@ pytest.importorskip("gradio")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")]
 BLUE = (70, 98, 168)
-MODEL, PATIENCE = "digits_rowlstm", 90_000  # milliseconds; most of them compile
+MODEL, PATIENCE = "digits_rowlstm", 60_000  # milliseconds; most of them compile
 
 
 @pytest.fixture(scope="module")
@@ -237,22 +237,23 @@ def test_a_canvas_without_a_hole_or_empty(visit):
 
 
 def test_an_uploaded_picture_is_completed(visit, tmp_path):
-    Image.fromarray(np.uint8(np.arange(200 * 300).reshape(200, 300) % 256)).save(tmp_path / "wide.png")
+    ramp = np.linspace(0, 255, 300).astype(np.uint8)
+    Image.fromarray(np.broadcast_to(ramp, (200, 300))).save(tmp_path / "wide.png")
+    (tmp_path / "fake.png").write_bytes(b"no picture")
     page = visit(tab="Complete")
-    page.wait_for_timeout(1500)
-    page.get_by_label("Clear canvas").click()
-    with page.expect_file_chooser() as chooser:
-        page.locator("#editor").get_by_label("Upload button").click()
-    chooser.value.set_files(tmp_path / "wide.png")
+    page.get_by_test_id("Upload a picture-upload-button").set_input_files(tmp_path / "fake.png")
+    page.get_by_text("The picture is no PNG, JPEG, WebP or TIFF image").wait_for()
+    page.get_by_test_id("Upload a picture-upload-button").set_input_files(tmp_path / "wide.png")
     paint(page)
     press(page, "Complete")
     wait_for(page, "Drawn in")
-    assert len(pictures(page)[0]) == 5
+    start = pictures(page)[0][0][0, :, 0]  # its upper row: the middle of the ramp
+    assert np.all(np.diff(start.astype(int)) > 0) and start[0] > 20
 
 
 def upload(page, place, *files):
     page.locator(f"#{place} input[type=file]").set_input_files(list(files))
-    page.locator(f"#{place}").get_by_text(files[-1].name[-6:]).first.wait_for()
+    page.locator(f"#{place}").get_by_label(files[-1].name).first.wait_for()
 
 
 def test_uploads_are_scored(visit, digits, tmp_path):
@@ -265,7 +266,7 @@ def test_uploads_are_scored(visit, digits, tmp_path):
     press(page, "Score")
     assert "2 pictures" in wait_for(page, "on average")
     bits = [float(re.search(r": ([\d.]+) bits", caption)[1]) for caption in pictures(page)[1]]
-    np.testing.assert_allclose(bits, digits.bits_per_dim(pictures_of), atol=6e-4)
+    np.testing.assert_allclose(bits, digits.bits_per_dim(pictures_of[..., None]), atol=6e-4)
     assert page.get_by_alt_text("histogram of scores").is_visible()
 
 
@@ -343,13 +344,16 @@ def test_the_page_is_no_wider_than_a_telephone(visit, tab):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_the_page_loads_fast(browser, address):
-    page = browser.new_page()
-    start = time.perf_counter()
-    page.goto(address)
-    page.get_by_role("button", name="Draw", exact=True).wait_for()
-    page.close()
-    assert time.perf_counter() - start < 3
+def test_the_page_loads_within_three_seconds(browser, address):
+    seconds = []
+    for _ in range(3):  # the quickest: other processes may be at work
+        context = browser.new_context()
+        page, start = context.new_page(), time.perf_counter()
+        page.goto(address)
+        page.get_by_role("button", name="Draw", exact=True).wait_for()
+        seconds.append(time.perf_counter() - start)
+        context.close()
+    assert min(seconds) < 3
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "setup.cfg", "pixel_rnn_jax/__init__.py"])
