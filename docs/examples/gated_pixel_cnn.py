@@ -38,7 +38,7 @@ class GatedPixelCNN(Layer):
     def setup(self):
         config = self.config
         options = {"dtype": config.dtype, "precision": config.precision}
-        self.vertical = nn.Conv(2 * config.features, (2, 3), padding=((1, 0), (1, 1)), **options)
+        self.vertical = nn.Dense(2 * config.features, **options)  # of patches of 2x3: this row and the one above
         self.vertical_to_horizontal = nn.Dense(2 * config.features, **options)
         self.horizontal = MaskedConv(config, config.features, (1, 3), gates=2)
         self.context_to_gates = nn.Dense(4 * config.features, use_bias=False, **options)
@@ -47,7 +47,7 @@ class GatedPixelCNN(Layer):
 
     def __call__(self, x, context, train):
         horizontal, vertical = split(x)
-        gates = self.vertical(vertical)
+        gates = self.vertical(patches(jnp.pad(vertical, ((0, 0), (1, 0), (1, 1), (0, 0))), 2, 3))
         y = self.horizontal_output(self.horizontal(horizontal), gates, context, train)
         return merge(y, self.vertical_output(gates, context))
 
@@ -63,7 +63,8 @@ class GatedPixelCNN(Layer):
     def begin_row(self, x, above, context):
         _, vertical = split(x)  # [B, 1, W, h]
         row_above = jnp.moveaxis(above.caches.vertical[1:-1, :, :, 0], 0, 2)
-        gates = self.vertical(jnp.concatenate([row_above, vertical], 1))[:, 1:]
+        rows = jnp.pad(jnp.concatenate([row_above, vertical], 1), ((0, 0), (0, 0), (1, 1), (0, 0)))
+        gates = self.vertical(patches(rows, 2, 3))
         y = merge(jnp.zeros_like(vertical), self.vertical_output(gates, context))
         return y, jax.tree.map(by_pixel, Cache(jnp.zeros_like(vertical), vertical, gates))
 
@@ -91,8 +92,18 @@ class Stem(nn.Module):
             x = jnp.pad(x, ((0, 0), (above, 0), (sides, sides), (0, 0)))
         horizontal = MaskedConv(config, config.features, STEM_SIZE, "A", name="horizontal")(x, pad=False)
         options = {"dtype": config.dtype, "precision": config.precision}
-        vertical = nn.Conv(config.features, (above, STEM_SIZE[1]), padding="VALID", name="vertical", **options)(x[:, :-1])
+        vertical = nn.Dense(config.features, name="vertical", **options)(patches(x[:, :-1], above, STEM_SIZE[1]))
         return merge(horizontal, vertical)
+
+
+def patches(x, height, width):
+    """What a convolution without padding reads at each place, side by side: a product with these is that convolution.
+
+    The gradient of a general convolution is many times slower on a CPU.
+    """
+    rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
+    taps = [x[:, row : row + rows, column : column + columns] for row in range(height) for column in range(width)]
+    return jnp.concatenate(taps, -1)
 
 
 def split(x):
