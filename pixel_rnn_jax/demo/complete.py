@@ -70,11 +70,9 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
 
 def canvas(name: str, number: int) -> dict[str, Any]:
     """The editor with a test image, or black if there is none."""
-    images = models.examples(name)
-    if not len(images):
-        return background(np.zeros((CANVAS, CANVAS, 3), np.uint8))
-    (picture,) = show.rgb(images[[number % len(images)]], models.load(name).config.levels)
-    return background(show.enlarged(picture, CANVAS))
+    for picture in show.rgb(models.example(name, number), models.load(name).config.levels):
+        return background(show.enlarged(picture, CANVAS))
+    return background(np.zeros((CANVAS, CANVAS, 3), np.uint8))
 
 
 def uploaded(file: str) -> dict[str, Any]:

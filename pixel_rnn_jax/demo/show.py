@@ -114,7 +114,7 @@ def sheet(pictures: UInt8[np.ndarray, "N H W 3"]) -> UInt8[np.ndarray, "height w
 
 def bars(heights: Sequence[Float[np.ndarray, " levels"]], true: Sequence[int], names: Sequence[str]) -> str:
     """The distribution of each channel of a pixel, one below the other, with the true value marked."""
-    figure, all_axes = _figure(3.8, 1.4 + 1.9 * len(names) ** 0.6, rows=len(names))
+    figure, all_axes = _figure(3.8, 2.4 + 0.9 * len(names), rows=len(names))
     for axes, probabilities, value, name in zip(all_axes, heights, true, names, strict=True):
         values = np.arange(len(probabilities))
         axes.bar(values, probabilities, width=1 if len(values) > 32 else 0.8, color=BLUE)
