@@ -76,13 +76,8 @@ def make_page(workdirs: Sequence[str] = ()) -> gr.Blocks:
 def card(name: str) -> str:
     """A line that says what a model is."""
     texts = models.load(name).card
-    parts = (
-        texts.get("about"),
-        texts["model"],
-        texts["images"],
-        f"scores {texts.get('test') or texts.get('validation', 'not told')}",
-    )
-    text = " · ".join(filter(None, parts))
+    scores = [f"{split}: {texts[split]}" for split in ("test", "validation") if split in texts][:1]
+    text = " · ".join(filter(None, (texts.get("about"), texts["model"], texts["images"], *scores)))
     return f"{text[0].upper()}{text[1:]}"
 
 

@@ -42,9 +42,9 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
                 elem_id="editor",
             )
             with gr.Row():
-                another = gr.Button("Another test image", size="sm")
-                blank = gr.Button("Blank, to draw on", size="sm")
-                upload = gr.UploadButton("Upload a picture", file_types=work.PICTURES, size="sm", elem_id="upload")
+                another = gr.Button("Another test image", size="sm", min_width=80)
+                blank = gr.Button("Blank, to draw on", size="sm", min_width=80)
+                upload = gr.UploadButton("Upload a picture", file_types=work.PICTURES, size="sm", min_width=80)
         with gr.Column():
             num = gr.Slider(1, MAX_COMPLETIONS, 4, step=1, label="Completions")
             temperature = gr.Slider(0.1, 2, 1, step=0.05, label="Temperature", info="Below 1: more likely, less diverse.")
@@ -70,11 +70,9 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
 
 def canvas(name: str, number: int) -> dict[str, Any]:
     """The editor with a test image, or black if there is none."""
-    images = models.examples(name)
-    if not len(images):
-        return background(np.zeros((CANVAS, CANVAS, 3), np.uint8))
-    (picture,) = show.rgb(images[[number % len(images)]], models.load(name).config.levels)
-    return background(show.enlarged(picture, CANVAS))
+    for picture in show.rgb(models.example(name, number), models.load(name).config.levels):
+        return background(show.enlarged(picture, CANVAS))
+    return background(np.zeros((CANVAS, CANVAS, 3), np.uint8))
 
 
 def uploaded(file: str) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def compress(name: str, label: str, files: list[str] | None) -> Iterator[tuple[s
         _status,
     )
     sizes = {"this model": len(blob), **prnn.encoded_sizes(images, model.config.levels)}
-    text = f"{len(images)} pictures of {images.shape[1]}x{images.shape[2]} pixels: {len(blob):,} bytes."
+    height, width = images.shape[1:3]
+    form = f"{height}x{width} pixels, {model.config.levels} levels"
+    text = f"{show.pictures(len(images))}, as the model takes them ({form}): {len(blob):,} bytes."
     save = f'<p class="saves">{show.download("pictures.prnn", blob, "Save pictures.prnn")}</p>'
     yield show.line(text), show.sizes(sizes) + save + _grid(images, model)
 
@@ -61,7 +63,7 @@ def decode(name: str, label: str, file: str | None) -> Iterator[tuple[str, Any]]
         lambda: prnn.decompress(model.model, model.params, blob, labels=labels), ("compress", name, count), _status
     )
     saves = show.downloads(images, model.config.levels)
-    yield show.line(f"{count} pictures, as they were, bit for bit."), _grid(images, model) + saves
+    yield show.line(f"{show.pictures(count)}, as they were, bit for bit."), _grid(images, model) + saves
 
 
 def _status(text: str) -> tuple[str, Any]:

@@ -20,12 +20,12 @@ CHANNELS = {1: ("",), 3: ("red: ", "green: ", "blue: ")}
 def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     """Adds the tab's parts to the page."""
     gr.Markdown("Click a pixel: how likely was each of its values, given the pixels before it, and which of those mattered?")
-    number = gr.State(0)
+    number, shown = gr.State(0), gr.State(models.example(model.value, 0))
     status = gr.HTML(EMPTY[0], elem_classes="status")
     with gr.Row():
         with gr.Column(min_width=280):
             picture = gr.Image(
-                image(model.value, 0),
+                fresh(model.value, models.example(model.value, 0))[0],
                 format="png",
                 type="numpy",
                 interactive=False,
@@ -33,31 +33,42 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
                 buttons=[],
                 elem_id="look-inside",
             )
-            another = gr.Button("Another test image", size="sm")
+            with gr.Row():
+                another = gr.Button("Another test image", size="sm", min_width=80)
+                upload = gr.UploadButton("Upload a picture", file_types=work.PICTURES, size="sm", min_width=80)
         with gr.Column(min_width=280):
             influence = gr.HTML(elem_id="influence")
         with gr.Column(min_width=280):
             bars = gr.HTML(elem_id="bars")
     outputs = [status, picture, influence, bars]
-    picture.select(work.told(clicked), [model, label, number], outputs, show_progress_on=status, **work.JOB)
-    outputs = [picture, number, status, influence, bars]
-    another.click(lambda name, number: (image(name, number + 1), number + 1, *EMPTY), [model, number], outputs, **work.QUICK)
-    model.change(lambda name: (image(name, 0), 0, *EMPTY), model, outputs, **work.QUICK)
+    picture.select(work.told(clicked), [model, label, shown], outputs, show_progress_on=status, **work.JOB)
+    outputs = [picture, shown, status, influence, bars]
+    another.click(
+        lambda name, number: (number + 1, *fresh(name, models.example(name, number + 1))),
+        [model, number],
+        [number, *outputs],
+        **work.QUICK,
+    )
+    model.change(lambda name: (0, *fresh(name, models.example(name, 0))), model, [number, *outputs], **work.QUICK)
+    upload.upload(work.told(uploaded), [model, upload], outputs, **work.QUICK)
 
 
-def image(name: str, number: int) -> UInt8[np.ndarray, "height width 3"] | None:
-    """A test image, enlarged."""
-    images = models.examples(name)
-    if not len(images):
-        return None
-    return show.enlarged(show.rgb(images[[number % len(images)]], models.load(name).config.levels)[0])
+def fresh(name: str, images: UInt[np.ndarray, "one H W C"]) -> tuple[Any, ...]:
+    """An image, enlarged and as it is, of which no pixel has been clicked; nothing, if there is none."""
+    enlarged = [show.enlarged(picture) for picture in show.rgb(images, models.load(name).config.levels)]
+    return (enlarged[0] if enlarged else None), images, *EMPTY
 
 
-def clicked(name: str, label: str, number: int, event: gr.SelectData) -> Iterator[tuple[Any, Any, Any, Any]]:
+def uploaded(name: str, file: str) -> tuple[Any, ...]:
+    """An uploaded picture, as an image of the model."""
+    return fresh(name, models.load(name).images(work.opened(file, "The picture")))
+
+
+def clicked(
+    name: str, label: str, images: UInt[np.ndarray, "one H W C"], event: gr.SelectData
+) -> Iterator[tuple[Any, Any, Any, Any]]:
     """Yields a status, the picture with the clicked pixel marked, what the pixel depends on, and its distribution."""
     model = models.load(name)
-    images = models.examples(name)
-    images = images[[number % len(images)]]
     scale = show.factor(model.image_shape)
     column, row = (
         min(int(place) // scale, side - 1) for place, side in zip(event.index, model.image_shape[1::-1], strict=True)

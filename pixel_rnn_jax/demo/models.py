@@ -56,6 +56,12 @@ def examples(name: str) -> UInt[np.ndarray, "N H W C"]:
         return np.zeros((0, *model.image_shape), np.uint8)
 
 
+def example(name: str, number: int) -> UInt[np.ndarray, "one H W C"]:
+    """One of the test images, in turn; none, if there are none."""
+    images = examples(name)
+    return images[number % max(1, len(images)) :][:1]
+
+
 def labels_of(model: prnn.Pretrained, label: str, count: int) -> Int32[np.ndarray, " count"] | None:
     """The chosen class (empty: none), once for each image; None for a model without classes.
 

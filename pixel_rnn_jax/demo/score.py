@@ -40,7 +40,7 @@ def score(name: str, label: str, files: list[str] | None) -> Iterator[tuple[str,
     pairs = np.concatenate([show.rgb(images, model.config.levels), show.heat(pixels, np.quantile(pixels, SHOWN))], 2)
     legend = show.line("Right of each picture: how unexpected each pixel is, given those before it. Bright: surprising.")
     beside = f", beside {len(usual):,} of the model's own validation images" * (len(usual) > 0)
-    text = f"{len(bits)} pictures: {bits.mean():.3f} bits/dim on average{beside}."
+    text = f"{show.pictures(len(bits))}: {bits.mean():.3f} bits/dim on average{beside}."
     yield show.line(text), show.histogram(usual, bits) + legend + show.grid(pairs, captions, "pairs")
 
 

@@ -61,6 +61,11 @@ def grid(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], captions: Sequence[str]
     return f'<div class="pictures {kind}">{"".join(cells)}</div>'
 
 
+def pictures(count: int) -> str:
+    """A number of pictures in words."""
+    return f"{count} picture{'s' * (count != 1)}"
+
+
 def nats(value: float) -> str:
     """A log-probability in words."""
     return f"{value:.1f} nats".replace("-", "−")
@@ -114,7 +119,7 @@ def sheet(pictures: UInt8[np.ndarray, "N H W 3"]) -> UInt8[np.ndarray, "height w
 
 def bars(heights: Sequence[Float[np.ndarray, " levels"]], true: Sequence[int], names: Sequence[str]) -> str:
     """The distribution of each channel of a pixel, one below the other, with the true value marked."""
-    figure, all_axes = _figure(3.8, 1.4 + 1.9 * len(names) ** 0.6, rows=len(names))
+    figure, all_axes = _figure(3.8, 2.4 + 0.9 * len(names), rows=len(names))
     for axes, probabilities, value, name in zip(all_axes, heights, true, names, strict=True):
         values = np.arange(len(probabilities))
         axes.bar(values, probabilities, width=1 if len(values) > 32 else 0.8, color=BLUE)
@@ -131,7 +136,8 @@ def bars(heights: Sequence[Float[np.ndarray, " levels"]], true: Sequence[int], n
 def histogram(usual: Float[np.ndarray, " M"], scores: Float[np.ndarray, " N"]) -> str:
     """The scores of a model's own validation images, and those of some pictures as numbered lines."""
     figure, (axes,) = _figure(7.2, 3)
-    axes.hist(usual, bins=40, color="#94a3b8")
+    if len(usual):
+        axes.hist(usual, bins=40, color="#94a3b8")
     for place, number in enumerate(np.argsort(scores)):
         axes.axvline(scores[number], color=_hex(MARK), linewidth=1)
         height = 1.02 + 0.07 * (place % 3)  # numbers of neighbours would cover each other

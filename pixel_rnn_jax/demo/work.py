@@ -20,11 +20,18 @@ from pixel_rnn_jax.demo.models import MAX_IMAGES, examples
 
 MAX_FILE_SIZE = 4 * 2**20  # bytes of an upload
 MAX_PIXELS = 2**24  # of an uploaded picture, 4096x4096; it is decoded before it is reduced
-# All that computes waits in one queue. What needs no model, such as choosing a test image, does not.
-SHOWN_EVERY = 0.5  # seconds between two lines while nothing else is shown
 PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"]
+SHOWN_EVERY = 0.5  # seconds between two lines while nothing else is shown
+# All that computes waits in one queue. What needs no model, such as choosing a test image, does not.
 JOB = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+async def _refuse(*_: Any, **__: Any) -> str:
+    raise gr.Error("A file must be uploaded; no address is read.")
+
+
+gr.processing_utils.async_ssrf_protected_download = _refuse  # Gradio would fetch an address that is given in place of a file
 
 T = TypeVar("T")
 _compiled: set[tuple] = set()
@@ -100,18 +107,26 @@ def uploaded(files: Sequence[str] | None, name: str, model: prnn.Pretrained) -> 
         return examples(name)[:MAX_IMAGES]
     if len(files) > MAX_IMAGES:
         raise prnn.InputError(f"There can be at most {MAX_IMAGES} pictures; these are {len(files)}.")
-    return model.images([opened(file, f"Picture {number}") for number, file in enumerate(files, 1)])
+    images = []
+    for number, file in enumerate(files, 1):  # one by one: decoded, they may be large
+        picture = opened(file, f"Picture {number}")
+        try:
+            images.append(model.images(picture))
+        except ValueError as error:
+            raise prnn.InputError(f"{number}: {error}") from None
+    return np.concatenate(images)
 
 
 def opened(file: str, name: str) -> Image.Image:
-    """A picture that a visitor uploaded, of which only the header is read yet; the name is for messages."""
+    """A picture that a visitor uploaded; the name is for messages. One that is too large is not decoded."""
     try:
         picture = Image.open(file, formats=("PNG", "JPEG", "WEBP", "TIFF"))
-    except (OSError, ValueError, Image.DecompressionBombError):
-        raise prnn.InputError(f"{name} is no PNG, JPEG, WebP or TIFF image, or it is too large.") from None
-    if picture.width * picture.height > MAX_PIXELS:
-        raise prnn.InputError(f"{name} must have at most {MAX_PIXELS:,} pixels; it has {picture.width}x{picture.height}.")
-    return picture
+        if picture.width * picture.height <= MAX_PIXELS:
+            picture.load()
+            return picture
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise prnn.InputError(f"{name} is no PNG, JPEG, WebP or TIFF image, is damaged, or is too large.") from None
+    raise prnn.InputError(f"{name} must have at most {MAX_PIXELS:,} pixels; it has {picture.width}x{picture.height}.")
 
 
 def seed(value: int | float | None) -> int:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 import socket
@@ -241,9 +242,9 @@ def test_an_uploaded_picture_is_completed(visit, tmp_path):
     Image.fromarray(np.broadcast_to(ramp, (200, 300))).save(tmp_path / "wide.png")
     (tmp_path / "fake.png").write_bytes(b"no picture")
     page = visit(tab="Complete")
-    page.get_by_test_id("Upload a picture-upload-button").set_input_files(tmp_path / "fake.png")
+    page.get_by_test_id("Upload a picture-upload-button").first.set_input_files(tmp_path / "fake.png")
     page.get_by_text("The picture is no PNG, JPEG, WebP or TIFF image").wait_for()
-    page.get_by_test_id("Upload a picture-upload-button").set_input_files(tmp_path / "wide.png")
+    page.get_by_test_id("Upload a picture-upload-button").first.set_input_files(tmp_path / "wide.png")
     paint(page)
     press(page, "Complete")
     wait_for(page, "Drawn in")
@@ -273,7 +274,7 @@ def test_uploads_are_scored(visit, digits, tmp_path):
 @pytest.mark.parametrize(
     "name,content,message",
     [
-        ("fake.png", b"#!/bin/sh", "Picture 1 is no PNG, JPEG, WebP or TIFF image"),
+        ("fake.png", b"#!/bin/sh", "Picture 1 is no PNG, JPEG, WebP or TIFF image, is damaged"),
         ("huge.png", (9000, 9000), "Picture 1 must have at most 16,777,216 pixels; it has 9000x9000."),
         ("small.png", (4, 4), "is 4x4 pixels, smaller than data.size"),
     ],
@@ -317,6 +318,17 @@ def test_a_clicked_pixel_is_looked_into(visit, digits):
     assert page.get_by_alt_text(f"probability of each value; true: {image[0, 4, 5, 0]}").is_visible()
 
 
+def test_an_uploaded_picture_is_looked_into(visit, tmp_path):
+    Image.fromarray(np.uint8(np.arange(64).reshape(8, 8) * 4)).save(tmp_path / "ramp.png")
+    page = visit(tab="Look inside")
+    page.get_by_test_id("Upload a picture-upload-button").last.set_input_files(tmp_path / "ramp.png")
+    page.wait_for_timeout(2000)
+    box = page.locator("#look-inside img").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 7.5 / 8, box["y"] + box["height"] * 7.5 / 8)
+    wait_for(page, "Row 8, column 8")
+    page.get_by_alt_text("probability of each value; true: 16").wait_for()
+
+
 def test_a_compressed_file_comes_back(visit, digits, tmp_path):
     page = visit(tab="Compress")
     press(page, "Compress")
@@ -357,6 +369,20 @@ def test_the_page_loads_within_three_seconds(browser, address):
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "setup.cfg", "pixel_rnn_jax/__init__.py"])
-def test_no_file_of_the_server_can_be_read(address, path):
+def test_no_file_of_the_server_is_served(address, path):
     with pytest.raises(urllib.error.HTTPError, match="403|404"):
         urllib.request.urlopen(f"{address}/gradio_api/file={path}")
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", __file__, "http://example.com/x.png"])
+def test_no_path_or_address_that_a_visitor_names_is_read(address, path):
+    """As a program could send it, where the page sends the path of an upload."""
+    events = json.load(urllib.request.urlopen(f"{address}/config"))["dependencies"]
+    upload, _ = [event["id"] for event in events if any(kind == "upload" for _, kind in event["targets"])]
+    body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}], "fn_index": upload, "session_hash": "x"}
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address}/gradio_api/run/predict", json.dumps(body).encode(), headers)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    answer = refused.value.read().decode()
+    assert len(answer) < 300 and "Picture" not in answer and "root:" not in answer

@@ -148,6 +148,12 @@ def test_pictures_are_whole_files_inside_the_page(parts):
 def test_an_upload_is_opened_only_as_a_picture(parts, tmp_path):
     (tmp_path / "x.png").write_text("%!PS")
     Image.new("1", (5000, 4000)).save(tmp_path / "y.png")
-    for name, message in (("x.png", "Picture 1 is no PNG"), ("y.png", "at most 16,777,216 pixels; it has 5000x4000")):
+    Image.effect_noise((40, 40), 50).save(tmp_path / "z.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "z.png").read_bytes()[:400])
+    for name, message in (
+        ("x.png", "is no PNG"),
+        ("cut.png", "is damaged"),
+        ("y.png", "at most 16,777,216 pixels; it has 5000x4000"),
+    ):
         with pytest.raises(prnn.InputError, match=message):
             parts.work.opened(str(tmp_path / name), "Picture 1")
