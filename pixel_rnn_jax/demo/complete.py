@@ -64,7 +64,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     stop.click(lambda: show.line("Stopped."), None, status, cancels=completing, **work.QUICK)
     another.click(lambda name, number: (canvas(name, number + 1), number + 1), [model, number], [editor, number], **work.QUICK)
     blank.click(lambda: background(np.zeros((CANVAS, CANVAS, 3), np.uint8)), None, editor, **work.QUICK)
-    upload.upload(work.told(uploaded), upload, editor, **work.QUICK)
+    upload.upload(work.told(uploaded), upload, editor, **work.UPLOAD)
     model.change(lambda name: (canvas(name, 0), 0), model, [editor, number], **work.QUICK)
 
 

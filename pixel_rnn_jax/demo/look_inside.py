@@ -50,7 +50,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
         **work.QUICK,
     )
     model.change(lambda name: (0, *fresh(name, models.example(name, 0))), model, [number, *outputs], **work.QUICK)
-    upload.upload(work.told(uploaded), [model, upload], outputs, **work.QUICK)
+    upload.upload(work.told(uploaded), [model, upload], outputs, **work.UPLOAD)
 
 
 def fresh(name: str, images: UInt[np.ndarray, "one H W C"]) -> tuple[Any, ...]:

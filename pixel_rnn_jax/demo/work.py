@@ -22,13 +22,15 @@ MAX_FILE_SIZE = 4 * 2**20  # bytes of an upload
 MAX_PIXELS = 2**24  # of an uploaded picture, 4096x4096; it is decoded before it is reduced
 PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"]
 SHOWN_EVERY = 0.5  # seconds between two lines while nothing else is shown
-# All that computes waits in one queue. What needs no model, such as choosing a test image, does not.
+# All that computes waits in one queue. Uploads do not; but Gradio shows faults of queued events only, so they have their own.
+# What cannot fail, such as choosing a test image, has none.
 JOB = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+UPLOAD = {"concurrency_limit": 4, "show_progress": "hidden", "api_visibility": "private"}
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 async def _refuse(*_: Any, **__: Any) -> str:
-    raise gr.Error("A file must be uploaded; no address is read.")
+    raise gr.Error("A file must be uploaded; no address is read.", print_exception=False)
 
 
 gr.processing_utils.async_ssrf_protected_download = _refuse  # Gradio would fetch an address that is given in place of a file
