@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         costs = measure_costs(config, args.size)
         _print_costs(costs)
     else:
-        # The machine at hand does not matter, and no compiled program may come from the cache in no time.
+        # The machine at hand does not matter. JAX cannot read what it has cached for devices that are not there.
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_enable_compilation_cache", False)
         costs = {"config": args.config, "size": args.size} | plan_costs(config, args.size, args.topology, args.what)

@@ -2,8 +2,10 @@
 
 import json
 
+import jax
 import pytest
 from conftest import run_in_process
+from jax.experimental.compilation_cache import compilation_cache
 
 from pixel_rnn_jax.cli import costs
 from pixel_rnn_jax.errors import InputError
@@ -23,6 +25,16 @@ PAPER = {
 }
 PLUGINS = {"v5e:2x4": "libtpu", "v5e:2x2": "libtpu", "h100:8": "jax_cuda13_plugin", "h100:2": "jax_cuda13_plugin"}
 EXCHANGED = 1  # number beside the gradient: nats
+
+
+@pytest.fixture(autouse=True)
+def no_compilation_cache():
+    """JAX cannot read what it has cached for devices that are not there; the command switches the cache off, too."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()
 
 
 def tiny_config(**fields):
