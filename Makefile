@@ -56,7 +56,7 @@ test: .venv/.installed
 	@echo "== Tests"
 	@XLA_FLAGS="$(QUICK)" $(BIN)/python -m pytest -m "not slow" --numprocesses=2 --dist=loadfile
 
-test-all: .venv/.installed
+test-all: .venv/.installed-demo
 	@echo "== Tests, the slow ones too"
 	@$(BIN)/python -m pytest
 
@@ -70,7 +70,12 @@ format: .venv/.installed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-demo: .venv/.installed
+.venv/.installed-demo: .venv/.installed
+	@echo "== Installing Gradio"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,test_demo]'
+	@touch $@
+
+demo: .venv/.installed-demo
 	@$(BIN)/pixel-rnn demo
 
 .venv/.installed-docs: .venv/.installed
