@@ -81,6 +81,9 @@ def tiny_config(*overrides):
         "model.head_features": 4,
         "model.layer": "row_lstm",
         "optimizer.warmup": 0.33,
+        "optimizer.name": "adam",  # which compiles faster than Muon
+        "optimizer.learning_rate": 8e-3,
+        "calm_start": False,
     }
     flags = [f"--config.{name}={value}" for name, value in tiny.items()]
     return configuration.read_config("digits_rowlstm", [*flags, *overrides])

@@ -29,7 +29,8 @@ ROOT = Path(__file__).parent.parent
 TINY = [
     "--config=digits_rowlstm", "--config.model.depth=1", "--config.model.features=4", "--config.batch_size=16",
     "--config.num_steps=450", "--config.eval_every=20", "--config.checkpoint_every=3", "--config.log_every=1",
-    "--config.sample_every=0",
+    "--config.sample_every=0", "--config.optimizer.name=adam", "--config.optimizer.learning_rate=8e-3",
+    "--config.calm_start=False",
 ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ TINY = {
     "model.features": 8,
     "model.head_features": 8,
     "model.dropout": 0.0,
+    "calm_start": False,
 }
 
 

@@ -4,6 +4,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from conftest import make_model
 from jax.sharding import AbstractDevice, AbstractMesh, PartitionSpec
@@ -48,7 +49,5 @@ def test_the_diagonals_of_a_model_are_those_for_the_mesh(platform, columns):
     """Four images of 3 x 5 lie side by side on a CPU, and each has its own skewed map on a TPU."""
     model, params = make_model("diagonal_bilstm", depth=1)
     with jax.sharding.use_abstract_mesh(abstract_mesh(platform)):
-        traced = str(
-            jax.make_jaxpr(lambda params, x: model.apply({"params": params}, x))(params, jnp.zeros((4, 3, 5, 1), int))
-        )
+        traced = str(jax.make_jaxpr(lambda params, x: model.apply({"params": params}, x))(params, np.zeros((4, 3, 5, 1), int)))
     assert set(re.findall(r"length=(\d+)", traced)) >= {str(columns)}

@@ -31,6 +31,7 @@ TINY_RUN = [  # the flags of `tiny_run`
     "--config=digits_rowlstm", "--config.batch_size=16", "--config.num_steps=6", "--config.eval_every=2",
     "--config.checkpoint_every=3", "--config.log_every=1", "--config.sample_every=0", "--config.model.depth=1",
     "--config.model.features=4", "--config.model.head_features=4", "--config.optimizer.warmup=0.33",
+    "--config.optimizer.name=adam", "--config.optimizer.learning_rate=8e-3", "--config.calm_start=False",
 ]  # fmt: skip
 
 
@@ -166,7 +167,8 @@ def tiny_flags(*more):
     """Of `experiments.train`; as `tiny_config`."""
     return [
         "--config=digits_rowlstm", "--config.batch_size=16", "--config.model.depth=1", "--config.model.features=4",
-        "--config.model.head_features=4", "--config.eval_every=20", "--config.checkpoint_every=5", *more,
+        "--config.model.head_features=4", "--config.eval_every=20", "--config.checkpoint_every=5",
+        "--config.optimizer.name=adam", "--config.optimizer.learning_rate=8e-3", "--config.calm_start=False", *more,
     ]  # fmt: skip
 
 
