@@ -18,6 +18,7 @@ TINY = (  # the flags of `tiny_run`, but for its work directory
     " --config.checkpoint_every=3 --config.log_every=1 --config.sample_every=0"
     " --config.model.layer=row_lstm --config.model.depth=1"
     " --config.model.features=4 --config.model.head_features=4 --config.optimizer.warmup=0.33"
+    " --config.optimizer.name=adam --config.optimizer.learning_rate=8e-3 --config.calm_start=False"
 )
 # What fails; what of the error is the remedy; what should work. {0}, {1} and so on are the groups of the remedy.
 REMEDIES = {
