@@ -4,7 +4,7 @@ import base64
 import html
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt, UInt8
@@ -51,7 +51,7 @@ def png(picture: UInt8[np.ndarray, "H W *C"]) -> bytes:
     return file.getvalue()
 
 
-def grid(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], captions: Sequence[str], kind: str = "") -> str:
+def grid(pictures: Iterable[UInt8[np.ndarray, "H W 3"]], captions: Sequence[str], kind: str = "") -> str:
     """Pictures side by side, with a caption below each."""
     cells = [
         f'<figure><img alt="{html.escape(caption)}" src="{_inside("image/png", png(picture))}">'

@@ -1,8 +1,9 @@
 """What the page does, without a browser; and what is said where Gradio is missing."""
 
-import asyncio
 import functools
+import re
 import runpy
+import shutil
 import sys
 import threading
 import types
@@ -35,10 +36,17 @@ def test_the_page_calls_the_public_api_only(path):
 def parts():
     """The modules of the page; importing Gradio takes seconds."""
     pytest.importorskip("gradio")
-    from pixel_rnn_jax.demo import app, complete, look_inside, models, score, show, work
+    from pixel_rnn_jax.demo import app, complete, compress, look_inside, models, score, show, work
 
     return types.SimpleNamespace(
-        app=app, complete=complete, look_inside=look_inside, models=models, score=score, show=show, work=work
+        app=app,
+        complete=complete,
+        compress=compress,
+        look_inside=look_inside,
+        models=models,
+        score=score,
+        show=show,
+        work=work,
     )
 
 
@@ -216,7 +224,7 @@ def test_stop_says_so_only_where_something_was_at_work(parts):
 
 def test_no_address_is_read_and_a_gradio_that_reads_them_otherwise_is_refused(parts, monkeypatch, tmp_path):
     with pytest.raises(parts.work.gr.Error, match="no address is read"):
-        asyncio.run(parts.work.gr.File().async_move_resource_to_block_cache("http://127.0.0.1:9/x.png"))
+        parts.work.gr.File().async_move_resource_to_block_cache("http://127.0.0.1:9/x.png").send(None)
     monkeypatch.delattr(parts.work.gr.processing_utils, "async_ssrf_protected_download")
     with pytest.raises(ImportError, match="fetches addresses by another function"):
         runpy.run_path(str(DEMO / "work.py"))
@@ -310,3 +318,62 @@ def test_an_upload_is_opened_only_as_a_picture(parts, tmp_path):
     ):
         with pytest.raises(prnn.InputError, match=message):
             parts.work.opened(str(tmp_path / name), "Picture 1")
+
+
+@pytest.fixture
+def looked(parts, tmp_path, monkeypatch):
+    """What the tab shows at the end, of a small model."""
+
+    def look(place, colour="blue", **fields):
+        module, params = make_model("row_lstm", **{"channels": 1, "levels": 4, **fields})
+        prnn.save(tmp_path / "tiny.safetensors", module, params, (4, 4))
+        (name, *_) = parts.models.offered([str(tmp_path / "tiny.safetensors")])
+        images = np.random.default_rng(0).integers(0, 4, (1, 4, 4, module.config.channels)).astype(np.uint8)
+        return list(parts.look_inside.look(name, "", images, place, colour))[-1]
+
+    return look
+
+
+def test_the_map_of_a_colour_model_is_of_the_chosen_channel(looked):
+    red, blue = (looked((2, 1), colour, channels=3) for colour in ("red", "blue"))
+    assert "Red depends on " in red.influence and "of the 9 pixels before it" in red.influence
+    assert "Blue depends on " in blue.influence
+    assert "probability of each value" in red.bars
+
+
+def test_a_model_that_embeds_values_has_bars_but_no_map(looked):
+    shown = looked((2, 1), input="embedding", embedding_features=4)
+    assert "no map" in shown.influence and "probability of each value" in shown.bars
+
+
+def test_without_a_clicked_pixel_nothing_changes(looked, parts):
+    assert looked(None) == (parts.work.gr.skip(),) * 4
+
+
+def test_another_model_of_the_same_images_keeps_picture_and_pixel(parts):
+    skip = parts.work.gr.skip()
+    assert set(map(str, parts.look_inside.of_model("mnist_pixelcnn", "mnist_rowlstm")[1:])) == {str(skip)}
+    assert parts.complete.of_model("mnist_pixelcnn", "mnist_rowlstm") == ("mnist_pixelcnn", skip, skip)
+    _, _, images, place, *_ = parts.look_inside.of_model("digits_pixelcnn", "mnist_rowlstm")
+    assert images.shape == (1, 8, 8, 1) and place is None
+    assert parts.complete.of_model("digits_pixelcnn", "mnist_rowlstm")[2].shape == (1, 8, 8, 1)
+
+
+def test_sizes_beside_other_formats_are_those_of_python(parts):
+    *_, (_, result) = parts.compress.compress("digits_rowlstm", "", None)
+    images = prnn.from_pretrained("digits_rowlstm").examples(16)
+    for name, size in prnn.encoded_sizes(images, 17).items():
+        assert f"<th>{name}</th><td>{size:,} bytes</td>" in result
+
+
+def test_the_one_file_of_a_space_runs_outside_the_checkout(parts, tmp_path, monkeypatch):
+    shutil.copy(DEMO / "app.py", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert callable(runpy.run_path("app.py")["serve"])
+    page = (ROOT / "docs" / "demo.md").read_text()
+    front_matter = dict(re.findall(r"^ +(\w+): \"?([^\"\n]+)", page, re.MULTILINE))
+    assert front_matter["sdk"] == "gradio" and front_matter["app_file"] == "app.py"
+    version = lambda text: tuple(map(int, text.split(".")))  # noqa: E731
+    (needed,) = re.findall(r"python_requires = >=([\d.]+)", (ROOT / "setup.cfg").read_text())
+    assert version(front_matter["python_version"]) >= version(needed)
+    assert (6, 31) <= version(front_matter["sdk_version"]) < (7,)
