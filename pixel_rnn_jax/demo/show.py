@@ -117,7 +117,7 @@ def sheet(pictures: UInt8[np.ndarray, "N H W 3"]) -> UInt8[np.ndarray, "height w
     return np.concatenate(rows)
 
 
-def bars(heights: Sequence[Float[np.ndarray, " levels"]], true: Sequence[int], names: Sequence[str]) -> str:
+def bars(heights: Iterable[Float[np.ndarray, " levels"]], true: Sequence[int], names: Sequence[str]) -> str:
     """The distribution of each channel of a pixel, one below the other, with the true value marked."""
     figure, all_axes = _figure(3.8, 2.4 + 0.9 * len(names), rows=len(names))
     for axes, probabilities, value, name in zip(all_axes, heights, true, names, strict=True):

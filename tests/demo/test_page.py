@@ -402,6 +402,13 @@ def ask(address, path, body):
     return urllib.request.urlopen(urllib.request.Request(f"{address}/gradio_api/{path}", json.dumps(body).encode(), headers))
 
 
+def answered(address, event, data):
+    """What an event answers at its end."""
+    ask(address, "queue/join", {"data": data, "fn_index": event["id"], "session_hash": "visitor"})
+    with urllib.request.urlopen(f"{address}/gradio_api/queue/data?session_hash=visitor") as lines:
+        return next(line for line in map(bytes.decode, lines) if "process_completed" in line)
+
+
 @pytest.fixture
 def other_host():
     """Another server on this machine, and what it was asked for."""
@@ -425,13 +432,32 @@ def test_no_path_or_address_that_a_visitor_names_is_read(address, other_host, pa
     upload, *_ = [event for event in events if any(kind == "upload" for _, kind in event["targets"])]
     upload_of = {"path": other if path == "of another host" else path, "meta": {"_type": "gradio.FileData"}}
     data = [None] * (len(upload["inputs"]) - 1) + [upload_of]
-    ask(address, "queue/join", {"data": data, "fn_index": upload["id"], "session_hash": "visitor"})
-    with urllib.request.urlopen(f"{address}/gradio_api/queue/data?session_hash=visitor") as events:
-        answer = next(line for line in map(bytes.decode, events) if "process_completed" in line)
+    answer = answered(address, upload, data)
     assert '"success":false' in answer and len(answer) < 500
     assert "The picture" not in answer and "root:" not in answer  # refused before it was opened
     assert ("no address is read" in answer) == (path == "of another host")
     assert not asked
+
+
+def test_visitors_are_told_no_paths(address, tall):
+    config = urllib.request.urlopen(f"{address}/config").read().decode()
+    assert "tall.safetensors" in config and str(tall.parent) not in config
+
+
+def test_paint_that_is_too_large_is_not_decoded(address, tmp_path):
+    Image.new("1", (9000, 9000)).save(tmp_path / "x.png")
+    boundary = "x" * 30
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="x.png"\r\n\r\n'
+    body = head.encode() + (tmp_path / "x.png").read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    (path,) = json.load(urllib.request.urlopen(urllib.request.Request(f"{address}/gradio_api/upload", body, headers)))
+    config = json.load(urllib.request.urlopen(f"{address}/config"))
+    (editor,) = [part["id"] for part in config["components"] if part["props"].get("elem_id") == "editor"]
+    (event,) = [event for event in config["dependencies"] if editor in event["inputs"]]
+    layer = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    drawing = {"background": layer, "layers": [layer], "composite": None}
+    answer = answered(address, event, [MODEL, "", drawing, None, 1, 1, 0])
+    assert "The drawing must have at most 16,777,216 pixels; it has 9000x9000." in answer
 
 
 def test_the_editor_takes_no_blobs(address):

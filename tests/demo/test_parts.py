@@ -128,13 +128,6 @@ def test_layers_of_paint_are_limited(parts, digits, tmp_path):
             parts.complete.read(drawing, digits.examples(1), digits)
 
 
-def test_the_editor_decodes_nothing_by_itself_and_has_no_other_way_in(parts):
-    page = parts.app.make_page()
-    (editor,) = (block for block in page.blocks.values() if block.elem_id == "editor")
-    assert editor.preprocess is parts.complete.painted
-    assert editor.accept_blobs is None
-
-
 def test_it_is_said_how_many_known_pixels_come_too_late(parts, digits):
     known = np.ones((8, 8), bool)
     known[2, 3] = False
@@ -239,8 +232,6 @@ def test_visitors_see_names_not_paths(parts, tmp_path):
     names = parts.models.offered([str(paths[0]), str(paths[1]), str(paths[0]), "digits_rowlstm"])
     assert names[:3] == ["tiny.safetensors", "tiny.safetensors (2)", "digits_rowlstm"]
     assert len(set(names)) == len(names)
-    page = parts.app.make_page([str(path) for path in paths])
-    assert str(tmp_path) not in str(page.get_config_file())
 
 
 def test_what_compiles_says_so_once(parts, monkeypatch):
