@@ -238,8 +238,7 @@ def test_known_pixels_are_those_of_the_image(visit, tall, model):
     paint(page, 20 if model.startswith("tall") else 80)
     page.get_by_label("number input for Completions").fill("1")
     press(page, "Complete")
-    while not page.locator(".pictures:visible figure").count():
-        page.wait_for_timeout(100)
+    page.locator(".pictures:visible figure").first.wait_for(timeout=3 * PATIENCE)
     press(page, "Stop")
     start = pictures(page)[0][0]
     known = np.any(start != BLUE, -1)
