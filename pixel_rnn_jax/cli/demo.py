@@ -3,13 +3,11 @@
 It draws, completes, scores and compresses pictures, and shows what a pixel depends on. Nothing leaves this machine.
 """
 
-import importlib
+import importlib.util
 from collections.abc import Sequence
 
 from pixel_rnn_jax.cli import command, flags
 from pixel_rnn_jax.errors import InputError
-
-NEEDS = "gradio"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -22,12 +20,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, help="on 127.0.0.1 (default: the first free one from 7860)")
     parser.add_argument("--no_browser", action="store_true", help="only print the address of the page")
     args = parser.parse_args(argv)
-    try:
-        importlib.import_module(NEEDS)
-    except ModuleNotFoundError as error:
-        if error.name != NEEDS:
-            raise
-        raise InputError("`pixel-rnn demo` needs Gradio: pip install 'pixel-rnn-jax[demo]'") from None
+    if importlib.util.find_spec("gradio") is None:  # not imported here: `app` switches its analytics off first
+        raise InputError("`pixel-rnn demo` needs Gradio: pip install 'pixel-rnn-jax[demo]'")
     from pixel_rnn_jax.demo import app
 
     app.serve(args.workdir, port=args.port, open_browser=not args.no_browser)

@@ -56,7 +56,7 @@ def make_page(workdirs: Sequence[str] = ()) -> gr.Blocks:
     with gr.Blocks(title="Pixel RNN", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
         gr.Markdown(HEAD)
         with gr.Row():
-            model = gr.Dropdown([(_shown(name), name) for name in names], value=names[0], label="Model", elem_id="model")
+            model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model")
             label = classes(names[0])
         about = gr.Markdown(card(names[0]))
         with gr.Tab("Draw"):
@@ -77,8 +77,8 @@ def card(name: str) -> str:
     """A line that says what a model is."""
     texts = models.load(name).card
     scores = [f"{split}: {texts[split]}" for split in ("test", "validation") if split in texts][:1]
-    text = " · ".join(filter(None, (texts.get("about"), texts["model"], texts["images"], *scores)))
-    return f"{text[0].upper()}{text[1:]}"
+    text = texts.get("about") or f"a model of images of {texts['images']}"
+    return f"{text[0].upper()}{text[1:]}.\n\n{' · '.join((texts['model'], texts['images'], *scores))}"
 
 
 def classes(name: str) -> gr.Dropdown:
@@ -94,7 +94,7 @@ def serve(workdirs: Sequence[str] = (), *, port: int | None = None, open_browser
     threading.Thread(target=models.read_all, args=[workdirs], daemon=True).start()
     page.launch(
         theme=THEME,
-        head=STYLE,
+        head=STYLE,  # Gradio's `css` would be rewritten to apply inside the page's parts only
         footer_links=[],
         server_port=port,
         inbrowser=open_browser,
@@ -105,10 +105,6 @@ def serve(workdirs: Sequence[str] = (), *, port: int | None = None, open_browser
         show_error=False,
         max_file_size=work.MAX_FILE_SIZE,
     )
-
-
-def _shown(name: str) -> str:
-    return name.rstrip("/").rsplit("/", 1)[-1]
 
 
 if __name__ == "__main__":

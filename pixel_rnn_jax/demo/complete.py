@@ -1,32 +1,45 @@
 """The tab that completes a picture of which a part is erased."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 import jax
 import numpy as np
+from gradio.components.image_editor import EditorData
 from jaxtyping import Bool, UInt, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.demo import models, show, work
 
-CANVAS = 336  # pixels to a side; a multiple of 28
+CANVAS = 448  # pixels to a side; a multiple of 8, 28 and 32
+MARGIN = 128  # grey beside pictures that are not square
 ERASED = 0.2  # share of a pixel of the model's image that must be painted over, for it to count as erased
 PINK = "#ff4081"
 MAX_COMPLETIONS = 8
+MAX_LAYERS = 3  # of paint; the page itself sends one
+
+
+class Canvas(NamedTuple):
+    """What the editor shows, and the image in it as the model takes it. The editor gives back the paint only."""
+
+    editor: dict[str, Any]
+    image: UInt[np.ndarray, "1 H W C"]
 
 
 def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     """Adds the tab's parts to the page."""
-    gr.Markdown("Paint over a part in **pink**: the model draws it anew. White and black, among the brush's colours, draw.")
-    number = gr.State(0)
+    gr.Markdown(
+        "Paint over a part in **pink**: the model draws it anew. White and black, among the brush's colours, draw. The eraser"
+        " removes paint, not the picture."
+    )
+    start_editor, start_image = canvas(model.value, models.example(model.value, 0))
+    number, image, before = gr.State(0), gr.State(start_image), gr.State(model.value)
     with gr.Row():
         with gr.Column():
             editor = gr.ImageEditor(
-                canvas(model.value, 0),
-                type="numpy",
+                start_editor,
                 image_mode="RGBA",
                 format="png",
                 sources=(),
@@ -36,11 +49,13 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
                 fixed_canvas=True,
                 brush=gr.Brush(32, [PINK, "#ffffff", "#000000"], PINK, "fixed"),
                 eraser=gr.Eraser(32),
-                height=460,
+                height=560,
                 buttons=[],
                 show_label=False,
                 elem_id="editor",
             )
+            editor.preprocess = painted  # Gradio's own decodes pictures of any size
+            editor.accept_blobs = None  # another way in, without limits, that the page does not use
             with gr.Row():
                 another = gr.Button("Another test image", size="sm", min_width=80)
                 blank = gr.Button("Blank, to draw on", size="sm", min_width=80)
@@ -56,42 +71,75 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     pictures = gr.HTML()
     completing = start.click(
         work.told(complete),
-        [model, label, editor, num, temperature, seed],
+        [model, label, editor, image, num, temperature, seed],
         [status, pictures],
         show_progress_on=status,
         **work.JOB,
     )
-    stop.click(lambda: show.line("Stopped."), None, status, cancels=completing, **work.QUICK)
-    another.click(lambda name, number: (canvas(name, number + 1), number + 1), [model, number], [editor, number], **work.QUICK)
-    blank.click(lambda: background(np.zeros((CANVAS, CANVAS, 3), np.uint8)), None, editor, **work.QUICK)
-    upload.upload(work.told(uploaded), upload, editor, **work.UPLOAD)
-    model.change(lambda name: (canvas(name, 0), 0), model, [editor, number], **work.QUICK)
+    stop.click(work.stopped, status, status, cancels=completing, **work.QUICK)
+    another.click(
+        lambda name, number: (number + 1, *canvas(name, models.example(name, number + 1))),
+        [model, number],
+        [number, editor, image],
+        **work.QUICK,
+    )
+    blank.click(lambda name: canvas(name, models.black(name)), model, [editor, image], **work.QUICK)
+    upload.upload(work.told(uploaded), [model, upload], [editor, image], **work.UPLOAD)
+    model.change(of_model, [model, before], [before, editor, image], **work.QUICK)
 
 
-def canvas(name: str, number: int) -> dict[str, Any]:
-    """The editor with a test image, or black if there is none."""
-    for picture in show.rgb(models.example(name, number), models.load(name).config.levels):
-        return background(show.enlarged(picture, CANVAS))
-    return background(np.zeros((CANVAS, CANVAS, 3), np.uint8))
+def canvas(name: str, image: UInt[np.ndarray, "one H W C"]) -> Canvas:
+    """The editor with an image in its middle, enlarged; with a black one, if there is none."""
+    image = image if len(image) else models.black(name)
+    top, left, height, width = place(image.shape[1:3])
+    (picture,) = show.rgb(image, models.load(name).config.levels)
+    background = np.full((CANVAS, CANVAS, 3), MARGIN, np.uint8)
+    background[top : top + height, left : left + width] = resized(picture, (height, width), Image.Resampling.NEAREST)
+    return Canvas({"background": background, "layers": [], "composite": background}, image)
 
 
-def uploaded(file: str) -> dict[str, Any]:
-    """The editor with an uploaded picture, cut around its centre."""
-    picture = ImageOps.exif_transpose(work.opened(file, "The picture")).convert("RGB")
-    return background(np.asarray(ImageOps.fit(picture, (CANVAS, CANVAS))))
+def place(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where on the canvas an image is: top, left, height, width. It is enlarged by a whole factor, or reduced to fit."""
+    scale = show.factor(size, CANVAS) if max(size) <= CANVAS else CANVAS / max(size)
+    height, width = (max(1, int(side * scale)) for side in size)
+    return (CANVAS - height) // 2, (CANVAS - width) // 2, height, width
 
 
-def background(picture: UInt8[np.ndarray, "H W 3"]) -> dict[str, Any]:
-    """The editor with a picture on which nothing is painted."""
-    return {"background": picture, "layers": [], "composite": picture}
+def resized(picture: UInt8[np.ndarray, "H W *C"], size: tuple[int, int], how: Image.Resampling) -> UInt8[np.ndarray, "h w *C"]:
+    """A picture of another size, (height, width)."""
+    return np.asarray(Image.fromarray(picture).resize(size[::-1], how))
+
+
+def uploaded(name: str, file: str) -> Canvas:
+    """The editor with an uploaded picture, as the model takes it."""
+    return canvas(name, work.image_in(file, "The picture", models.load(name)))
+
+
+def of_model(name: str, before: str) -> tuple[Any, ...]:
+    """The editor after another model was chosen: as it was, if that model takes the same images; else with a test image."""
+    kept = models.alike(name, before)
+    return name, *((gr.skip(), gr.skip()) if kept else canvas(name, models.example(name, 0)))
+
+
+def painted(payload: EditorData | None) -> tuple[bool, list[str]]:
+    """Whether there is a picture below the paint, and the files of the layers of paint."""
+    if payload is None:
+        return False, []
+    return payload.background is not None, [layer.path for layer in payload.layers]
 
 
 def complete(
-    name: str, label: str, drawing: dict[str, Any], num: int, temperature: float, seed: int | None
+    name: str,
+    label: str,
+    drawing: tuple[bool, list[str]],
+    image: UInt[np.ndarray, "1 H W C"],
+    num: int,
+    temperature: float,
+    seed: int | None,
 ) -> Iterator[tuple[str, Any]]:
     """Yields a status and the completions after each row; at the end, the most likely ones come first."""
     model, num = models.load(name), int(num)
-    image, known = read(drawing, model)
+    image, known = read(drawing, image if drawing[0] else models.black(name), model)
     if known.all():
         raise prnn.InputError("Nothing is erased: paint over a part of the picture in pink.")
     count = models.filled(num)
@@ -108,30 +156,35 @@ def complete(
     yield show.line(status + note), pictures(model, image, known, progress, order) + saves
 
 
-def read(drawing: dict[str, Any] | None, model: prnn.Pretrained) -> tuple[UInt[np.ndarray, "H W C"], Bool[np.ndarray, "H W"]]:
-    """What the visitor painted: the image as the model takes it, and which pixels are known."""
-    if drawing is None or (drawing["background"] is None and not any(layer.any() for layer in drawing["layers"])):
-        raise prnn.InputError("There is no picture: take a test image, draw one, or upload one.")
-    size = model.image_shape[:2]
-    layers = [layer for layer in (drawing["background"], *drawing["layers"]) if layer is not None]
-    picture, erased = np.zeros((*layers[0].shape[:2], 3)), np.zeros(layers[0].shape[:2], bool)
-    for layer in layers:
+def read(
+    drawing: tuple[bool, list[str]], image: UInt[np.ndarray, "1 H W C"], model: prnn.Pretrained
+) -> tuple[UInt[np.ndarray, "H W C"], Bool[np.ndarray, "H W"]]:
+    """The image with what the visitor drew on it, and which pixels are known. Pixels without paint stay as they are."""
+    (below, files), size = drawing, image.shape[1:3]
+    if len(files) > MAX_LAYERS:
+        raise prnn.InputError(f"There can be at most {MAX_LAYERS} layers of paint; these are {len(files)}.")
+    top, left, height, width = place(size)
+    picture = resized(show.rgb(image, model.config.levels)[0], (height, width), Image.Resampling.NEAREST)
+    drawn, erased = np.zeros((2, height, width), bool)
+    for file in files:
+        layer = np.asarray(work.opened(file, "The drawing").convert("RGBA").resize((CANVAS, CANVAS)))
+        layer = layer[top : top + height, left : left + width]
         opaque = layer[..., 3] > 127
-        pink = opaque & (np.abs(layer[..., :3].astype(int) - show.MARK).max(-1) < 60) & (layer is not drawing["background"])
+        pink = opaque & (np.abs(layer[..., :3].astype(int) - show.MARK).max(-1) < 60)
         picture = np.where((opaque & ~pink)[..., None], layer[..., :3], picture)
-        erased |= pink
-    fitted = [
-        ImageOps.fit(Image.fromarray(array), size[::-1], Image.Resampling.BOX)
-        for array in (picture.astype(np.uint8), 255 * erased.astype(np.uint8))
-    ]
-    return model.images(fitted[0])[0], np.asarray(fitted[1]) <= 255 * ERASED
+        drawn, erased = drawn | (opaque & ~pink), erased | pink
+    if not (below or drawn.any() or erased.any()):
+        raise prnn.InputError("There is no picture: take a test image, draw one, or upload one.")
+    drawn, erased = (resized(np.uint8(255 * mask), size, Image.Resampling.BOX) for mask in (drawn, erased))
+    new = model.images(Image.fromarray(resized(picture, size, Image.Resampling.BOX)))
+    return np.where(drawn[..., None] > 0, new, image)[0], erased <= 255 * ERASED
 
 
 def note_unused(model: prnn.Pretrained, known: Bool[np.ndarray, "H W"]) -> str:
     """Says how many known pixels come after the hole: the model draws in its order, and never sees them."""
     order = prnn.pixel_order(model.config, *known.shape)
     unused = int((known & (order > order[~known].max())).sum())
-    return f" The {unused} known pixels after the hole cannot be used: the model looks back only." * (unused > 0)
+    return f" The {unused} known pixels after the hole cannot be used: the model looks back only." if unused else ""
 
 
 def drawn_nats(progress: prnn.Progress, known: Bool[np.ndarray, "H W"]) -> np.ndarray:

@@ -25,7 +25,7 @@ def tab(model: gr.Dropdown, label: gr.Dropdown) -> None:
     drawing = start.click(
         work.told(draw), [model, label, num, temperature, seed], [status, pictures], show_progress_on=status, **work.JOB
     )
-    stop.click(lambda: show.line("Stopped."), None, status, cancels=drawing, **work.QUICK)
+    stop.click(work.stopped, status, status, cancels=drawing, **work.QUICK)
 
 
 def draw(name: str, label: str, num: int, temperature: float, seed: int | None) -> Iterator[tuple[str, Any]]:

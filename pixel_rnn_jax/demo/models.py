@@ -1,6 +1,7 @@
 """The models that the page offers, and what it does with each of them."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,26 +14,39 @@ BATCHES = (1, 4, 16)  # numbers of images that programs are compiled for; other 
 MAX_IMAGES = BATCHES[-1]
 
 
+# Where the models are, by the names that visitors see; they see no paths.
+_paths: dict[str, str] = {name: name for name in prnn.shipped_models()}
+
+
 @functools.cache
 def load(name: str) -> prnn.Pretrained:
-    """A model by its name or path, which comes from whoever started the page; read once."""
-    return prnn.from_pretrained(name)
+    """A model by its name on the page; read once."""
+    return prnn.from_pretrained(_paths[name])
 
 
 def offered(workdirs: Sequence[str] = ()) -> list[str]:
-    """The names of the models on the page: those of `workdirs`, then those that come with the package.
+    """The names of the models on the page: those of `workdirs`, then those that come with the package; each once.
 
     Raises:
       InputError: if the page cannot show a model of `workdirs`.
     """
-    for name in workdirs:
+    own = [named(path) for path in workdirs]
+    for name in own:
         config = load(name).config
         if config.channels not in (1, 3) or config.context_channels:
             raise prnn.InputError(
                 f"the page shows models of 1 or 3 channels that draw without other images; {name} has {config.channels}"
                 f" channels and context_channels={config.context_channels}."
             )
-    return [*workdirs, *sorted(prnn.shipped_models(), key=lambda name: name != FIRST)]
+    return list(dict.fromkeys([*own, *sorted(prnn.shipped_models(), key=lambda name: name != FIRST)]))
+
+
+def named(path: str) -> str:
+    """The name on the page of the model at a path: its last part, with a number if that is another model's name."""
+    path = path.rstrip("/")
+    last = path.rpartition("/")[-1]
+    names = itertools.chain([last], (f"{last} ({number})" for number in itertools.count(2)))
+    return next(name for name in names if _paths.setdefault(name, path) == path)
 
 
 def read_all(workdirs: Sequence[str] = ()) -> None:
@@ -60,6 +74,18 @@ def example(name: str, number: int) -> UInt[np.ndarray, "one H W C"]:
     """One of the test images, in turn; none, if there are none."""
     images = examples(name)
     return images[number % max(1, len(images)) :][:1]
+
+
+def black(name: str) -> UInt[np.ndarray, "1 H W C"]:
+    """A black image of a model."""
+    model = load(name)
+    return np.zeros((1, *model.image_shape), np.min_scalar_type(model.config.levels - 1))
+
+
+def alike(name: str, other: str) -> bool:
+    """Whether two models take the same images."""
+    first, second = load(name), load(other)
+    return (first.image_shape, first.config.levels) == (second.image_shape, second.config.levels)
 
 
 def labels_of(model: prnn.Pretrained, label: str, count: int) -> Int32[np.ndarray, " count"] | None:

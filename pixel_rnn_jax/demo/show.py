@@ -4,7 +4,7 @@ import base64
 import html
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt, UInt8
@@ -51,7 +51,7 @@ def png(picture: UInt8[np.ndarray, "H W *C"]) -> bytes:
     return file.getvalue()
 
 
-def grid(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], captions: Sequence[str], kind: str = "") -> str:
+def grid(pictures: Iterable[UInt8[np.ndarray, "H W 3"]], captions: Sequence[str], kind: str = "") -> str:
     """Pictures side by side, with a caption below each."""
     cells = [
         f'<figure><img alt="{html.escape(caption)}" src="{_inside("image/png", png(picture))}">'
@@ -117,7 +117,7 @@ def sheet(pictures: UInt8[np.ndarray, "N H W 3"]) -> UInt8[np.ndarray, "height w
     return np.concatenate(rows)
 
 
-def bars(heights: Sequence[Float[np.ndarray, " levels"]], true: Sequence[int], names: Sequence[str]) -> str:
+def bars(heights: Iterable[Float[np.ndarray, " levels"]], true: Sequence[int], names: Sequence[str]) -> str:
     """The distribution of each channel of a pixel, one below the other, with the true value marked."""
     figure, all_axes = _figure(3.8, 2.4 + 0.9 * len(names), rows=len(names))
     for axes, probabilities, value, name in zip(all_axes, heights, true, names, strict=True):

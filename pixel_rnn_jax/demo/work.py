@@ -2,8 +2,8 @@
 
 import functools
 import inspect
-import itertools
 import sys
+import textwrap
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,6 +21,7 @@ from pixel_rnn_jax.demo.models import MAX_IMAGES, examples
 MAX_FILE_SIZE = 4 * 2**20  # bytes of an upload
 MAX_PIXELS = 2**24  # of an uploaded picture, 4096x4096; it is decoded before it is reduced
 PICTURES = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"]
+MAX_MESSAGE = 500  # characters
 SHOWN_EVERY = 0.5  # seconds between two lines while nothing else is shown
 # All that computes waits in one queue. Uploads do not; but Gradio shows faults of queued events only, so they have their own.
 # What cannot fail, such as choosing a test image, has none.
@@ -33,10 +34,16 @@ async def _refuse(*_: Any, **__: Any) -> str:
     raise gr.Error("A file must be uploaded; no address is read.", print_exception=False)
 
 
-gr.processing_utils.async_ssrf_protected_download = _refuse  # Gradio would fetch an address that is given in place of a file
+# Gradio would fetch an address that is given in place of a file.
+if not hasattr(gr.processing_utils, "async_ssrf_protected_download"):
+    raise ImportError(f"Gradio {gr.__version__} fetches addresses by another function than the one that this page replaces.")
+gr.processing_utils.async_ssrf_protected_download = _refuse
 
 T = TypeVar("T")
 _compiled: set[tuple] = set()
+_worker = ThreadPoolExecutor(
+    1
+)  # for all that models compute: a job that was stopped may still be at work when the next begins
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,8 +71,8 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
 def _line(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
-    if isinstance(error, ValueError):
-        text = " ".join(str(error).split())
+    if isinstance(error, prnn.InputError):
+        text = textwrap.shorten(str(error), MAX_MESSAGE)  # it may quote what a file contains
     else:
         traceback.print_exception(error, file=sys.stderr)
         text = "Something went wrong on the server. Its log says what."
@@ -73,32 +80,49 @@ def _line(error: Exception) -> gr.Error:
 
 
 def waiting(call: Callable[[], T], kind: tuple, status: Callable[[str], Any]) -> Generator[Any, None, T]:
-    """Runs a call in a thread, and yields a status twice a second meanwhile; returns what the call returns.
+    """Runs a call in the worker, and yields a status twice a second meanwhile; returns what the call returns.
 
-    `kind` names the program that the call runs. The first call of a kind compiles it, which the status says.
+    `kind` names the program that the call runs. The first call of a kind compiles it, which the status says. Closed before the
+    call has begun, it takes the call back; one that has begun goes on, and the next call waits for its end.
     """
-    pool, start = ThreadPoolExecutor(1), time.perf_counter()
-    future = pool.submit(call)
-    pool.shutdown(wait=False)
-    while wait([future], timeout=SHOWN_EVERY).not_done:
-        seconds = f"{time.perf_counter() - start:.0f} s"
-        yield status(f"At work, {seconds} …" if kind in _compiled else f"Compiling, {seconds} so far, once …")
+    future, start = _worker.submit(call), time.perf_counter()
+    try:
+        while wait([future], timeout=SHOWN_EVERY).not_done:
+            if not future.running():
+                start = time.perf_counter()
+                yield status("Waiting for a stopped job to end …")
+                continue
+            seconds = f"{time.perf_counter() - start:.0f} s"
+            yield status(f"At work, {seconds} …" if kind in _compiled else f"Compiling, {seconds} so far, once …")
+    finally:
+        future.cancel()
     result = future.result()
     _compiled.add(kind)
     return result
 
 
 def row_by_row(rows: Iterator[prnn.Progress], kind: tuple) -> Iterator[tuple[str, prnn.Progress | None]]:
-    """Yields a status and the images so far: None while the program is compiled, and then after each row."""
+    """Yields a status and the images so far: None while there is nothing new, and then after each row."""
     compiles, begin = kind not in _compiled, time.perf_counter()
-    first = yield from waiting(lambda: next(rows), kind, lambda text: (text, None))
+    row = yield from waiting(lambda: next(rows), kind, _without_row)
     compiled = time.perf_counter() - begin
     if compiles:
         begin = time.perf_counter()
-    for progress in itertools.chain([first], rows):
+    while row is not None:
+        progress = row
         yield "Drawing …", progress
-    once = f", after {compiled:.0f} s of compiling, once" * compiles
+        row = yield from waiting(lambda: next(rows, None), kind, _without_row)
+    once = f", after {compiled:.0f} s of compiling, once" if compiles else ""
     yield f"Drawn in {time.perf_counter() - begin:.1f} s{once}.", progress
+
+
+def _without_row(status: str) -> tuple[str, None]:
+    return status, None
+
+
+def stopped(status: str) -> str:
+    """The status after a visitor pressed Stop: the same, if nothing was at work."""
+    return '<p class="line">Stopped.</p>' if "…" in status else status
 
 
 def uploaded(files: Sequence[str] | None, name: str, model: prnn.Pretrained) -> UInt[np.ndarray, "N H W C"]:
@@ -109,14 +133,16 @@ def uploaded(files: Sequence[str] | None, name: str, model: prnn.Pretrained) -> 
         return examples(name)[:MAX_IMAGES]
     if len(files) > MAX_IMAGES:
         raise prnn.InputError(f"There can be at most {MAX_IMAGES} pictures; these are {len(files)}.")
-    images = []
-    for number, file in enumerate(files, 1):  # one by one: decoded, they may be large
-        picture = opened(file, f"Picture {number}")
-        try:
-            images.append(model.images(picture))
-        except ValueError as error:
-            raise prnn.InputError(f"{number}: {error}") from None
-    return np.concatenate(images)
+    # One by one: decoded, they may be large.
+    return np.concatenate([image_in(file, f"Picture {number}", model) for number, file in enumerate(files, 1)])
+
+
+def image_in(file: str, name: str, model: prnn.Pretrained) -> UInt[np.ndarray, "1 H W C"]:
+    """The picture in a file that a visitor uploaded, as an image of the model; the name is for messages."""
+    try:
+        return model.images(opened(file, name))
+    except prnn.InputError as error:
+        raise prnn.InputError(str(error).replace("picture 0", name, 1)) from None
 
 
 def opened(file: str, name: str) -> Image.Image:

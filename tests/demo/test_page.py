@@ -1,6 +1,7 @@
 """The page in a real browser: Chromium as it is installed on this machine, driven by Playwright."""
 
 import base64
+import http.server
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -197,6 +199,7 @@ def test_a_seed_out_of_range_is_told_in_one_line(visit):
 def paint(page):
     """Paints over the lower left of the canvas with the mouse."""
     page.wait_for_timeout(2000)
+    page.locator("#editor canvas").first.scroll_into_view_if_needed()
     box = page.locator("#editor canvas").first.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x - 80, y + 40)
@@ -226,6 +229,20 @@ def test_what_is_erased_is_completed_as_python_completes_it(visit, digits):
     by_nats = np.argsort(-nats, kind="stable")
     np.testing.assert_array_equal(found, rgb(np.asarray(expected)[by_nats], 17))
     np.testing.assert_allclose(numbers(captions[1:]), nats[by_nats], atol=0.06)
+
+
+def test_known_pixels_are_those_of_the_image(visit):
+    """Of colours, on a narrow page: the editor must not resize what the model is given."""
+    page = visit("cifar_pixelcnn_small", tab="Complete", width=390)
+    paint(page)
+    page.get_by_label("number input for Completions").fill("1")
+    press(page, "Complete")
+    page.locator(".pictures:visible figure").first.wait_for(timeout=3 * PATIENCE)
+    press(page, "Stop")
+    start = pictures(page)[0][0]
+    known = np.any(start != BLUE, -1)
+    assert 0.01 < np.mean(~known) < 0.6
+    np.testing.assert_array_equal(start[known], prnn.from_pretrained("cifar_pixelcnn_small").examples(1)[0][known])
 
 
 def test_a_canvas_without_a_hole_or_empty(visit):
@@ -277,7 +294,7 @@ def test_uploads_are_scored(visit, digits, tmp_path):
     [
         ("fake.png", b"#!/bin/sh", "Picture 1 is no PNG, JPEG, WebP or TIFF image, is damaged"),
         ("huge.png", (9000, 9000), "Picture 1 must have at most 16,777,216 pixels; it has 9000x9000."),
-        ("small.png", (4, 4), "is 4x4 pixels, smaller than data.size"),
+        ("small.png", (4, 4), "Picture 1 is 4x4 pixels, smaller than 8x8"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_in_one_line(visit, tmp_path, name, content, message):
@@ -315,7 +332,7 @@ def test_a_clicked_pixel_is_looked_into(visit, digits):
     wait_for(page, "Row 5, column 6")
     image = digits.examples(1)
     influence = np.asarray(prnn.dependencies(digits.model, digits.params, image, 4, 5))
-    page.get_by_text(f"It depends on {(influence > 0).sum()} of 64 pixels").wait_for()
+    page.get_by_text(f"It depends on {(influence > 0).sum()} of the 37 pixels before it").wait_for()
     assert page.get_by_alt_text(f"probability of each value; true: {image[0, 4, 5, 0]}").is_visible()
 
 
@@ -376,16 +393,72 @@ def test_no_file_of_the_server_is_served(address, path):
         urllib.request.urlopen(f"{address}/gradio_api/file={path}")
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", __file__, "http://example.com/x.png"])
-def test_no_path_or_address_that_a_visitor_names_is_read(address, path):
-    """As a program could send it, where the page sends the path of an upload."""
-    events = json.load(urllib.request.urlopen(f"{address}/config"))["dependencies"]
-    upload, *_ = [event["id"] for event in events if any(kind == "upload" for _, kind in event["targets"])]
-    upload_of = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    body = {"data": [upload_of], "fn_index": upload, "session_hash": "visitor"}
+def ask(address, path, body):
     headers = {"Content-Type": "application/json"}
-    urllib.request.urlopen(urllib.request.Request(f"{address}/gradio_api/queue/join", json.dumps(body).encode(), headers))
-    with urllib.request.urlopen(f"{address}/gradio_api/queue/data?session_hash=visitor") as events:
-        answer = next(line for line in map(bytes.decode, events) if "process_completed" in line)
+    return urllib.request.urlopen(urllib.request.Request(f"{address}/gradio_api/{path}", json.dumps(body).encode(), headers))
+
+
+def answered(address, event, data):
+    """What an event answers at its end."""
+    ask(address, "queue/join", {"data": data, "fn_index": event["id"], "session_hash": "visitor"})
+    with urllib.request.urlopen(f"{address}/gradio_api/queue/data?session_hash=visitor") as lines:
+        return next(line for line in map(bytes.decode, lines) if "process_completed" in line)
+
+
+@pytest.fixture
+def other_host():
+    """Another server on this machine, and what it was asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/x.png", asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", __file__, "of another host"])
+def test_no_path_or_address_that_a_visitor_names_is_read(address, other_host, path):
+    """As a program could send it, where the page sends the path of an upload."""
+    other, asked = other_host
+    events = json.load(urllib.request.urlopen(f"{address}/config"))["dependencies"]
+    upload, *_ = [event for event in events if any(kind == "upload" for _, kind in event["targets"])]
+    upload_of = {"path": other if path == "of another host" else path, "meta": {"_type": "gradio.FileData"}}
+    data = [None] * (len(upload["inputs"]) - 1) + [upload_of]
+    answer = answered(address, upload, data)
     assert '"success":false' in answer and len(answer) < 500
     assert "The picture" not in answer and "root:" not in answer  # refused before it was opened
+    assert ("no address is read" in answer) == (path == "of another host")
+    assert not asked
+
+
+def test_visitors_are_told_no_paths(address, tall):
+    config = urllib.request.urlopen(f"{address}/config").read().decode()
+    assert "tall.safetensors" in config and str(tall.parent) not in config
+
+
+def test_paint_that_is_too_large_is_not_decoded(address, tmp_path):
+    Image.new("1", (9000, 9000)).save(tmp_path / "x.png")
+    boundary = "x" * 30
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="x.png"\r\n\r\n'
+    body = head.encode() + (tmp_path / "x.png").read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    (path,) = json.load(urllib.request.urlopen(urllib.request.Request(f"{address}/gradio_api/upload", body, headers)))
+    config = json.load(urllib.request.urlopen(f"{address}/config"))
+    (editor,) = [part["id"] for part in config["components"] if part["props"].get("elem_id") == "editor"]
+    (event,) = [event for event in config["dependencies"] if editor in event["inputs"]]
+    layer = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    drawing = {"background": layer, "layers": [layer], "composite": None}
+    answer = answered(address, event, [MODEL, "", drawing, None, 1, 1, 0])
+    assert "The drawing must have at most 16,777,216 pixels; it has 9000x9000." in answer
+
+
+def test_the_editor_takes_no_blobs(address):
+    parts = json.load(urllib.request.urlopen(f"{address}/config"))["components"]
+    (editor,) = [part["id"] for part in parts if part["props"].get("elem_id") == "editor"]
+    body = {"session_hash": "visitor", "component_id": editor, "fn_name": "accept_blobs", "data": {}}
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        ask(address, "component_server", body)
