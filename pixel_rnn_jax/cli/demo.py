@@ -20,7 +20,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, help="on 127.0.0.1 (default: the first free one from 7860)")
     parser.add_argument("--no_browser", action="store_true", help="only print the address of the page")
     args = parser.parse_args(argv)
-    if importlib.util.find_spec("gradio") is None:  # not imported here: `app` switches its analytics off first
+    gradio = importlib.util.find_spec("gradio")  # not imported here: `app` switches its analytics off first
+    if gradio is None or gradio.origin is None:  # a mere folder of that name, such as that of Gradio's uploads, has no origin
         raise InputError("`pixel-rnn demo` needs Gradio: pip install 'pixel-rnn-jax[demo]'")
     from pixel_rnn_jax.demo import app
 
