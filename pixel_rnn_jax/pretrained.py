@@ -27,7 +27,7 @@ from pixel_rnn_jax.storage.card import make_card
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.storage.run_record import RunRecord
 
-PIXELS_AT_A_TIME = 2**16  # of a batch: 83 images of 28x28, 64 of 32x32
+PIXELS_AT_A_TIME = 2**16  # of a batch, at most
 # The test images that come with the package, by the source that they are from.
 SAMPLES = {"tfds:mnist": "samples:mnist", "tfds:binarized_mnist": "samples:mnist", "tfds:cifar10": "samples:cifar10"}
 
@@ -106,8 +106,7 @@ class Pretrained:
     @property
     def validation_scores(self) -> Float64[np.ndarray, " M"]:
         """The bits/dim of up to 1,000 validation images, given their class if there are classes; empty if none were kept."""
-        kept = self._run.validations.image_scores if self._run.validations else ()
-        return bits_per_dim(-np.array([nats for nats, _ in kept], np.float64), self.image_shape)
+        return bits_per_dim(-self._run.validation_scores[0], self.image_shape)
 
     def sample(
         self,
@@ -193,7 +192,9 @@ class Pretrained:
     ) -> Float32[np.ndarray, "N ..."]:
         """`log_prob` or a function like it of all images, in batches of one shape: the last one is padded."""
         count, (height, width, _) = len(images), images.shape[1:]
-        size = min(count, max(1, PIXELS_AT_A_TIME // (height * width)))
+        # A power of two, which microbatches divide.
+        at_most = 1 << max(0, (PIXELS_AT_A_TIME // (height * width)).bit_length() - 1)
+        size = min(count, at_most)
         labels, results = self._labels(label, size), []
         for first in range(0, count, size):
             batch = images[np.minimum(np.arange(first, first + size), count - 1)]

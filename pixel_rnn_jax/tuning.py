@@ -5,6 +5,7 @@ be compiled without one.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -51,6 +52,16 @@ def fast_microbatches(images: int, size: tuple[int, int], features: int, platfor
     per_image = size[0] * size[1] * features
     at_most = next((count for count in CPU_IMAGES if count * per_image <= CPU_FEATURES), CPU_IMAGES[-1])
     return next(count for count in range(1, max(images, 1) + 1) if images % count == 0 and images // count <= at_most)
+
+
+def in_microbatches(function: Callable[[Any], Any], batch: Any, size: tuple[int, int], features: int) -> Any:
+    """Applies a function to a batch of images of a size, in as many microbatches as are fast; joins what it returns."""
+    images = len(jax.tree.leaves(batch)[0])
+    microbatches = fast_microbatches(images, size, features)
+    if microbatches == 1:
+        return function(batch)
+    results = jax.lax.map(function, split_microbatches(batch, microbatches))
+    return jax.tree.map(lambda result: result.reshape(images, *result.shape[2:]), results)
 
 
 def split_microbatches(batch: Any, count: int) -> Any:

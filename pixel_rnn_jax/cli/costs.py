@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from pixel_rnn_jax.cli import command, configuration, flags, outputs
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.training.costs import measure_costs
 from pixel_rnn_jax.training.plan import PROGRAMS, plan_costs
 
@@ -28,10 +29,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=flags.image_size, required=True, metavar="H,W", help="height and width of the images")
     parser.add_argument("--topology", metavar="NAME", help="devices to compile for, such as v5e:4x4 or h100:8")
     parser.add_argument(
-        "--what", choices=PROGRAMS, default="train", help="what to compile for --topology: a training step (the default),"
+        "--what", choices=PROGRAMS, help="what to compile for --topology: a training step (the default),"
         " the scoring of a batch, or the drawing of a row of a batch of images"
     )  # fmt: skip
     args, overrides = parser.parse_known_args(argv)
+    if args.what and args.topology is None:
+        raise InputError(f"--what is for the devices of --topology; got {args.what!r} without any.")
     config = configuration.read_config(args.config, overrides)
     if args.topology is None:
         costs = measure_costs(config, args.size)
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         # The machine at hand does not matter. JAX cannot read what it has cached for devices that are not there.
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_enable_compilation_cache", False)
-        costs = {"config": args.config, "size": args.size} | plan_costs(config, args.size, args.topology, args.what)
+        costs = {"config": args.config, "size": args.size} | plan_costs(config, args.size, args.topology, args.what or "train")
         _print_plan(costs)
     if args.json:
         outputs.write_json(args.json, costs)

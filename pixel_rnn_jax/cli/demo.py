@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "a model of your own beside those that come with the package: a work directory or an exported file; may be repeated"
     )
     parser.add_argument("--workdir", action="append", default=[], metavar="PATH", help=workdir)
-    parser.add_argument("--port", type=int, help="on 127.0.0.1 (default: the first free one from 7860)")
+    parser.add_argument("--port", type=flags.port, help="on 127.0.0.1 (default: the first free one from 7860)")
     parser.add_argument("--no_browser", action="store_true", help="only print the address of the page")
     args = parser.parse_args(argv)
     gradio = importlib.util.find_spec("gradio")  # not imported here: `app` switches its analytics off first

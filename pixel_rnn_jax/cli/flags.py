@@ -46,6 +46,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """An argparse type: the number of a port."""
+    if not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text} must be from 1 to 65535")
+    return int(text)
+
+
 def seed(text: str) -> int:
     """An argparse type: the seed of a random key."""
     if not 0 <= int(text) <= MAX_SEED:

@@ -120,8 +120,7 @@ def p_values_of(
     Of a class-conditional model these are log p(x | y). Where the classes of the `images` are not known (`labelled` is False),
     log p(x) >= log p(x | y) + log p(y) bounds log p(x), with the p(y) of the rarest class.
     """
-    kept = run.validations.image_scores if run.validations else ()
-    nats, bits = np.array(kept, float).reshape(-1, 2).T
+    nats, bits = run.validation_scores
     if run.model.num_classes and not labelled:
         nats = nats - log_prior(np.array(run.class_counts or [0] * run.model.num_classes)).min()
     usual = bits_per_dim(-nats, run.image_shape)

@@ -54,8 +54,7 @@ def _decode_16_bits(file: Path | io.BytesIO, channels: int, levels: int) -> UInt
     """The values as they are; only grey is converted, to colour."""
     with _opened(file, levels) as image:
         stored = len(image.getbands())
-        if stored != channels and (stored, channels) != (1, 3):
-            raise InputError(f"has {stored} channels of 16 bits, where {channels} are expected; convert it first")
+        check_deep_channels(stored, channels)
         values = np.asarray(ImageOps.exif_transpose(image))
     if stored > 1:  # Pillow reads the high byte of each colour; told the other byte order, the low one
         with _opened(file, levels) as image:
@@ -67,6 +66,12 @@ def _decode_16_bits(file: Path | io.BytesIO, channels: int, levels: int) -> UInt
     if low < 0 or high >= levels:
         raise InputError(f"has values from {low} to {high}; they must lie in [0, {levels})")
     return values.astype(np.uint16)
+
+
+def check_deep_channels(stored: int, channels: int) -> None:
+    """Raises `InputError` unless a picture of so many channels of 16 bits can be taken as it is, or is grey, for colour."""
+    if stored != channels and (stored, channels) != (1, 3):
+        raise InputError(f"has {stored} channels of 16 bits, where {channels} are expected; convert it first")
 
 
 def _in_other_byte_order(args: Any) -> Any:

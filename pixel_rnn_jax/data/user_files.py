@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt
 
-from pixel_rnn_jax.data.decode import MODES, converted, decode, fit, is_grey
+from pixel_rnn_jax.data.decode import MODES, check_deep_channels, converted, decode, fit, is_grey
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.preprocessing import quantize_picture
 from pixel_rnn_jax.data.sources.folder import SHOWN
@@ -189,7 +189,8 @@ def _read_picture(picture: Picture, form: ImageForm) -> tuple[UInt[np.ndarray, "
     An `InputError` continues a sentence, as that of `decode`.
     """
     if isinstance(picture, np.ndarray):
-        pixels, grey = _in_channels(picture, form.channels), picture.shape[-1] == 1
+        check_deep_channels(picture.shape[-1], form.channels)
+        pixels, grey = np.broadcast_to(picture, (*picture.shape[:2], form.channels)), picture.shape[-1] == 1
     else:
         channels = max(form.channels, 3 if form.lossless else 1)
         pixels = decode(picture, channels=channels, alpha=form.alpha, levels=form.stored_levels)
@@ -211,13 +212,6 @@ def _read_picture(picture: Picture, form: ImageForm) -> tuple[UInt[np.ndarray, "
             " (trained without data.quantize and data.binarization) keeps all pictures"
         )
     return image, stored, grey
-
-
-def _in_channels(pixels: UInt[np.ndarray, "H W c"], channels: int) -> UInt[np.ndarray, "H W C"]:
-    """Deep pixels in so many channels; only grey is converted, to colour, as by `decode`."""
-    if pixels.shape[-1] not in (1, channels) or channels == 4 != pixels.shape[-1]:
-        raise InputError(f"has {pixels.shape[-1]} channels of 16 bits, where {channels} are expected; convert it first")
-    return np.broadcast_to(pixels, (*pixels.shape[:2], channels))
 
 
 def _reduction(whole: str, stored_sizes: set[tuple[int, int]], form: ImageForm) -> list[str]:

@@ -16,6 +16,7 @@ from jaxtyping import UInt
 from PIL import Image
 
 import pixel_rnn_jax as prnn
+from pixel_rnn_jax.demo import show
 from pixel_rnn_jax.demo.models import MAX_IMAGES, examples
 
 MAX_FILE_SIZE = 4 * 2**20  # bytes of an upload
@@ -41,9 +42,7 @@ gr.processing_utils.async_ssrf_protected_download = _refuse
 
 T = TypeVar("T")
 _compiled: set[tuple] = set()
-_worker = ThreadPoolExecutor(
-    1
-)  # for all that models compute: a job that was stopped may still be at work when the next begins
+_worker = ThreadPoolExecutor(1)  # for all that models compute: a stopped job may still be at work when the next begins
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -122,7 +121,7 @@ def _without_row(status: str) -> tuple[str, None]:
 
 def stopped(status: str) -> str:
     """The status after a visitor pressed Stop: the same, if nothing was at work."""
-    return '<p class="line">Stopped.</p>' if "…" in status else status
+    return show.line("Stopped.") if "…" in status else status
 
 
 def uploaded(files: Sequence[str] | None, name: str, model: prnn.Pretrained) -> UInt[np.ndarray, "N H W C"]:

@@ -26,11 +26,10 @@ def classify(
     num_classes = scorer.model.config.num_classes
     if not num_classes:
         raise InputError("only a class-conditional model classifies; this one has num_classes=0.")
-
-    def of_class(label: int) -> Float32[np.ndarray, " N"]:
-        return scorer.log_probs(images, conditions._replace(labels=np.full(len(images), label, np.int32)))
-
-    return joint_log_probs(of_class, log_prior)
+    return joint_log_probs(
+        lambda label: scorer.log_probs(images, conditions._replace(labels=np.full(len(images), label, np.int32))),
+        log_prior,
+    )
 
 
 def joint_log_probs(

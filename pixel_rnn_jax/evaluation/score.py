@@ -32,7 +32,7 @@ from pixel_rnn_jax.parallel.mesh import (
     shard_batch,
 )
 from pixel_rnn_jax.progress import progress_bar
-from pixel_rnn_jax.tuning import fast_microbatches, split_microbatches
+from pixel_rnn_jax.tuning import in_microbatches
 
 
 @dataclass(frozen=True)
@@ -182,16 +182,11 @@ def _nats_and_live(
 def score_batch(function: Callable[..., Any], model: nn.Module, mesh: Mesh, params: Any, batch: Batch) -> Any:
     """`log_prob`, or a function like it, of a batch that is sharded over the devices of a mesh: each scores its share."""
 
-    def microbatch_fn(params, batch):
-        return function(model, params, batch["image"], *batch["conditions"])
-
     def share_fn(params, batch):
-        images, height, width, _ = batch["image"].shape
-        microbatches = fast_microbatches(images, (height, width), model.config.features)
-        if microbatches == 1:
-            return microbatch_fn(params, batch)
-        results = jax.lax.map(functools.partial(microbatch_fn, params), split_microbatches(batch, microbatches))
-        return jax.tree.map(lambda result: result.reshape(images, *result.shape[2:]), results)
+        def microbatch_fn(batch):
+            return function(model, params, batch["image"], *batch["conditions"])
+
+        return in_microbatches(microbatch_fn, batch, batch["image"].shape[1:3], model.config.features)
 
     batch_fn = on_shares(share_fn, mesh, in_specs=(PartitionSpec(), batch_spec()), out_specs=batch_spec())
     return batch_fn(params, batch)

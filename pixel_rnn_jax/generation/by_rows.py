@@ -10,9 +10,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float32, Shaped, UInt
 
-from pixel_rnn_jax.errors import check_integer, check_size
 from pixel_rnn_jax.generation.batched import draw_rows
-from pixel_rnn_jax.generation.sampling import check_completion, completion_key, draw_uniform
+from pixel_rnn_jax.generation.sampling import check_completion, completion_key, draw_uniform, nothing_known
 from pixel_rnn_jax.images import Images, value_type
 from pixel_rnn_jax.models.conditioning import Conditions
 from pixel_rnn_jax.models.multi_scale import stages
@@ -55,8 +54,7 @@ def sample_by_rows(
     Raises:
       InputError: as `sample` does, at once.
     """
-    shape = (check_integer("num", num, 1), *check_size("size", size), model.config.channels)
-    images, known = np.zeros(shape, value_type(model.config.levels)), np.zeros(shape[1:3], bool)
+    images, known = nothing_known(model.config, num, size)
     conditions = Conditions(context, labels)
     known = check_completion(model, params, key, images, known, temperature, conditions)
     return _progress(model, params, key, images, known, temperature, conditions)

@@ -15,6 +15,7 @@ from pixel_rnn_jax.errors import InputError, check_integer, check_key, check_siz
 from pixel_rnn_jax.generation.decoding import DecodeState, decode_row, start
 from pixel_rnn_jax.images import Images, check_shape, check_values, is_concrete, value_type
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
+from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import Stage, stages
 from pixel_rnn_jax.models.output import make_output
 from pixel_rnn_jax.models.params import check_params
@@ -55,10 +56,18 @@ def sample(
       InputError: (a ValueError) if num, size or temperature are not positive, the parameters do not fit the model, or key,
         context or labels are invalid.
     """
-    shape = (check_integer("num", num, 1), *check_size("size", size), model.config.channels)
-    images, conditions = jnp.zeros(shape, value_type(model.config.levels)), Conditions(context, labels)
-    known = check_completion(model, params, key, images, np.zeros(shape[1:3], bool), temperature, conditions)
+    images, known = nothing_known(model.config, num, size)
+    conditions = Conditions(context, labels)
+    known = check_completion(model, params, key, images, known, temperature, conditions)
     return _complete(model, params, key, images, known, temperature, conditions)
+
+
+def nothing_known(
+    config: ModelConfig, num: int, size: Sequence[int] | Any
+) -> tuple[UInt[np.ndarray, "num H W C"], Bool[np.ndarray, "H W"]]:
+    """Images of which no pixel is known, and that none is; raises `InputError` unless number and size are positive."""
+    shape = (check_integer("num", num, 1), *check_size("size", size), config.channels)
+    return np.zeros(shape, value_type(config.levels)), np.zeros(shape[1:3], bool)
 
 
 def complete(

@@ -13,7 +13,7 @@ from pixel_rnn_jax.errors import check_key, check_size
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
 from pixel_rnn_jax.models.params import check_params
-from pixel_rnn_jax.tuning import fast_microbatches, split_microbatches
+from pixel_rnn_jax.tuning import in_microbatches
 
 
 def log_prob(
@@ -102,10 +102,7 @@ def _log_probs(
         return model.apply({"params": params}, images, False, *conditions, method="log_probs")
 
     batch = images, Conditions(context, labels)
-    microbatches = fast_microbatches(len(images), images.shape[1:3], model.config.features)
-    if microbatches == 1:
-        return microbatch_fn(batch)
-    return jax.lax.map(microbatch_fn, split_microbatches(batch, microbatches)).reshape(images.shape)
+    return in_microbatches(microbatch_fn, batch, images.shape[1:3], model.config.features)
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
+from jaxtyping import Float64
 
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.data.user_files import ImageForm
@@ -103,6 +105,12 @@ class RunRecord:
             return ModelConfig(**self.config["model"])
         except TypeError as error:
             raise InputError(f"the run has a model configuration that is damaged, or of another version ({error}).") from None
+
+    @property
+    def validation_scores(self) -> Float64[np.ndarray, "2 M"]:
+        """The nats of the validation images whose scores are kept, and their bits as WebP files (NaN: it cannot be one)."""
+        kept = self.validations.image_scores if self.validations else ()
+        return np.array(kept, np.float64).reshape(-1, 2).T
 
     @property
     def class_names(self) -> tuple[str, ...]:

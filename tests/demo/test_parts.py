@@ -25,6 +25,12 @@ def test_without_gradio_one_line_says_how_to_install_it(monkeypatch):
     assert run_in_process(command.main) == "error: `pixel-rnn demo` needs Gradio: pip install 'pixel-rnn-jax[demo]'"
 
 
+def test_a_port_that_cannot_be_is_told_in_one_line(capsys):
+    for port in ("0", "99999"):
+        assert run_in_process(command.main, f"--port={port}") == 2
+        assert f"--port: {port} must be from 1 to 65535" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("path", sorted(DEMO.glob("*.py")), ids=lambda path: path.name)
 def test_the_page_calls_the_public_api_only(path):
     lines = [line for line in path.read_text().splitlines() if "pixel_rnn_jax" in line and "import" in line.split()]

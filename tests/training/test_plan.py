@@ -66,6 +66,11 @@ def test_a_tiny_model_is_compiled(what, topology):
     assert all(exchange["in_loops"] == 0 for exchange in plan["exchanges"])
 
 
+def test_what_to_compile_needs_a_topology():
+    message = run_in_process(costs.main, "--config=digits_rowlstm", "--size=8,8", "--what=sample")
+    assert message == "error: --what is for the devices of --topology; got 'sample' without any."
+
+
 def test_the_batch_must_fit_the_devices_of_the_topology():
     pytest.importorskip("libtpu")
     with pytest.raises(InputError, match=r"batch_size \(=64\) must be a multiple of the 128 devices"):
