@@ -45,7 +45,9 @@ class DiagonalBiLSTM(Layer):
         images = images_side_by_side(batch)
         # From the right: the image is flipped, scanned from the left, and flipped back.
         flipped = jax.tree.map(lambda maps: maps[:, :, ::-1], (x, context))
-        gates = _diagonal_gates(self.left, x, context, images), _diagonal_gates(self.right, *flipped, images)
+        # The skewed input is not kept for the backward pass, but skewed again where the layers are a loop.
+        diagonal_gates = nn.remat(_diagonal_gates, prevent_cse=False, static_argnums=(3,))
+        gates = diagonal_gates(self.left, x, context, images), diagonal_gates(self.right, *flipped, images)
         recurrences = self.left.recurrence, self.right.recurrence
         outside = jnp.asarray(outside_diagonals(height, width, images))
         hidden = recurrent_scan(recurrences, gates, outside, self.config.precision)

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
 from jaxtyping import Array, Float, Float32
 
 from pixel_rnn_jax.models.config import ModelConfig
@@ -16,18 +17,18 @@ from pixel_rnn_jax.models.masked_conv import MaskedConv
 
 
 class State(NamedTuple):
-    """Hidden state h and cell state c: of the pixels of a line, [B*N, h], or of one pixel, [B, 1, 1, h]."""
+    """Hidden state h and cell state c: of the pixels of a line, [D, B*N, h], or of one pixel, [B, 1, 1, h]."""
 
     hidden: Float32[Array, "*pixels h"]
     cell: Float32[Array, "*pixels h"]
 
 
 class Recurrence(NamedTuple):
-    """The parameters that a step of the scan needs: K_ss, and the learned state outside the image."""
+    """The parameters that a step of the scan needs, of one LSTM or of D: K_ss, and the learned state outside the image."""
 
-    state_to_state: Float32[Array, "taps h 4*h"]  # not masked; tap k reads h of pixel n - 1 + k of the line before
-    initial_hidden: Float32[Array, " h"]  # h_0
-    initial_cell: Float32[Array, " h"]  # c_0
+    state_to_state: Float32[Array, "*D taps h 4*h"]  # not masked; tap k reads h of pixel n - 1 + k of the line before
+    initial_hidden: Float32[Array, "*D h"]  # h_0
+    initial_cell: Float32[Array, "*D h"]  # c_0
 
 
 class LSTM(nn.Module):
@@ -83,7 +84,7 @@ def activate(gates: Float32[Array, "*pixels gates"]) -> Float32[Array, "*pixels 
 
 
 def lstm_step(
-    state_to_state: Float32[Array, "taps h gates"],  # K_ss
+    state_to_state: Float32[Array, "*D taps h gates"],  # K_ss; of D LSTMs on the first axis of `pixels`, or of one
     neighbours: Float[Array, "*pixels inner"],  # h_{i-1}, the hidden states that the taps of K_ss read, side by side
     cell: Float32[Array, "*pixels h"],  # c_{i-1}
     input_gates: Float[Array, "*pixels gates"],  # K_is ⊛ x_i, with the bias
@@ -98,7 +99,7 @@ def lstm_step(
     σ is the sigmoid for o, f and i, and tanh for g. The product's factors have the dtype of `neighbours`; it is summed in
     float32. Returns h_i and c_i; and [o, f, i, g].
     """
-    kernel = state_to_state.reshape(-1, state_to_state.shape[-1]).astype(neighbours.dtype)
+    kernel = rearrange(state_to_state, "... taps h gates -> ... (taps h) gates").astype(neighbours.dtype)
     state_gates = jnp.matmul(neighbours, kernel, precision=precision, preferred_element_type=jnp.float32)
     activations = activate(input_gates + state_gates)
     o, f, i, g = jnp.split(activations, 4, -1)
@@ -115,13 +116,12 @@ def lstm_step_derivative(
 
     Returns the loss's derivatives by K_ss ⊛ h_{i-1} + K_is ⊛ x_i, and by c_{i-1}.
     """
-    o, f, i, g = jnp.split(activations.astype(jnp.float32), 4, -1)
+    σ = rearrange(activations.astype(jnp.float32), "... (gate h) -> ... gate h", gate=4)
+    o, f, i, g = jnp.unstack(σ, axis=-2)
     tanh_cell = jnp.tanh(f * cell + i * g)
     d_cell = d_state.cell + d_state.hidden * o * (1 - tanh_cell**2)
-    d_gates = [
-        d_state.hidden * tanh_cell * o * (1 - o),
-        d_cell * cell * f * (1 - f),
-        d_cell * g * i * (1 - i),
-        d_cell * i * (1 - g**2),
-    ]
-    return jnp.concatenate(d_gates, -1), d_cell * f
+    d_activations = jnp.stack([d_state.hidden * tanh_cell, d_cell * cell, d_cell * g, d_cell * i], -2)
+    # One formula for both derivatives, and so one loop: (1 - σ) σ where `sigmoid` is 1, 1 - σ² where it is 0.
+    sigmoid = np.float32([1, 1, 1, 0])[:, None]
+    d_gates = d_activations * ((1 - sigmoid) + (sigmoid - σ) * σ)
+    return rearrange(d_gates, "... gate h -> ... (gate h)"), d_cell * f

@@ -39,7 +39,7 @@ def no_compilation_cache():
 
 def tiny_config(**fields):
     config = shipped_config("digits_rowlstm")
-    config.model.update(depth=1, features=4, head_features=4, **fields)
+    config.model.update(dict(depth=1, features=4, head_features=4) | fields)
     return config
 
 
@@ -85,6 +85,18 @@ def test_the_papers_configurations_fit_and_exchange_the_gradient_only(name, topo
     config = shipped_config(name)
     plan = plan_costs(config, (PAPER[name], PAPER[name]), topology, "train")
     check_data_parallelism(plan, plan["parameters"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer,turns", [("row_lstm", 8), ("diagonal_bilstm", 15)])
+def test_a_step_of_a_scan_starts_few_kernels(layer, turns):
+    """Each is one for both directions, and none copies what the step before has left."""
+    pytest.importorskip("jax_cuda13_plugin")
+    config = tiny_config(layer=layer, depth=2)  # layers in a loop: the derivative is compiled apart from the scan
+    plan = plan_costs(config, (8, 8), "h100:1", "train")
+    scans = [loop for loop in plan["loops"] if loop["turns"] == turns and loop["kernels"] > 3]
+    assert [loop["copies"] for loop in scans] == [0, 0]
+    assert all(loop["kernels"] <= 6 for loop in scans)
 
 
 PLAN = {
