@@ -116,12 +116,11 @@ def lstm_step_derivative(
 
     Returns the loss's derivatives by K_ss ⊛ h_{i-1} + K_is ⊛ x_i, and by c_{i-1}.
     """
-    σ = rearrange(activations.astype(jnp.float32), "... (gate h) -> ... gate h", gate=4)
-    o, f, i, g = jnp.unstack(σ, axis=-2)
+    activations = activations.astype(jnp.float32)
+    o, f, i, g = jnp.split(activations, 4, -1)
     tanh_cell = jnp.tanh(f * cell + i * g)
     d_cell = d_state.cell + d_state.hidden * o * (1 - tanh_cell**2)
-    d_activations = jnp.stack([d_state.hidden * tanh_cell, d_cell * cell, d_cell * g, d_cell * i], -2)
-    # One formula for both derivatives, and so one loop: (1 - σ) σ where `sigmoid` is 1, 1 - σ² where it is 0.
-    sigmoid = np.float32([1, 1, 1, 0])[:, None]
-    d_gates = d_activations * ((1 - sigmoid) + (sigmoid - σ) * σ)
-    return rearrange(d_gates, "... gate h -> ... (gate h)"), d_cell * f
+    d_activations = jnp.concatenate([d_state.hidden * tanh_cell, d_cell * cell, d_cell * g, d_cell * i], -1)
+    # One elementwise loop for all four gates: the derivative is (1 - σ) σ where `sigmoid` is 1, and 1 - σ² where it is 0.
+    sigmoid = np.repeat(np.float32([1, 1, 1, 0]), cell.shape[-1])
+    return d_activations * ((1 - sigmoid) + (sigmoid - activations) * activations), d_cell * f

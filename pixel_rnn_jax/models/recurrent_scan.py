@@ -105,10 +105,12 @@ def _read(
     hidden: Float[Array, "*D pixels h"], initial: Float[Array, "*D h"], outside: Bool[Array, "taps N 1"]
 ) -> Float[Array, "*D pixels inner"]:
     """The hidden states that the taps of K_ss read in the line before: for pixel n, tap k reads pixel n - 1 + k."""
-    taps, pixels = len(outside), hidden.shape[-2]
-    padded = jnp.pad(hidden, [(0, 0)] * (hidden.ndim - 2) + [(OWN, taps - 1 - OWN), (0, 0)])
-    read = [_select(outside[tap], initial, padded[..., tap : tap + pixels, :]) for tap in range(taps)]
-    return jnp.concatenate(read, -1)
+    taps, size, _ = outside.shape
+    images = rearrange(hidden, "... (B N) h -> ... B N h", N=size)
+    padded = jnp.pad(images, [(0, 0)] * (images.ndim - 2) + [(OWN, taps - 1 - OWN), (0, 0)])
+    initial = initial[..., None, None, :]
+    read = jnp.concatenate([jnp.where(outside[tap], initial, padded[..., tap : tap + size, :]) for tap in range(taps)], -1)
+    return read.reshape(*hidden.shape[:-1], read.shape[-1])
 
 
 def _select(

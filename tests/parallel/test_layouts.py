@@ -10,11 +10,14 @@ from unittest import mock
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, make_model
+from jax.sharding import NamedSharding, PartitionSpec
 from layouts import make_setup, run
 
+import pixel_rnn_jax as prnn
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.training.run import compile_step
 from pixel_rnn_jax.tuning import fast_microbatches
@@ -164,6 +167,19 @@ def test_data_parallelism_needs_all_reduce_only(layer):
     assert loops, "over the microbatches"
     assert not any("all-reduce" in loop for loop in loops)
     assert "collective" not in compiled.as_text().replace("all-reduce", ""), "nothing that has another name"
+
+
+@pytest.mark.parametrize("layer", ["row_lstm", "diagonal_bilstm"])
+def test_a_loop_of_ones_own_exchanges_nothing_in_scans(layer):
+    """A line holds the pixels of all images on one axis: nothing may cross from an image to the next, on another device."""
+    model, params = make_model(layer, depth=1)
+    devices = make_mesh()
+    images = jax.ShapeDtypeStruct((8, 3, 4, 1), np.uint8, sharding=NamedSharding(devices, PartitionSpec(("data", "fsdp"))))
+    gradient = jax.jit(jax.grad(lambda params, images: jnp.mean(prnn.log_prob(model, params, images))))
+    text = gradient.lower(params, images).compile().as_text()
+    assert "all-reduce" in text, "of the gradient"
+    loops = bodies_of_loops(text)
+    assert loops and not any("all-" in loop or "collective" in loop for loop in loops)
 
 
 def test_fsdp_gathers_parameters_only():

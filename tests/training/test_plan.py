@@ -39,7 +39,7 @@ def no_compilation_cache():
 
 def tiny_config(**fields):
     config = shipped_config("digits_rowlstm")
-    config.model.update(dict(depth=1, features=4, head_features=4) | fields)
+    config.model.update({"depth": 1, "features": 4, "head_features": 4} | fields)
     return config
 
 
