@@ -85,8 +85,7 @@ def receptive_field(layer, depth, height, width, channels):
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("features", [7, 16])
+@pytest.mark.parametrize("channels,features", [(1, 7), (3, 7), (3, 16)])
 @pytest.mark.parametrize("size", [(5, 5), (3, 11)])
 def test_logits_depend_on_what_the_paper_says_and_on_nothing_else(layer, channels, features, size):
     depth = 1 if layer == "diagonal_bilstm" else 2
