@@ -96,8 +96,10 @@ def test_the_network_sees_what_it_says(scale, depth):
     np.testing.assert_array_equal(np.asarray(rows) != 0, field)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("scale,depth,reach", [(1, 2, 3), (2, 1, 2), (4, 0, 1)])
+@pytest.mark.parametrize(
+    "layer,scale,depth,reach",
+    [*((layer, 2, 1, 2) for layer in LAYERS), ("row_lstm", 1, 2, 3), ("row_lstm", 4, 0, 1)],
+)
 def test_given_images_are_seen_ahead_as_far_as_their_network_says(layer, scale, depth, reach):
     """The first pixel sees what its own place in the map shows, no more and no less; and no pixel sees a future pixel."""
     fields = {"context_channels": 1, "context_scale": scale, "context_depth": depth}
