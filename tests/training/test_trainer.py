@@ -59,7 +59,8 @@ def test_a_few_steps_beat_independent_pixels():
 
     model, _ = make_model("diagonal_bilstm", depth=1, features=8)
     optimizer = optax.adam(5e-2)
-    state = init_state(jax.random.key(0), model=model, optimizer=optimizer, image_shape=(3, 3, 1))
+    init = functools.partial(init_state, model=model, optimizer=optimizer, image_shape=(3, 3, 1))
+    state = jax.jit(init)(jax.random.key(0))
     update = jax.jit(lambda state, batch: train_step(state, batch, key, model=model, optimizer=optimizer, ema_decay=0.9))
     key = jax.random.key(1)
     for _ in range(40):
