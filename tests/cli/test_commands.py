@@ -530,7 +530,9 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(name, messa
 def deep_file(tmp_path_factory):
     """A saved model of 12 bits that predicts `deep_images` by their frequencies."""
     path = tmp_path_factory.mktemp("deep") / "model.safetensors"
-    model, params = make_model("pixel_cnn", levels=4096, depth=1, features=4, head_features=4, output="logistic_mixture")
+    model, params = make_model(
+        "pixel_cnn", levels=4096, depth=1, features=4, head_features=4, output="logistic_mixture", mixture_components=2
+    )
     prnn.save(path, model, calm(params, value_frequencies(deep_images(), 4096), model.config), (8, 8))
     return path
 

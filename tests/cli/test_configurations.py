@@ -1,5 +1,6 @@
 """The shipped configurations: the paper's models, with as many parameters as its sizes give."""
 
+import functools
 import re
 
 import jax
@@ -76,19 +77,25 @@ MULTI_SCALE = {
 }
 
 
+@functools.cache
+def shapes(name):
+    """Of the parameters of a configuration's model."""
+    return abstract_params(prnn.make_model(prnn.ModelConfig(**configuration.read_config(name, []).model)))
+
+
+def number_of_parameters(name):
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes(name)))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_parameter_counts(name):
-    config = configuration.read_config(name, [])
-    params = abstract_params(prnn.PixelRNN(prnn.ModelConfig(**config.model)))
-    count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
+    count = number_of_parameters(name)
     assert (count, count) == MODELS[name]
 
 
 @pytest.mark.parametrize("name", [*SMALL, *MULTI_SCALE])
 def test_parameter_counts_of_small_models_and_of_several_sizes(name):
-    config = configuration.read_config(name, [])
-    params = abstract_params(prnn.make_model(prnn.ModelConfig(**config.model)))
-    assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params)) == {**SMALL, **MULTI_SCALE}[name]
+    assert number_of_parameters(name) == {**SMALL, **MULTI_SCALE}[name]
 
 
 @pytest.mark.parametrize("name", [*MODELS, *MULTI_SCALE])
@@ -99,12 +106,12 @@ def test_sizes_in_the_documentation(name):
     (row,) = re.findall(rf"^\| `{name}` \|.*", (ROOT / "docs" / "scaling.md").read_text(), re.MULTILINE)
     _, _, parameters, state, *_ = row.replace(",", "").split("|")
     assert int(parameters) == count
-    assert float(state) == pytest.approx(state_size(configuration.read_config(name, [])) / 2**20, rel=0.01)
+    assert float(state) == pytest.approx(state_size(name) / 2**20, rel=0.01)
 
 
-def state_size(config):
+def state_size(name):
     """Bytes of parameters, average and the optimizer's state."""
-    params = abstract_params(prnn.make_model(prnn.ModelConfig(**config.model)))
+    config, params = configuration.read_config(name, []), shapes(name)
     state = jax.eval_shape(make_optimizer(TrainConfig.from_config_dict(config).optimizer, config.num_steps).init, params)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((params, params, state)))
 

@@ -47,7 +47,13 @@ def test_numbers_equal_those_of_the_whole_network(layer, channels, levels, size,
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("fields", [{"num_classes": 4}, {"num_classes": 4, "context_channels": 2, "context_scale": 2}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"num_classes": 4}, marks=pytest.mark.slow),
+        {"num_classes": 4, "context_channels": 2, "context_scale": 2},
+    ],
+)
 def test_conditional_numbers_equal_those_of_the_whole_network(layer, fields):
     model, params = make_model(layer, channels=3, levels=4, **fields)
     rng = np.random.default_rng(1)

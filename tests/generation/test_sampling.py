@@ -180,7 +180,7 @@ def test_pixels_before_the_first_unknown_one_decide_the_rest():
     model, params = make_model("diagonal_bilstm", levels=3)
     first = np.full((20_000, 1, 2, 1), 2, np.uint8)
     drawn = np.asarray(prnn.complete(model, params, jax.random.key(0), first, np.array([[True, False]])))[:, 0, 1, 0]
-    logits = model.apply({"params": params}, first[:1])[0, 0, 1, 0]
+    logits = jax.jit(model.apply)({"params": params}, first[:1])[0, 0, 1, 0]
     np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 20_000, jax.nn.softmax(logits), atol=0.015)
 
 
@@ -199,7 +199,7 @@ def test_low_temperature_takes_the_most_probable_value(temperature):
     model, params = make_model("row_lstm", levels=5)
     images = np.asarray(prnn.sample(model, params, jax.random.key(0), num=3, size=(2, 3), temperature=temperature))
     assert np.all(images == images[0])
-    logits = model.apply({"params": params}, images)
+    logits = jax.jit(model.apply)({"params": params}, images)
     np.testing.assert_array_equal(np.argmax(logits, -1), images)
 
 

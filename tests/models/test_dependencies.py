@@ -11,8 +11,8 @@ def test_dependencies_are_derivatives_of_the_logits(fields):
     model, params = make_model("row_lstm", levels=4, **fields)
     images = np.random.default_rng(0).integers(0, 4, (2, 4, 4, model.config.channels))
     labels = np.array([2, 0]) if model.config.num_classes else None
-    apply = jax.jit(lambda images: model.apply({"params": params}, images, labels=labels))
-    jacobian = jax.jacrev(lambda images: apply(images)[:, 2, 1, -1])(np.float32(images))
+    derivatives = jax.jacrev(lambda images: model.apply({"params": params}, images, labels=labels)[:, 2, 1, -1])
+    jacobian = np.asarray(jax.jit(derivatives)(np.float32(images)))
     jacobian = jacobian - jacobian.mean(1, keepdims=True)
     expected = [abs(jacobian[image, images[image, 2, 1, -1], image]) for image in range(2)]
     found = prnn.dependencies(model, params, images, 2, 1, model.config.channels - 1, labels=labels)

@@ -17,7 +17,12 @@ from pixel_rnn_jax.models.multi_scale import log_prob_by_size, pixel_order, stag
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize(
     "sizes,channels,levels,size",
-    [((1, 2), 1, 3, (2, 2)), ((1, 2), 1, 2, (2, 6)), ((1, 2), 2, 2, (2, 2)), ((1, 3), 1, 2, (3, 3))],
+    [
+        pytest.param((1, 2), 1, 3, (2, 2), marks=pytest.mark.slow),
+        pytest.param((1, 2), 1, 2, (2, 6), marks=pytest.mark.slow),
+        ((1, 2), 2, 2, (2, 2)),
+        ((1, 3), 1, 2, (3, 3)),
+    ],
 )
 def test_probabilities_of_all_images_add_up_to_one(layer, sizes, channels, levels, size):
     model, params = make_model(layer, sizes=sizes, channels=channels, levels=levels)
@@ -27,6 +32,7 @@ def test_probabilities_of_all_images_add_up_to_one(layer, sizes, channels, level
     np.testing.assert_allclose(np.exp(np.float64(log_prob)).sum(), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_probabilities_of_three_sizes_add_up_to_one():
     model, params = make_model("row_lstm", sizes=(1, 2, 4), depth=1, features=4)
     every = np.array(list(itertools.product((0, 1), repeat=16)), np.uint8).reshape(-1, 4, 4, 1)
@@ -36,7 +42,7 @@ def test_probabilities_of_three_sizes_add_up_to_one():
 
 def test_the_likelihood_is_that_of_the_small_image_and_of_the_rest_given_it():
     """The two terms of log p(x_s) + log p(x | x_s), by the two networks themselves."""
-    model, params = make_model("diagonal_bilstm", sizes=(2, 4), channels=3, levels=4)
+    model, params = make_model("pixel_cnn", sizes=(2, 4), channels=3, levels=4)
     images = np.random.default_rng(0).integers(0, 4, (5, 4, 4, 3)).astype(np.uint8)
     small, large = (stage.network for stage in stages(model.config))
     x_s = images[:, ::2, ::2]

@@ -5,7 +5,6 @@ import itertools
 import runpy
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import LAYERS, ROOT, make_model
@@ -17,6 +16,7 @@ from pixel_rnn_jax.models.logistic_mixture import LogisticMixture
 from pixel_rnn_jax.models.softmax import Softmax
 
 OUTPUTS = ("softmax", "logistic_mixture")
+UNIFORM = (np.arange(1000, dtype=np.float32) + 0.5) / 1000
 
 
 def takes(kind, **fields):
@@ -38,15 +38,15 @@ def mixture_in_float64(numbers, levels, values):
 
 def test_softmax_by_hand():
     logits = np.log(np.array([[0.7, 0.1, 0.2], [0.25, 0.5, 0.25]], np.float32))
-    log_probs = takes(Softmax, levels=3).log_probs(jnp.asarray(logits), jnp.array([0, 1]))
+    log_probs = jax.jit(takes(Softmax, levels=3).log_probs)(logits, np.array([0, 1]))
     np.testing.assert_allclose(log_probs, np.log([0.7, 0.5]), rtol=1e-6)
 
 
 def test_softmax_never_picks_a_value_of_probability_zero():
     output = takes(Softmax, levels=5)
-    logits = jnp.array([[-jnp.inf, 0, -jnp.inf, 1, -jnp.inf]])
-    first, last = (output.pick(logits, jnp.array([uniform], jnp.float32), 1.0) for uniform in (0, 1 - 2**-24))
-    assert (first.item(), last.item()) == (1, 3)
+    logits = np.array([[-np.inf, 0, -np.inf, 1, -np.inf]] * 2, np.float32)
+    picked = jax.jit(output.pick)(logits, np.array([0, 1 - 2**-24], np.float32), 1.0)
+    assert picked.tolist() == [1, 3]
 
 
 @pytest.mark.parametrize("levels", [2, 256, 65_536])
@@ -62,35 +62,35 @@ def test_a_mixture_equals_differences_of_the_distribution_function(levels):
     half = (levels - 1) / 2
     numbers = np.concatenate([rng.normal(size=(40, 4)), means / half - 1, np.log(scales / half)], -1).astype(np.float32)
     output = takes(LogisticMixture, levels=levels, output="logistic_mixture", mixture_components=4)
-    log_probs, gradient = jax.vmap(jax.value_and_grad(output.log_probs))(jnp.asarray(numbers), jnp.asarray(values))
+    log_probs, gradient = jax.jit(jax.vmap(jax.value_and_grad(output.log_probs)))(numbers, values)
     np.testing.assert_allclose(log_probs, mixture_in_float64(numbers, levels, values), rtol=1e-4, atol=1e-5)
     assert np.all(np.isfinite(gradient))
 
 
 def test_mixtures_of_any_numbers_have_finite_gradients():
     output = takes(LogisticMixture, levels=256, mixture_components=2)
-    numbers = jnp.stack([jnp.full(6, number, jnp.float32) for number in (-200, -20, 0, 20, 200)])
-    for value in (0, 100, 255):
-        log_probs, gradient = jax.vmap(jax.value_and_grad(lambda x, value=value: output.log_probs(x, jnp.int32(value))))(
-            numbers
-        )
+    numbers = np.float32([-200, -20, 0, 20, 200])[:, None].repeat(6, 1)
+    by_numbers = jax.jit(jax.vmap(jax.value_and_grad(output.log_probs), (0, None)))
+    for value in np.int32([0, 100, 255]):
+        log_probs, gradient = by_numbers(numbers, value)
         assert np.all(np.isfinite(log_probs)) and np.all(np.isfinite(gradient))
 
 
 @pytest.mark.parametrize("kind", [Softmax, LogisticMixture])
 def test_logits_and_log_probs_are_one_distribution(kind):
     output = takes(kind, levels=5)
-    numbers = jnp.asarray(np.random.default_rng(0).normal(0, 2, (3, output.size)), jnp.float32)
-    log_probs = jnp.stack([output.log_probs(numbers, jnp.full(3, value)) for value in range(5)], -1)
-    np.testing.assert_allclose(jnp.exp(log_probs).sum(-1), 1, rtol=1e-6)
-    np.testing.assert_allclose(jax.nn.log_softmax(output.logits(numbers)), log_probs, rtol=1e-5)
+    numbers = np.random.default_rng(0).normal(0, 2, (3, output.size)).astype(np.float32)
+    log_probs = jax.jit(jax.vmap(output.log_probs, (None, 0), -1))(numbers, np.arange(5)[:, None].repeat(3, 1))
+    np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1, rtol=1e-6)
+    logits = jax.jit(lambda numbers: jax.nn.log_softmax(output.logits(numbers)))(numbers)
+    np.testing.assert_allclose(logits, log_probs, rtol=1e-5)
 
 
 def test_the_probabilities_of_many_levels_add_up_to_one():
     output = takes(LogisticMixture, levels=65_536)
-    numbers = jnp.asarray(np.random.default_rng(0).normal(0, 2, (20, output.size)), jnp.float32)
-    numbers = numbers.at[:, 20:].add(jnp.linspace(-10, 0, 20)[:, None])  # scales from a level to the whole range
-    np.testing.assert_allclose(np.exp(np.float64(output.logits(numbers))).sum(-1), 1, atol=1e-4)
+    numbers = np.random.default_rng(0).normal(0, 2, (20, output.size)).astype(np.float32)
+    numbers[:, 20:] += np.linspace(-10, 0, 20)[:, None]  # scales from a level to the whole range
+    np.testing.assert_allclose(np.exp(np.float64(jax.jit(output.logits)(numbers))).sum(-1), 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -98,24 +98,23 @@ def test_the_probabilities_of_many_levels_add_up_to_one():
 def test_picked_values_follow_the_distribution(output, temperature):
     """By evenly spaced uniform numbers, so that each value is picked as often as its probability says, to within one."""
     output = takes({"softmax": Softmax, "logistic_mixture": LogisticMixture}[output], levels=7, mixture_components=3)
-    numbers = jnp.asarray(np.random.default_rng(1).normal(size=output.size), jnp.float32)
-    uniform = (jnp.arange(1000) + 0.5) / 1000
-    picked = output.pick(jnp.broadcast_to(numbers, (1000, output.size)), uniform, temperature)
+    numbers = np.random.default_rng(1).normal(size=output.size).astype(np.float32)
+    picked = jax.jit(output.pick)(numbers[None].repeat(1000, 0), UNIFORM, temperature)
     if isinstance(output, Softmax):
         cooled = numbers / temperature
     else:
-        weights, means, log_scales = jnp.split(numbers, 3)
-        cooled = jnp.concatenate([weights / temperature, means, log_scales + jnp.log(temperature)])
-    expected = np.exp(output.log_probs(jnp.broadcast_to(cooled, (7, output.size)), jnp.arange(7)))
+        weights, means, log_scales = np.split(numbers, 3)
+        cooled = np.concatenate([weights / temperature, means, log_scales + np.float32(np.log(temperature))])
+    expected = np.exp(jax.jit(output.log_probs)(cooled[None].repeat(7, 0), np.arange(7)))
     np.testing.assert_allclose(np.bincount(picked, minlength=7) / 1000, expected, atol=2e-3)
 
 
 @pytest.mark.parametrize("levels", [2, 6, 4096])
 def test_a_mixtures_biases_are_near_the_frequencies(levels):
     output = takes(LogisticMixture, levels=levels)
-    frequencies = jnp.exp(-0.5 * ((jnp.arange(levels) / levels - 0.3) / 0.1) ** 2) + 1e-4
-    frequencies = (frequencies / frequencies.sum())[None]
-    probabilities = jnp.exp(output.logits(output.biases(frequencies)))
+    frequencies = np.exp(-0.5 * ((np.arange(levels) / levels - 0.3) / 0.1) ** 2) + 1e-4
+    frequencies = np.float32(frequencies / frequencies.sum())[None]
+    probabilities = np.exp(jax.jit(lambda frequencies: output.logits(output.biases(frequencies)))(frequencies))
     assert 0.5 * np.abs(probabilities - frequencies).sum() < 0.15
 
 
@@ -124,14 +123,14 @@ def test_the_example_of_an_output_is_one(monkeypatch):
     monkeypatch.setitem(registry.OUTPUTS, "beta_binomial", None)  # which the file replaces
     runpy.run_path(str(ROOT / "docs" / "examples" / "beta_binomial.py"))
     output = takes(registry.OUTPUTS["beta_binomial"], levels=7)
-    numbers = jnp.array([0.3, 1.2])
-    probabilities = np.exp(output.log_probs(numbers, jnp.arange(7)))
+    numbers = np.float32([0.3, 1.2])
+    probabilities = np.exp(jax.jit(output.log_probs)(numbers, np.arange(7)))
     alpha, beta = np.log1p(np.exp(numbers)) + 1e-3
     np.testing.assert_allclose(probabilities, betabinom.pmf(np.arange(7), 6, alpha, beta), rtol=1e-4)
-    uniform = (jnp.arange(1000) + 0.5) / 1000
-    picked = output.pick(jnp.broadcast_to(numbers, (1000, 2)), uniform, 1.0)
+    picked = jax.jit(output.pick)(numbers[None].repeat(1000, 0), UNIFORM, 1.0)
     np.testing.assert_allclose(np.bincount(picked, minlength=7) / 1000, probabilities, atol=2e-3)
-    np.testing.assert_allclose(np.exp(output.logits(output.biases(jnp.ones((3, 7))))), 1 / 7, rtol=1e-2)
+    flat = jax.jit(lambda frequencies: output.logits(output.biases(frequencies)))(np.ones((3, 7), np.float32))
+    np.testing.assert_allclose(np.exp(flat), 1 / 7, rtol=1e-2)
 
 
 MIXTURE = {"output": "logistic_mixture", "mixture_components": 2}

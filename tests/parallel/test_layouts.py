@@ -126,6 +126,7 @@ def test_two_processes_go_on_where_eight_devices_stopped_and_back(one_device, tm
     assert_same((losses, jax.tree.leaves(state.params), nats), one_device)
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one_device(one_device, tmp_path):
     assert_same(run_processes(2, 4, tmp_path, 5), one_device)
 

@@ -15,6 +15,12 @@ def make_config(muon=(), **fields):
     return OptimizerConfig(**{"name": "adam", "learning_rate": 0.1, "warmup": 1 / 11, **fields}, muon=muon)
 
 
+def first_update(optimizer, gradient, params):
+    """As NumPy arrays."""
+    update = jax.jit(lambda gradient, params: optimizer.update(gradient, optimizer.init(params), params)[0])
+    return jax.device_get(update(gradient, params))
+
+
 def test_warm_up_then_cosine_or_constant():
     cosine = learning_rate_schedule(make_config(), 110)
     np.testing.assert_allclose([cosine(step) for step in (0, 5, 10, 60, 110)], [0, 0.05, 0.1, 0.05, 0], atol=1e-7)
@@ -28,11 +34,11 @@ def test_gradients_are_clipped_before_their_mean_square_is_taken(name, first):
     large, counts as one of norm 1, the same as the first."""
     optimizer = make_optimizer(make_config(name=name, warmup=0, schedule="constant"), 10)
     params = jnp.zeros(2)
-    state = optimizer.init(params)
-    step, state = optimizer.update(jnp.array([0.6, 0.8]), state, params)
+    update = jax.jit(optimizer.update)
+    step, state = update(jnp.array([0.6, 0.8]), jax.jit(optimizer.init)(params), params)
     np.testing.assert_allclose(step, [-0.1 * first] * 2, rtol=1e-4)
-    clipped, _ = optimizer.update(jnp.array([6e3, 8e3]), state, params)
-    same, _ = optimizer.update(jnp.array([0.6, 0.8]), state, params)
+    clipped, _ = update(jnp.array([6e3, 8e3]), state, params)
+    same, _ = update(jnp.array([0.6, 0.8]), state, params)
     np.testing.assert_allclose(clipped, same, rtol=1e-5)
 
 
@@ -44,7 +50,7 @@ def test_muon_makes_the_update_of_each_matrix_orthogonal_and_leaves_the_rest_to_
     optimizer = make_optimizer(make_config(name="muon", warmup=0, schedule="constant", clip_norm=1e9), 10)
     rng = np.random.default_rng(1)
     gradient = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), params)
-    updates = traverse_util.flatten_dict(jax.jit(optimizer.update)(gradient, optimizer.init(params), params)[0])
+    updates = traverse_util.flatten_dict(first_update(optimizer, gradient, params))
     taken = {path for path, dimensions in traverse_util.flatten_dict(muon_dimensions(params)).items() if dimensions}
     for path, update in updates.items():
         if path in taken:
@@ -62,8 +68,8 @@ def test_muon_makes_the_update_of_each_matrix_orthogonal_and_leaves_the_rest_to_
 def test_muon_decays_only_the_weights_that_it_takes():
     _, params = make_model("row_lstm", depth=1)
     optimizer = make_optimizer(make_config(name="muon", warmup=0, schedule="constant", muon={"weight_decay": 0.5}), 10)
-    zero = jax.tree.map(jnp.zeros_like, params)
-    updates = traverse_util.flatten_dict(jax.jit(optimizer.update)(zero, optimizer.init(params), params)[0])
+    zero = jax.tree.map(np.zeros_like, params)
+    updates = traverse_util.flatten_dict(first_update(optimizer, zero, params))
     flat = traverse_util.flatten_dict(params)
     for path, dimensions in traverse_util.flatten_dict(muon_dimensions(params)).items():
         np.testing.assert_allclose(updates[path], -0.1 * 0.5 * flat[path] if dimensions else 0 * flat[path], rtol=1e-5)

@@ -53,33 +53,36 @@ def test_a_few_steps_beat_independent_pixels():
     """Two kinds of images, each with noise: their pixels are nearly certain given the first ones, and a coin each alone."""
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 2, (64, 1, 1, 1))
-    images = (kind ^ (rng.random((64, 5, 5, 1)) < 0.02)).astype(np.uint8)
+    images = (kind ^ (rng.random((64, 3, 3, 1)) < 0.02)).astype(np.uint8)
     mean = images.mean(0)
     independent = -np.sum(images * np.log(mean) + (1 - images) * np.log(1 - mean)) / len(images)
 
     model, _ = make_model("diagonal_bilstm", depth=1, features=8)
-    optimizer = optax.adam(2e-2)
-    state = init_state(jax.random.key(0), model=model, optimizer=optimizer, image_shape=(5, 5, 1))
+    optimizer = optax.adam(5e-2)
+    init = functools.partial(init_state, model=model, optimizer=optimizer, image_shape=(3, 3, 1))
+    state = jax.jit(init)(jax.random.key(0))
     update = jax.jit(lambda state, batch: train_step(state, batch, key, model=model, optimizer=optimizer, ema_decay=0.9))
     key = jax.random.key(1)
-    for _ in range(60):
+    for _ in range(40):
         state, metrics = update(state, whole_batch(images))
-    assert independent > 15
+    assert independent > 5.5
     assert metrics["nats"] < independent / 2
     assert -float(prnn.log_prob(model, state.ema, images).mean()) < independent / 2
-    assert int(state.step) == 60
+    assert int(state.step) == 40
 
 
 def test_ema_forgets_its_start_and_then_averages():
     model, params = make_model("pixel_cnn", depth=1)
     optimizer = optax.sgd(0.1)
-    state = TrainState(jnp.asarray(0), params, jax.tree.map(jnp.zeros_like, params), optimizer.init(params))
+    state = TrainState(jnp.asarray(0), params, jax.tree.map(np.zeros_like, params), optimizer.init(params))
     batch = whole_batch(np.zeros((2, 3, 3, 1), np.uint8))
     update = jax.jit(functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=0.5))
     new, _ = update(state, batch, jax.random.key(0))
+    new = jax.device_get(new)
     chex.assert_trees_all_close(new.ema, jax.tree.map(lambda leaf: 0.9 * leaf, new.params))  # min(0.5, 1 / 10) of the old
     late = new.replace(step=jnp.asarray(1000))
     newer, _ = update(late, batch, jax.random.key(0))
+    newer = jax.device_get(newer)
     expected = jax.tree.map(lambda old, leaf: 0.5 * old + 0.5 * leaf, new.ema, newer.params)
     chex.assert_trees_all_close(newer.ema, expected, rtol=1e-5)
 
