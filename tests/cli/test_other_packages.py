@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 from pixel_rnn_jax.cli.__main__ import COMMANDS
@@ -20,6 +21,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_each_command_starts_beside_folders_with_its_folders_names(tmp_path):
     """As installed: `experiments` is a configuration's folder, the others are folders of the package."""
     names = {"experiments", *(path.parent.name for path in (ROOT / "pixel_rnn_jax").glob("*/__init__.py"))}

@@ -86,7 +86,7 @@ def test_xla_counts_the_body_of_a_loop_once():
     assert counts == [pytest.approx(2 * 8**3, rel=0.01)] * 2
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", [pytest.param("diagonal_bilstm", marks=pytest.mark.slow), "row_lstm", "pixel_cnn"])
 def test_xla_counts_as_much_where_loops_are_unrolled(layer):
     """But for gates and loss, whose share is small at a larger h."""
     model, params = make_model(layer, depth=1, features=64, head_features=64)
@@ -122,7 +122,11 @@ def test_forward_pass(layer, fields):
     assert flops.total == sum(flops) == traced - outside_the_image(config)
 
 
-@pytest.mark.parametrize("fields", [*UNCONDITIONAL[1:], {"remat": True}, {"remat": True, "residual": False}], ids=name)
+@pytest.mark.parametrize(
+    "fields",
+    [*UNCONDITIONAL[1:], pytest.param({"remat": True}, marks=pytest.mark.slow), {"remat": True, "residual": False}],
+    ids=name,
+)
 @pytest.mark.parametrize("layer", [*(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS[:2]), LAYERS[2]])
 def test_training_step(layer, fields):
     config, traced = count_traced(layer, fields, gradient=True)

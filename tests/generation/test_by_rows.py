@@ -10,7 +10,10 @@ KEY = jax.random.key(3)
 
 @pytest.mark.parametrize(
     "layer,fields,labels",
-    [("row_lstm", {}, None), ("pixel_cnn", {"sizes": (2, 4), "num_classes": 3}, np.array([2, 0, 1]))],
+    [
+        ("row_lstm", {}, None),
+        pytest.param("pixel_cnn", {"sizes": (2, 4), "num_classes": 3}, np.array([2, 0, 1]), marks=pytest.mark.slow),
+    ],
 )
 def test_the_last_row_gives_the_images_of_sample_and_complete(layer, fields, labels):
     model, params = make_model(layer, channels=2, levels=4, **fields)

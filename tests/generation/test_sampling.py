@@ -62,7 +62,7 @@ def test_samples_and_completions_equal_the_slow_twins(layer, channels, size):
             {"context_channels": 1, "context_scale": 2},
             {"context": np.arange(5 * 2 * 4, dtype=np.uint8).reshape(5, 2, 4, 1) * 6},
         ),
-        ({"sizes": (2, 4), "num_classes": 3}, {"labels": np.array([2, 0, 1, 1, 0])}),
+        pytest.param({"sizes": (2, 4), "num_classes": 3}, {"labels": np.array([2, 0, 1, 1, 0])}, marks=pytest.mark.slow),
     ],
 )
 def test_conditional_samples_equal_the_slow_twins(fields, conditions):

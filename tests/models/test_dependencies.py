@@ -6,7 +6,9 @@ from conftest import make_model
 import pixel_rnn_jax as prnn
 
 
-@pytest.mark.parametrize("fields", [{"channels": 2}, {"channels": 1, "sizes": (2, 4), "num_classes": 3}])
+@pytest.mark.parametrize(
+    "fields", [{"channels": 2}, pytest.param({"channels": 1, "sizes": (2, 4), "num_classes": 3}, marks=pytest.mark.slow)]
+)
 def test_dependencies_are_derivatives_of_the_logits(fields):
     model, params = make_model("row_lstm", levels=4, **fields)
     images = np.random.default_rng(0).integers(0, 4, (2, 4, 4, model.config.channels))
