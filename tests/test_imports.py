@@ -21,7 +21,7 @@ FOLDERS = (
     "demo",
     "cli",
 )
-ROOT_MODULES = ("errors", "paths", "images", "progress", "plots", "tuning")  # beside the folders, and before them
+ROOT_MODULES = ("errors", "paths", "images", "progress", "plots", "platforms")  # beside the folders, and before them
 
 
 def rank(module):

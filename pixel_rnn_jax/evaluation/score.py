@@ -31,8 +31,8 @@ from pixel_rnn_jax.parallel.mesh import (
     replicate,
     shard_batch,
 )
+from pixel_rnn_jax.platforms import in_microbatches
 from pixel_rnn_jax.progress import progress_bar
-from pixel_rnn_jax.tuning import in_microbatches
 
 
 @dataclass(frozen=True)

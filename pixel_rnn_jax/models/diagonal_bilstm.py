@@ -14,7 +14,7 @@ from pixel_rnn_jax.models.lstm import LSTM, State, initial_state, lstm_step
 from pixel_rnn_jax.models.masked_conv import MaskedConv
 from pixel_rnn_jax.models.recurrent_scan import recurrent_scan
 from pixel_rnn_jax.models.skew import from_diagonals, to_diagonals
-from pixel_rnn_jax.tuning import images_side_by_side
+from pixel_rnn_jax.platforms import images_side_by_side
 
 
 class DiagonalCache(NamedTuple):

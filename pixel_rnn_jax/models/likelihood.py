@@ -13,7 +13,7 @@ from pixel_rnn_jax.errors import check_key, check_size
 from pixel_rnn_jax.images import Images, check_images
 from pixel_rnn_jax.models.conditioning import Conditions, check_conditions
 from pixel_rnn_jax.models.params import check_params
-from pixel_rnn_jax.tuning import in_microbatches
+from pixel_rnn_jax.platforms import in_microbatches
 
 
 def log_prob(

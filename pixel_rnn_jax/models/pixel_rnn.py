@@ -26,7 +26,7 @@ from pixel_rnn_jax.models.registry import LAYERS, register_layer, register_outpu
 from pixel_rnn_jax.models.relu_units import LIVE, report_live
 from pixel_rnn_jax.models.row_lstm import RowLSTM
 from pixel_rnn_jax.models.softmax import Softmax
-from pixel_rnn_jax.tuning import layers_in_a_turn
+from pixel_rnn_jax.platforms import layers_in_a_turn
 
 register_layer("pixel_cnn", PixelCNNBlock)
 register_layer("row_lstm", RowLSTM)

@@ -12,7 +12,7 @@ from pixel_rnn_jax.errors import InputError, check_integer, check_key
 from pixel_rnn_jax.images import Images
 from pixel_rnn_jax.models.conditioning import Conditions
 from pixel_rnn_jax.models.likelihood import check_arguments
-from pixel_rnn_jax.tuning import fast_microbatches, split_microbatches
+from pixel_rnn_jax.platforms import fast_microbatches, split_microbatches
 
 
 def loss_and_grad(

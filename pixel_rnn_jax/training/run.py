@@ -28,12 +28,12 @@ from pixel_rnn_jax.parallel.mesh import (
     replicated,
     state_sharding,
 )
+from pixel_rnn_jax.platforms import fast_microbatches
 from pixel_rnn_jax.storage.run_record import RunRecord, Validations
 from pixel_rnn_jax.training.config import TrainConfig, with_found
 from pixel_rnn_jax.training.initialization import value_frequencies
 from pixel_rnn_jax.training.optimizer import make_optimizer
 from pixel_rnn_jax.training.step import TrainState, blank_batch, init_state, train_step
-from pixel_rnn_jax.tuning import fast_microbatches
 
 FREQUENCY_IMAGES = 1_000  # training images whose values are counted for a calm start
 

@@ -15,7 +15,7 @@ from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions
 from pixel_rnn_jax.models.multi_scale import log_prob_by_size
 from pixel_rnn_jax.parallel import hardware
 from pixel_rnn_jax.parallel.mesh import check_batch_size, make_mesh
-from pixel_rnn_jax.tuning import fast_microbatches
+from pixel_rnn_jax.platforms import fast_microbatches
 
 
 def test_every_image_weighs_the_same_whatever_the_batches_and_devices():

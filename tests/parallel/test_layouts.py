@@ -19,8 +19,8 @@ from layouts import make_setup, run
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.platforms import fast_microbatches
 from pixel_rnn_jax.training.run import compile_step
-from pixel_rnn_jax.tuning import fast_microbatches
 
 LAYOUTS = {
     "data=8": ["--config.mesh.data=8"],

@@ -9,7 +9,7 @@ from conftest import make_model
 from jax.sharding import AbstractDevice, AbstractMesh
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax import tuning
+from pixel_rnn_jax import platforms
 
 
 def batch(model, count=12):
@@ -49,7 +49,7 @@ def test_it_is_the_gradient_of_the_mean_negative_log_likelihood(fields):
 def test_microbatches_are_those_that_are_fast(monkeypatch):
     """Twelve images of which a CPU takes four at a time; an accelerator takes all at once."""
     model, params = make_model("pixel_cnn", depth=1)
-    monkeypatch.setattr(tuning, "CPU_FEATURES", 4 * 4 * 5 * model.config.features)
+    monkeypatch.setattr(platforms, "CPU_FEATURES", 4 * 4 * 5 * model.config.features)
     tpu = AbstractMesh((1,), ("data",), abstract_device=AbstractDevice("TPU", 1, "tpu"))
     images = np.zeros((12, 4, 5, 1), np.uint8)  # of a size that no other test has, which would not be traced again
     for function in (prnn.loss_and_grad, prnn.log_prob):
@@ -62,7 +62,7 @@ def test_microbatches_are_those_that_are_fast(monkeypatch):
 def test_log_prob_in_microbatches_is_the_same_and_can_be_differentiated(monkeypatch):
     model, params = make_model("row_lstm", channels=3, levels=4, num_classes=3, depth=1)
     images, _, labels = batch(model)
-    monkeypatch.setattr(tuning, "CPU_FEATURES", 2 * 4 * 6 * model.config.features)
+    monkeypatch.setattr(platforms, "CPU_FEATURES", 2 * 4 * 6 * model.config.features)
 
     def loss(params):
         return -prnn.log_prob(model, params, images, labels=labels).mean()

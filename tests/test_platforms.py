@@ -10,7 +10,7 @@ from conftest import make_model
 from jax.sharding import AbstractDevice, AbstractMesh, PartitionSpec
 
 from pixel_rnn_jax.parallel.mesh import make_mesh, on_shares
-from pixel_rnn_jax.tuning import fast_microbatches, images_side_by_side, target_platform
+from pixel_rnn_jax.platforms import fast_microbatches, images_side_by_side, target_platform
 
 
 def abstract_mesh(platform):

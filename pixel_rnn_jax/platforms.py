@@ -1,4 +1,4 @@
-"""How a computation is cut, where that depends on the platform: the same numbers up to rounding, at different speeds.
+"""What depends on the platform: how a computation is cut. The numbers are the same up to rounding, the speeds are not.
 
 The platform is that of the devices which a program is compiled for, never that of the machine at hand: a program for a TPU can
 be compiled without one.
