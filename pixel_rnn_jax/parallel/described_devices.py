@@ -14,12 +14,13 @@ from pixel_rnn_jax.errors import InputError, one_line
 
 TPU_GIB = {"v2": 16, "v3": 32, "v4": 32, "v5e": 16, "v5p": 95, "v6e": 32}  # of a chip
 TWO_CORES = ("v4", "v5p")  # whose chips have two cores that JAX shows as one device
-# libtpu asks the machine at hand what it is, unless it is told.
+# libtpu asks the machine at hand what it is, unless it is told, and refuses to serve two processes, unless it may.
 TPU_ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v4-8",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 GPUS_PER_HOST = 8
 GPU_SHARE = 0.75  # of a GPU's memory, which JAX takes unless XLA_PYTHON_CLIENT_MEM_FRACTION is set
