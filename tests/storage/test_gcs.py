@@ -238,7 +238,7 @@ def test_only_what_changed_is_copied(bucket, tmp_path, monkeypatch):
 
 
 def test_a_tfds_set(bucket, tmp_path, monkeypatch):
-    from test_tfds import random_images, store
+    from tfds_sets import random_images, store
 
     monkeypatch.setenv("PIXEL_RNN_JAX_CACHE", str(tmp_path / "cache"))
     store("cifar10", tmp_path / "here", {"train": random_images(40, 32, 32, 3), "test": random_images(7, 32, 32, 3)})
