@@ -24,7 +24,12 @@ DIGITS = {
     "digits_multiscale": 78.02,
     "digits_class_conditional": 72.55,
 }
-MNIST = {"mnist_diagonal_bilstm": 78.88, "mnist_rowlstm": 81.83, "mnist_pixelcnn": 82.06}
+MNIST = {
+    "mnist_diagonal_bilstm": 78.88,
+    "mnist_diagonal_bilstm_1layer": 80.34,
+    "mnist_rowlstm": 81.83,
+    "mnist_pixelcnn": 82.06,
+}
 # The same in bits/dim.
 CIFAR = {"cifar_diagonal_bilstm_small": 3.569, "cifar_rowlstm_small": 3.563, "cifar_pixelcnn_small": 3.675}
 CIFAR_VALIDATION = {"cifar_diagonal_bilstm_small": 3.563, "cifar_rowlstm_small": 3.557, "cifar_pixelcnn_small": 3.669}
@@ -45,6 +50,7 @@ HASHES = {
     "digits_pixelcnn": "effd3c17dda9564d",
     "digits_rowlstm": "cc5592f05bc04e54",
     "mnist_diagonal_bilstm": "f86566a51a33faf1",
+    "mnist_diagonal_bilstm_1layer": "c29756f3a06356ca",
     "mnist_pixelcnn": "b2b6991b423bffe4",
     "mnist_rowlstm": "115fa9b4a5a8ea5c",
 }
