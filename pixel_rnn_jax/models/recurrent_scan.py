@@ -52,11 +52,11 @@ def recurrent_scan(recurrences: tuple[Recurrence, ...], gates: Gates, outside: O
 
 def scan_lines(recurrences: tuple[Recurrence, ...], gates: Gates, outside: Outside, precision: str) -> tuple[Hidden, Trace]:
     """`recurrent_scan`; also returns the `Trace` of all lines."""
-    recurrence = _stack(recurrences)
+    recurrence = _stack_parameters(recurrences)
 
     def step(state, line):
         *line_gates, line_outside = line
-        return _line(recurrence, state, _side_by_side(line_gates), line_outside, precision)
+        return _line(recurrence, state, _stack_lines(line_gates), line_outside, precision)
 
     flat = [_flatten(per_lstm) for per_lstm in gates]
     # The line before the first lies outside the image.
@@ -108,9 +108,8 @@ def _read(
     taps, size, _ = outside.shape
     images = rearrange(hidden, "... (B N) h -> ... B N h", N=size)
     padded = jnp.pad(images, [(0, 0)] * (images.ndim - 2) + [(OWN, taps - 1 - OWN), (0, 0)])
-    initial = initial[..., None, None, :]
-    read = jnp.concatenate([jnp.where(outside[tap], initial, padded[..., tap : tap + size, :]) for tap in range(taps)], -1)
-    return read.reshape(*hidden.shape[:-1], read.shape[-1])
+    read = (padded[..., tap : tap + size, :].reshape(hidden.shape) for tap in range(taps))
+    return jnp.concatenate([_select(outside[tap], initial, x) for tap, x in enumerate(read)], -1)
 
 
 def _select(
@@ -131,11 +130,11 @@ def _backward(
 ) -> tuple[tuple[Recurrence, ...], Gates, None]:
     """The loss's derivatives by each LSTM's parameters and gates, from those by its hidden states."""
     recurrences, trace, outside = residuals
-    recurrence = _stack(recurrences)
+    recurrence = _stack_parameters(recurrences)
 
     def step(carry, line):
         activations, cell_before, *d_line, line_outside = line
-        d_line = _side_by_side(d_line)
+        d_line = _stack_lines(d_line)
         carry, d_gates = _line_derivative(recurrence, carry, activations, cell_before, d_line, line_outside, precision)
         return carry, tuple(d_gates)
 
@@ -171,11 +170,11 @@ def _recurrence_derivative(
     return Recurrence(d_kernel.reshape(kernel.shape), jnp.sum(kernel * d_outside[:, None], (0, 2)), d_initial_cell)
 
 
-def _stack(recurrences: tuple[Recurrence, ...]) -> Recurrence:
+def _stack_parameters(recurrences: tuple[Recurrence, ...]) -> Recurrence:
     return jax.tree.map(lambda *parameters: jnp.stack(parameters), *recurrences)
 
 
-def _side_by_side(lines: list[Float[Array, "pixels features"]]) -> Float[Array, "D pixels features"]:
+def _stack_lines(lines: list[Float[Array, "pixels features"]]) -> Float[Array, "D pixels features"]:
     """`jnp.stack`, by selection: compilers fuse that into the operation that reads it, but do not fuse a concatenation."""
     shape = (len(lines), *lines[0].shape)
     lstm = jax.lax.broadcasted_iota(jnp.int32, shape, 0)

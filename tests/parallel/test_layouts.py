@@ -14,11 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import ROOT, make_model
-from jax.sharding import NamedSharding, PartitionSpec
 from layouts import make_setup, run
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.parallel.mesh import batch_sharding, make_mesh
 from pixel_rnn_jax.platforms import fast_microbatches
 from pixel_rnn_jax.training.run import compile_step
 
@@ -174,8 +173,7 @@ def test_data_parallelism_needs_all_reduce_only(layer):
 def test_a_loop_of_ones_own_exchanges_nothing_in_scans(layer):
     """A line holds the pixels of all images on one axis: nothing may cross from an image to the next, on another device."""
     model, params = make_model(layer, depth=1)
-    devices = make_mesh()
-    images = jax.ShapeDtypeStruct((8, 3, 4, 1), np.uint8, sharding=NamedSharding(devices, PartitionSpec(("data", "fsdp"))))
+    images = jax.ShapeDtypeStruct((8, 3, 4, 1), np.uint8, sharding=batch_sharding(make_mesh()))
     gradient = jax.jit(jax.grad(lambda params, images: jnp.mean(prnn.log_prob(model, params, images))))
     text = gradient.lower(params, images).compile().as_text()
     assert "all-reduce" in text, "of the gradient"
