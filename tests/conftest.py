@@ -31,7 +31,7 @@ from flax.traverse_util import unflatten_dict
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import command, configuration, export
-from pixel_rnn_jax.models import params as model_params
+from pixel_rnn_jax.models.params import parameter_shapes
 from pixel_rnn_jax.training.metrics import read_metrics
 from pixel_rnn_jax.training.trainer import train
 
@@ -60,7 +60,7 @@ def make_model(layer, *, channels=1, levels=2, depth=2, features=7, head_feature
 
 @functools.cache
 def _params(model):
-    like = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in model_params._model_shapes(model).items()}
+    like = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in parameter_shapes(model).items()}
     return random_params(unflatten_dict(like, sep="/"))
 
 

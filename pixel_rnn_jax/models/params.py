@@ -24,7 +24,7 @@ def abstract_params(model: nn.Module) -> Any:
 
 def check_params(model: nn.Module, params: Any) -> None:
     """Raises `InputError` unless parameters have the model's names and shapes. Flax itself ignores superfluous ones."""
-    expected, found = _model_shapes(model), _shapes(params)
+    expected, found = parameter_shapes(model), _shapes(params)
     for name in sorted({*expected, *found}):
         if expected.get(name) != found.get(name):
             must, is_ = (f"of shape {shapes[name]}" if name in shapes else "absent" for shapes in (expected, found))
@@ -32,7 +32,8 @@ def check_params(model: nn.Module, params: Any) -> None:
 
 
 @functools.cache
-def _model_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+def parameter_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter by its path, such as "layers/row_lstm/up/kernel"; a model is traced once."""
     return _shapes(abstract_params(model))
 
 

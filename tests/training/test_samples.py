@@ -82,13 +82,14 @@ def test_a_resumed_run_goes_on_with_the_same_sheets(sampled_run, tmp_path, monke
 
 
 def offer_sheets(config, workdir):
-    """As the training does after each step."""
+    """As the training does after each step, and at its end."""
     with progress_bar(config.num_steps, done=0, unit="step") as bar:
         sheets = samples.SampleSheets(prepare(config), workdir, NoLog(), bar, first_step=1)
         for step in range(1, config.num_steps + 1):
             last = step == config.num_steps
             if sheets.may_be_due(step, last=last):
                 sheets.draw_if_due(step, None, last=last)
+    samples.save_animation_of_sheets(workdir)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,7 @@ def test_sheets_that_nobody_asked_for_are_drawn_where_they_are_cheap(tmp_path, m
     assert found == drawn
     told = capsys.readouterr().err
     assert ("a sheet would take about 1000000 s" in told and "--config.sample_every" in told) == (not drawn)
+    assert not (tmp_path / "samples.gif").exists()
 
 
 def test_memory_that_a_sheet_lacks_stops_only_a_training_that_asked_for_it(tmp_path, monkeypatch, capsys):
