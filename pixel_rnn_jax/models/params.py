@@ -1,10 +1,11 @@
-"""Names and shapes of a model's parameters, and the check that parameters have them."""
+"""A new model's parameters, their names and shapes, and the check that parameters have them."""
 
 import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pixel_rnn_jax.errors import InputError
@@ -12,12 +13,17 @@ from pixel_rnn_jax.images import value_type
 from pixel_rnn_jax.models.conditioning import blank_conditions
 
 
+@functools.partial(jax.jit, static_argnums=0)  # traced once for each model
+def init_params(model: nn.Module, key: jax.Array) -> Any:
+    """The parameters of a new model. They do not depend on the size of images."""
+    shape = (1, model.config.multiple, model.config.multiple)
+    images = jnp.zeros((*shape, model.config.channels), value_type(model.config.levels))
+    return model.init(key, images, **blank_conditions(model.config, shape)._asdict())["params"]
+
+
 def abstract_params(model: nn.Module) -> Any:
     """Shapes and types of a model's parameters on the default device, without computing them."""
-    shape = (1, model.config.multiple, model.config.multiple)
-    images = jax.ShapeDtypeStruct((*shape, model.config.channels), value_type(model.config.levels))
-    init = functools.partial(model.init, **blank_conditions(model.config, shape)._asdict())
-    params = jax.eval_shape(init, jax.random.key(0), images)["params"]
+    params = init_params.eval_shape(model, jax.eval_shape(lambda: jax.random.key(0)))
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), params)
 
@@ -31,9 +37,8 @@ def check_params(model: nn.Module, params: Any) -> None:
             raise InputError(f"params must be the parameters of {model.config}: {name} must be {must}; it is {is_}.")
 
 
-@functools.cache
 def parameter_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """The shape of each parameter by its path, such as "layers/row_lstm/up/kernel"; a model is traced once."""
+    """The shape of each parameter by its path, such as "layers/row_lstm/up/kernel"."""
     return _shapes(abstract_params(model))
 
 

@@ -1,6 +1,5 @@
 """Counts what a configuration costs: parameters, memory and operations. Nothing is run, and no data is needed."""
 
-import functools
 import math
 import time
 from typing import Any
@@ -24,15 +23,13 @@ def measure_costs(config: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
     model, optimizer = make_model(fields.model), make_optimizer(fields.optimizer, fields.num_steps)
     image_shape = (*size, model.config.channels)
     check_image_shape(model.config, image_shape)
-    init = functools.partial(init_state, model=model, optimizer=optimizer, image_shape=image_shape)
-    state = jax.eval_shape(init, jax.random.key(0))
-    step = functools.partial(train_step, model=model, optimizer=optimizer, ema_decay=fields.optimizer.ema_decay)
-    step = jax.jit(step, donate_argnums=0)
+    key, parts = jax.random.key(0), {"model": model, "optimizer": optimizer}
+    state = init_state.eval_shape(key, **parts)
     temporary = []
     for batch_size in BATCH_SIZES:
         batch = blank_batch(model.config, (batch_size, *size))
         begin = time.perf_counter()
-        compiled = step.lower(state, batch, jax.random.key(0)).compile()
+        compiled = train_step.lower(state, batch, key, ema_decay=fields.optimizer.ema_decay, **parts).compile()
         seconds = time.perf_counter() - begin
         temporary.append(compiled.memory_analysis().temp_size_in_bytes)
     image_bytes = (temporary[1] - temporary[0]) / (BATCH_SIZES[1] - BATCH_SIZES[0])

@@ -5,13 +5,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from jaxtyping import Float, Integer
+from jaxtyping import Array, Float, Integer
 
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.output import make_output
 
 
-def calm(params: Any, frequencies: Float[np.ndarray, "C levels"], config: ModelConfig) -> Any:
+def calm(params: Any, frequencies: Float[Array | np.ndarray, "C levels"], config: ModelConfig) -> Any:
     """Sets the parameters of a new model so that it predicts each value by its frequency, or nearly, whatever the image.
 
     The logits' kernels are zero, and their biases those of the output. The head's ReLUs then hardly change before the logits

@@ -1,5 +1,6 @@
 """The optimizer of a configuration, composed from Optax's parts."""
 
+import functools
 import math
 from typing import Any
 
@@ -30,6 +31,7 @@ def learning_rate_schedule(config: OptimizerConfig, num_steps: int, peak: float 
     return optax.join_schedules([warmup, schedules[config.schedule]], [warmup_steps])
 
 
+@functools.cache  # equal optimizers are then the same one, and a training step with them is compiled once
 def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
     """Clips the gradient's global norm, then takes a step of RMSProp (the paper's, §5.2), Adam or Muon.
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -57,8 +57,7 @@ class StepRecipe:
 
     def init(self) -> TrainState:
         """The state before the first step, created with its target sharding."""
-        shardings = jax.tree.map(lambda leaf: leaf.sharding, self.abstract_state)
-        return jax.jit(self._init, out_shardings=shardings)(self._keys[0])
+        return init_state(self._keys[0], **self._init_arguments)
 
     @property
     def step_key(self) -> jax.Array:
@@ -68,7 +67,7 @@ class StepRecipe:
     @functools.cached_property
     def abstract_state(self) -> TrainState:
         """Shapes, types and shardings of a state."""
-        shapes = jax.eval_shape(self._init, self.abstract_key)
+        shapes = init_state.eval_shape(self.abstract_key, **self._init_arguments)
         return jax.tree.map(_abstract, shapes, state_sharding(shapes, self.mesh))
 
     @property
@@ -95,9 +94,8 @@ class StepRecipe:
         return replicate(tuple(jax.random.split(jax.random.key(self.config.seed))), self.mesh)
 
     @property
-    def _init(self) -> Callable[[jax.Array], TrainState]:
-        parts = {"model": self.model, "optimizer": self.optimizer, "image_shape": self.image_shape}
-        return functools.partial(init_state, **parts, frequencies=self.frequencies)
+    def _init_arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("model", "optimizer", "frequencies", "mesh")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -181,21 +179,18 @@ def check_image_shape(config: ModelConfig, shape: tuple[int, int, int]) -> None:
 
 def lower_step(recipe: StepRecipe) -> jax.stages.Lowered:
     """Traces the training step, (state, batch, key) -> (state, metrics), which overwrites the old state's memory."""
-    step = functools.partial(
-        train_step,
+    return train_step.lower(
+        recipe.abstract_state,
+        recipe.abstract_batch,
+        recipe.abstract_key,
         model=recipe.model,
         optimizer=recipe.optimizer,
         ema_decay=recipe.config.optimizer.ema_decay,
         microbatches=recipe.microbatches,
         mesh=recipe.mesh,
     )
-    state, batch, whole = recipe.abstract_state, recipe.abstract_batch, replicated(recipe.mesh)
-    state_shardings, batch_shardings = (jax.tree.map(lambda leaf: leaf.sharding, tree) for tree in (state, batch))
-    in_shardings, out_shardings = (state_shardings, batch_shardings, whole), (state_shardings, whole)
-    step = jax.jit(step, in_shardings=in_shardings, out_shardings=out_shardings, donate_argnums=0)
-    return step.lower(state, batch, recipe.abstract_key)
 
 
 def compile_step(recipe: StepRecipe) -> jax.stages.Compiled:
-    """Compiles the training step, see `lower_step`."""
+    """Compiles the training step, see `lower_step`. A recipe that was compiled before in this process costs nothing."""
     return lower_step(recipe).compile()

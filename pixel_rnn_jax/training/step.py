@@ -1,5 +1,6 @@
 """The training state, and one training step."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ from pixel_rnn_jax.images import value_type
 from pixel_rnn_jax.models.conditioning import blank_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.likelihood import bits_per_dim
+from pixel_rnn_jax.models.params import init_params
 from pixel_rnn_jax.parallel.mesh import AXES, batch_spec, on_shares, state_sharding
 from pixel_rnn_jax.training.gradient import nats_and_grad
 from pixel_rnn_jax.training.initialization import calm
@@ -37,23 +39,24 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: optax.OptState
 
 
+@functools.partial(jax.jit, static_argnames=("model", "optimizer", "mesh"))
 def init_state(
     key: jax.Array,
     *,
     model: nn.Module,
     optimizer: optax.GradientTransformation,
-    image_shape: tuple[int, ...],
-    frequencies: Float[np.ndarray, "C levels"] | None = None,
+    frequencies: Float[Array | np.ndarray, "C levels"] | None = None,
+    mesh: Mesh | None = None,
 ) -> TrainState:
-    """The state before the first step, for images [H, W, C].
+    """The state before the first step, sharded over a mesh if one is given.
 
     With the `frequencies` of the values in training, the start is calm, see `initialization.calm`.
     """
-    images = jnp.zeros((1, *image_shape), value_type(model.config.levels))
-    params = model.init(key, images, **blank_conditions(model.config, images.shape[:3])._asdict())["params"]
+    params = init_params(model, key)
     if frequencies is not None:
         params = calm(params, frequencies, model.config)
-    return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+    state = TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+    return _sharded(state, mesh)
 
 
 def blank_batch(config: ModelConfig, shape: tuple[int, int, int]) -> Batch:
@@ -62,6 +65,9 @@ def blank_batch(config: ModelConfig, shape: tuple[int, int, int]) -> Batch:
     return {"image": images, "conditions": blank_conditions(config, shape), "mask": np.ones(shape[0], bool)}
 
 
+@functools.partial(
+    jax.jit, static_argnames=("model", "optimizer", "ema_decay", "microbatches", "mesh"), donate_argnames="state"
+)
 def train_step(
     state: TrainState,
     batch: Batch,
@@ -73,10 +79,10 @@ def train_step(
     microbatches: int = 1,
     mesh: Mesh | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-    """One step on the mean negative log-likelihood of a batch, in bits/dim. Pure.
+    """One step on the mean negative log-likelihood of a batch, in bits/dim.
 
     Args:
-      state: the state before.
+      state: the state before, whose memory is overwritten.
       batch: images [B, H, W, C] and their conditions.
       key: random key of the whole run, for dropout. Each device and each microbatch drops different features.
       model: a `PixelRNN`, or a `MultiScalePixelRNN`, whose sizes are trained together.
@@ -103,7 +109,7 @@ def train_step(
     ema = optax.incremental_update(params, state.ema, 1 - decay)
     metrics = {"nats": nats, "bits_per_dim": bits_per_dim(-nats, image_shape)}
     metrics |= {"gradient_norm": optax.tree.norm(gradient), "update_norm": optax.tree.norm(updates)}
-    return TrainState(state.step + 1, params, ema, opt_state), metrics
+    return _sharded(TrainState(state.step + 1, params, ema, opt_state), mesh), metrics
 
 
 def _nats_and_grad_over_devices(
@@ -121,3 +127,7 @@ def _nats_and_grad_over_devices(
     nats, gradient = batch_fn(params, batch, key)
     # Each device needs only the shards that it updates.
     return nats, jax.lax.with_sharding_constraint(gradient, state_sharding(gradient, mesh))
+
+
+def _sharded(state: TrainState, mesh: Mesh | None) -> TrainState:
+    return state if mesh is None else jax.lax.with_sharding_constraint(state, state_sharding(state, mesh))

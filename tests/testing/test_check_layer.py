@@ -5,11 +5,14 @@ import runpy
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LAYERS, ROOT
+from conftest import LAYERS, ROOT, make_model
 
+import pixel_rnn_jax as prnn
+from pixel_rnn_jax.models.params import parameter_shapes
 from pixel_rnn_jax.models.pixel_cnn import PixelCNNBlock
 from pixel_rnn_jax.models.registry import LAYERS as REGISTERED
 from pixel_rnn_jax.models.registry import register_layer
+from pixel_rnn_jax.models.row_lstm import RowLSTM
 from pixel_rnn_jax.testing import check_layer
 
 EXAMPLE = ROOT / "docs" / "examples" / "gated_pixel_cnn.py"
@@ -70,9 +73,21 @@ class ComputesNothing(PixelCNNBlock):
     ],
 )
 def test_wrong_layers_fail(layer, message):
-    register_layer("wrong", layer)
+    register_layer(layer.__name__, layer)
     with pytest.raises(AssertionError, match=message):
-        check_layer("wrong", depth=1, size=(2, 3))
+        check_layer(layer.__name__, depth=1, size=(2, 3))
+
+
+def test_a_name_may_be_registered_again():
+    """As when a cell of a notebook is changed and run again."""
+    images = np.zeros((1, 2, 2, 1), np.uint8)
+    register_layer("mine", PixelCNNBlock)
+    model, params = make_model("mine")
+    before = prnn.log_prob(model, params, images)
+    register_layer("mine", ComputesNothing)
+    assert prnn.log_prob(model, params, images) != before
+    register_layer("mine", RowLSTM)
+    assert any("state_to_state" in name for name in parameter_shapes(model))
 
 
 def test_an_unknown_layer_is_named():

@@ -8,7 +8,7 @@ from conftest import make_model, measured, tiny_config
 from flax.traverse_util import flatten_dict
 
 import pixel_rnn_jax as prnn
-from pixel_rnn_jax.training import run as run_module
+from pixel_rnn_jax.training import trainer as train_module
 from pixel_rnn_jax.training.fine_tuning import state_with_params
 from pixel_rnn_jax.training.run import prepare
 from pixel_rnn_jax.training.trainer import train
@@ -55,7 +55,7 @@ def test_fine_tuning_is_a_run_of_its_own(tiny_run, tmp_path, monkeypatch, capsys
     config = tiny_config("--config.num_steps=2", "--config.seed=1")
     score = train(config, tmp_path / "new", init_params=tiny_run[0])
     assert [row["step"] for row in measured(tmp_path / "new") if "train_nats" in row] == [1, 2]
-    monkeypatch.setattr(run_module, "train_step", None)
+    monkeypatch.setattr(train_module, "compile_step", None)
     assert train(config, tmp_path / "new", init_params="nowhere") == score
     assert "holds a run, which goes on; nowhere is not used" in capsys.readouterr().err
 

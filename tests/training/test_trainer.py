@@ -22,12 +22,11 @@ from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.parallel.mesh import make_mesh, replicated, shard_batch
 from pixel_rnn_jax.storage.checkpoint import Checkpoints, changed_fields
 from pixel_rnn_jax.storage.run_record import Validations
-from pixel_rnn_jax.training import run as run_module
 from pixel_rnn_jax.training import trainer as train_module
 from pixel_rnn_jax.training.metrics import read_metrics
 from pixel_rnn_jax.training.preemption import Interrupted
 from pixel_rnn_jax.training.resume import start_or_resume, with_defaults
-from pixel_rnn_jax.training.run import TrainingRun, prepare
+from pixel_rnn_jax.training.run import TrainingRun, compile_step, prepare
 from pixel_rnn_jax.training.step import TrainState, init_state, train_step
 from pixel_rnn_jax.training.step_profile import StepProfile
 from pixel_rnn_jax.training.trainer import train
@@ -59,12 +58,9 @@ def test_a_few_steps_beat_independent_pixels():
 
     model, _ = make_model("diagonal_bilstm", depth=1, features=8)
     optimizer = optax.adam(5e-2)
-    init = functools.partial(init_state, model=model, optimizer=optimizer, image_shape=(3, 3, 1))
-    state = jax.jit(init)(jax.random.key(0))
-    update = jax.jit(lambda state, batch: train_step(state, batch, key, model=model, optimizer=optimizer, ema_decay=0.9))
-    key = jax.random.key(1)
+    state, key = init_state(jax.random.key(0), model=model, optimizer=optimizer), jax.random.key(1)
     for _ in range(40):
-        state, metrics = update(state, whole_batch(images))
+        state, metrics = train_step(state, whole_batch(images), key, model=model, optimizer=optimizer, ema_decay=0.9)
     assert independent > 5.5
     assert metrics["nats"] < independent / 2
     assert -float(prnn.log_prob(model, state.ema, images).mean()) < independent / 2
@@ -162,7 +158,7 @@ def test_a_trace_of_some_steps_is_left_on_request(tmp_path):
 
 def test_a_finished_run_is_only_scored_again(tiny_run, monkeypatch):
     workdir, score = tiny_run
-    monkeypatch.setattr(run_module, "train_step", never)
+    monkeypatch.setattr(train_module, "compile_step", never)
     assert train(tiny_config(), workdir) == score
 
 
@@ -214,7 +210,7 @@ def test_patience_stops_and_survives_a_restart(tmp_path, monkeypatch):
         assert checkpoints.latest_step == 5
         assert checkpoints.best_step == 2
         assert checkpoints.restore_record(5).validations == Validations(best_nats=4.0, best_step=2, stale=3)
-    monkeypatch.setattr(run_module, "train_step", never)
+    monkeypatch.setattr(train_module, "compile_step", never)
     train(config, tmp_path)
 
 
@@ -261,13 +257,16 @@ def test_best_and_latest_checkpoints_are_kept(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("poison", ["nan", pytest.param("inf", marks=pytest.mark.slow)])
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, poison):
-    original = train_step
+    def compile_poisoned(recipe):
+        update = compile_step(recipe)
 
-    def poisoned(state, batch, key, **parts):
-        state, metrics = original(state, batch, key, **parts)
-        return state, {**metrics, "nats": jnp.where(state.step == 5, float(poison), metrics["nats"])}
+        def poisoned(state, batch, key):
+            state, metrics = update(state, batch, key)
+            return state, metrics if state.step != 5 else {**metrics, "nats": jnp.asarray(float(poison))}
 
-    monkeypatch.setattr(run_module, "train_step", poisoned)
+        return poisoned
+
+    monkeypatch.setattr(train_module, "compile_step", compile_poisoned)
     with pytest.raises(FloatingPointError, match=rf"step 5 gave .*nats = {poison}.*last good checkpoint is .*/checkpoints/4"):
         train(tiny_config(), tmp_path)
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
@@ -342,7 +341,7 @@ def test_init_from_goes_on_with_another_batch_size_and_length_and_on_other_devic
 
 def test_init_from_counts_only_where_there_is_no_run_yet(tiny_run, monkeypatch):
     workdir, score = tiny_run
-    monkeypatch.setattr(run_module, "train_step", never)
+    monkeypatch.setattr(train_module, "compile_step", never)
     assert train(tiny_config(), workdir, init_from="nowhere") == score
 
 
