@@ -58,6 +58,7 @@ class PixelRNN(ImageModel):
             variable_axes={"params": 0, LIVE: 0},
             split_rngs={"params": True, "dropout": True},
             in_axes=(0, nn.broadcast, nn.broadcast),
+            check_constancy_invariants=False,  # which would trace a layer twice
         )(config)
         self.head = Head(config)
         if config.context_channels:
