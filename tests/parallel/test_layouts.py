@@ -1,6 +1,7 @@
 """The same training on many layouts of devices and processes gives the same numbers; and what a compiled step exchanges."""
 
 import dataclasses
+import math
 import os
 import re
 import socket
@@ -167,6 +168,13 @@ def test_data_parallelism_needs_all_reduce_only(layer):
     assert loops, "over the microbatches"
     assert not any("all-reduce" in loop for loop in loops)
     assert "collective" not in compiled.as_text().replace("all-reduce", ""), "nothing that has another name"
+
+
+def test_a_step_overwrites_the_old_state():
+    setup = make_setup("--config.mesh.fsdp=8")
+    state = jax.tree.leaves(setup.abstract_state)
+    shard_bytes = sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in state)
+    assert compile_step(setup).memory_analysis().alias_size_in_bytes == shard_bytes
 
 
 @pytest.mark.parametrize("layer", ["row_lstm", "diagonal_bilstm"])
