@@ -3,7 +3,7 @@
 python -m experiments.train --config=experiments/imagenet32_rowlstm.py --workdir=runs/imagenet32_rowlstm
 
 The paper's Table 6: 3.86 bits/dim on validation, 3.83 on train.
-A step needs 27 GiB of memory, 7 GiB with --config.model.remat=True (XLA's estimates; docs/scaling.md).
+A step needs 22 GiB of memory, 6 GiB with --config.model.remat=True (XLA's plan for one H100; docs/experiments.md).
 docs/data.md says where the images come from. There is no test split; scores are on the validation split.
 """
 

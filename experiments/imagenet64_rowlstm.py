@@ -3,7 +3,7 @@
 python -m experiments.train --config=experiments/imagenet64_rowlstm.py --workdir=runs/imagenet64_rowlstm
 
 The paper's Table 6: 3.63 bits/dim on validation, 3.57 on train.
-A step needs 26 GiB of memory, 11 GiB with --config.model.remat=True (XLA's estimates; docs/scaling.md).
+A step needs 22 GiB of memory, 9 GiB with --config.model.remat=True (XLA's plan for one H100; docs/experiments.md).
 docs/data.md says where the images come from. There is no test split; scores are on the validation split.
 """
 

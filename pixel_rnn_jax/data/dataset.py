@@ -27,6 +27,11 @@ class Dataset:
     """
 
     def __init__(self, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None = None, *, carve: bool = True):
+        if config.size is not None and model.input == "embedding":
+            raise InputError(
+                f"data.size must be None with model.input=embedding, whose values have no order and so no mean; got"
+                f" {config.size}."
+            )
         self.config = config
         source = open_source(config, model)
         table = level_table(config, source_levels=source.levels, levels=model.levels)

@@ -24,7 +24,7 @@ def preprocess(
     """
     if not len(images):
         raise InputError(f"{name} must hold at least 1 image; got 0.")
-    apply = functools.partial(_preprocess_batch, name=name, table=table, model=model, size=size)
+    apply = functools.partial(_preprocess_batch, name=name, table=table, channels=model.channels, size=size)
     if isinstance(images, LazyImages):
         preprocessed = images.map(apply, size=size, dtype=table.dtype)
         preprocessed[np.array([0])]  # raises now what is wrong with all images
@@ -39,21 +39,11 @@ def preprocess(
 
 
 def _preprocess_batch(
-    batch: Shaped[np.ndarray, "..."],
-    *,
-    name: str,
-    table: UInt[np.ndarray, " _"],
-    model: ModelConfig,
-    size: tuple[int, int] | None,
+    batch: Shaped[np.ndarray, "..."], *, name: str, table: UInt[np.ndarray, " _"], channels: int, size: tuple[int, int] | None
 ) -> UInt[np.ndarray, "B h w c"]:
     with about(f"{name}:", " See model.levels, model.channels and data.source_levels."):
-        check_images(batch, levels=len(table), channels=model.channels)
+        check_images(batch, levels=len(table), channels=channels)
     if size is not None and batch.shape[1:3] != size:
-        if model.input == "embedding":
-            raise InputError(
-                f"{name}: data.size must be None or {batch.shape[1:3]}, the size of the images, with model.input=embedding,"
-                f" since values without order have no mean; got {size}."
-            )
         with about(f"{name}: an image", "."):
             batch = np.stack([fit(image, size) for image in batch.astype(value_type(len(table)), copy=False)])
     return table[batch]
