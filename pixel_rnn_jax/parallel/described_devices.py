@@ -12,7 +12,7 @@ from jax.experimental import topologies
 
 from pixel_rnn_jax.errors import InputError, one_line
 
-TPU_GIB = {"v2": 16, "v3": 32, "v4": 32, "v5e": 16, "v5p": 95, "v6e": 32}  # of a chip
+TPU_GIB = {"v2": 8, "v3": 16, "v4": 32, "v5e": 16, "v5p": 95, "v6e": 32}  # of a device: a chip, or a core of v2 and v3
 TWO_CORES = ("v4", "v5p")  # whose chips have two cores that JAX shows as one device
 # libtpu asks the machine at hand what it is, unless it is told, and refuses to serve two processes, unless it may.
 TPU_ENVIRONMENT = {
