@@ -27,13 +27,9 @@ class Dataset:
     """
 
     def __init__(self, config: DataConfig, model: ModelConfig, classes: Sequence[str] | None = None, *, carve: bool = True):
-        if config.size is not None and model.input == "embedding":
-            raise InputError(
-                f"data.size must be None with model.input=embedding, whose values have no order and so no mean; got"
-                f" {config.size}."
-            )
         self.config = config
-        source = open_source(config, model)
+        size = config.size if model.input == "scaled" else None  # values without order have no mean
+        source = open_source(dataclasses.replace(config, size=size), model)
         table = level_table(config, source_levels=source.levels, levels=model.levels)
         self._source_levels = len(table)
         if carve:
@@ -42,13 +38,18 @@ class Dataset:
         if classes is not None:
             source = renumbered(source, classes, config.source)
         self._images = {
-            split: preprocess(images, f"{config.source}: {split}", table, model, config.size)
+            split: preprocess(images, f"{config.source}: {split}", table, model, size)
             for split, images in source.images.items()
         }
         shapes = {split: images.shape[1:] for split, images in self._images.items()}
         if len(set(shapes.values())) > 1:
             raise InputError(f"{config.source}: the splits must hold images of one shape; got {shapes}.")
         self.image_shape = shapes["train"]
+        if config.size not in (size, self.image_shape[:2]):
+            raise InputError(
+                f"{config.source}: with model.input=embedding, data.size must be None or that of the images,"
+                f" {self.image_shape[:2]}; got {config.size}. Values without order cannot be averaged."
+            )
         self._names = source.names
         self.classes = source.classes
         self._conditions = self._checked_conditions(source, model)

@@ -23,9 +23,12 @@ def init_params(model: nn.Module, key: jax.Array) -> Any:
 
 def abstract_params(model: nn.Module) -> Any:
     """Shapes and types of a model's parameters on the default device, without computing them."""
-    params = init_params.eval_shape(model, jax.eval_shape(lambda: jax.random.key(0)))
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), params)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), _traced_params(model))
+
+
+def _traced_params(model: nn.Module) -> Any:
+    return init_params.eval_shape(model, jax.random.key(0))
 
 
 def check_params(model: nn.Module, params: Any) -> None:
@@ -39,7 +42,7 @@ def check_params(model: nn.Module, params: Any) -> None:
 
 def parameter_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     """The shape of each parameter by its path, such as "layers/row_lstm/up/kernel"."""
-    return _shapes(abstract_params(model))
+    return _shapes(_traced_params(model))
 
 
 def _shapes(params: Any) -> dict[str, tuple[int, ...]]:

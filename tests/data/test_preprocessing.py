@@ -161,8 +161,10 @@ def test_what_does_not_go_together_is_refused(grey, levels, fields, message):
 
 
 def test_values_without_order_are_not_averaged(grey):
-    with pytest.raises(InputError, match=r"data.size must be None with model.input=embedding.*got \(8, 8\)"):
-        Dataset(DataConfig(source=grey, size=(8, 8)), takes(256, 1, input="embedding"))
+    model = takes(256, 1, input="embedding")
+    assert Dataset(DataConfig(source=grey, size=(16, 16)), model).image_shape == (16, 16, 1)
+    with pytest.raises(InputError, match=r"model.input=embedding, data.size must be None or .*\(16, 16\); got \(8, 8\)"):
+        Dataset(DataConfig(source=grey, size=(8, 8)), model)
 
 
 def test_arrays_are_reduced_to_the_size_asked_for(grey):

@@ -22,6 +22,7 @@ from pixel_rnn_jax.models.params import abstract_params
 from pixel_rnn_jax.parallel.mesh import make_mesh, replicated, shard_batch
 from pixel_rnn_jax.storage.checkpoint import Checkpoints, changed_fields
 from pixel_rnn_jax.storage.run_record import Validations
+from pixel_rnn_jax.training import step as step_module
 from pixel_rnn_jax.training import trainer as train_module
 from pixel_rnn_jax.training.metrics import read_metrics
 from pixel_rnn_jax.training.preemption import Interrupted
@@ -160,6 +161,14 @@ def test_a_finished_run_is_only_scored_again(tiny_run, monkeypatch):
     workdir, score = tiny_run
     monkeypatch.setattr(train_module, "compile_step", never)
     assert train(tiny_config(), workdir) == score
+
+
+def test_equal_recipes_are_traced_once(monkeypatch):
+    compile_step(prepare(tiny_config()))
+    monkeypatch.setattr(step_module, "nats_and_grad", never)
+    compile_step(prepare(tiny_config()))
+    with pytest.raises(AssertionError, match="no step"):
+        compile_step(prepare(tiny_config("--config.optimizer.learning_rate=0.011")))
 
 
 @pytest.mark.parametrize("number,stop_at", [pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow), (signal.SIGINT, 4)])
