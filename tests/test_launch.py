@@ -428,6 +428,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_skypilot_reads_its_file(world):
     if importlib.util.find_spec("sky") is None:
         pytest.skip("needs SkyPilot (pip install 'skypilot[gcp]')")

@@ -31,6 +31,10 @@ class Recurrence(NamedTuple):
     initial_cell: Float32[Array, "*D h"]  # c_0
 
 
+# Compiled, so that it is traced once for each shape, like the masked kernels'.
+_lecun_normal = jax.jit(nn.initializers.lecun_normal(in_axis=(0, 1), batch_axis=()), static_argnums=(1, 2))
+
+
 class LSTM(nn.Module):
     """The parameters of one LSTM: the input-to-state convolution K_is with its bias, the context's weights, the recurrence."""
 
@@ -42,9 +46,8 @@ class LSTM(nn.Module):
         config, h = self.config, self.config.features
         self.input_to_state = MaskedConv(config, h, (1, self.kernel_width), gates=4, bias_init=open_forget_gates)
         self.context_to_state = nn.Dense(4 * h, use_bias=False, dtype=config.dtype, precision=config.precision)
-        lecun_normal = nn.initializers.lecun_normal(in_axis=(0, 1), batch_axis=())
         self.recurrence = Recurrence(
-            self.param("state_to_state", lecun_normal, (self.taps, h, 4 * h), jnp.float32),
+            self.param("state_to_state", _lecun_normal, (self.taps, h, 4 * h), jnp.float32),
             self.param("initial_hidden", nn.initializers.zeros, (h,), jnp.float32),
             self.param("initial_cell", nn.initializers.zeros, (h,), jnp.float32),
         )

@@ -91,7 +91,7 @@ def convolve_causal(
     above, sides = margin((kernel_height, kernel_width))
     height, width = x.shape[1] - above, x.shape[2] - 2 * sides
     taps = [divmod(tap, kernel_width) for tap in range(above * kernel_width + sides + 1)]  # in raster order, the centre last
-    windows = [x[:, row : row + height, column : column + width] for row, column in taps]
+    windows = [jax.lax.slice(x, (0, i, j, 0), (len(x), i + height, j + width, x.shape[3])) for i, j in taps]
     kernel = kernel.reshape(kernel_height * kernel_width * in_features, out_features)[: len(taps) * in_features]
     return jnp.matmul(jnp.concatenate(windows, -1), kernel, precision=precision)
 
@@ -101,4 +101,9 @@ def masked_lecun_normal(
 ) -> Float32[Array, "height width in out"]:
     """LeCun's normal initialiser. The fan-in of an output counts only the weights that its mask allows."""
     fan_in = np.maximum(mask.sum((0, 1, 2)), 1)
-    return jax.random.normal(key, mask.shape, jnp.float32) * (mask / np.sqrt(fan_in))
+    return _normal(key, mask / np.sqrt(fan_in))
+
+
+@jax.jit  # traced once for each shape: Flax asks for the shape of every parameter each time it traces a network
+def _normal(key: jax.Array, scale: Float32[Array | np.ndarray, "*shape"]) -> Float32[Array, "*shape"]:
+    return jax.random.normal(key, scale.shape, jnp.float32) * scale

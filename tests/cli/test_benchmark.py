@@ -99,6 +99,7 @@ def test_a_step_of_a_conditional_model_is_measured(tmp_path):
     assert record["machine"]["dtype"] == "bfloat16"
 
 
+@pytest.mark.slow
 def test_all_kinds_of_layers_and_sweeps(nothing_run, tmp_path, capsys):
     assert run_in_process(benchmark.main, "train", "--sweeps", f"--out={tmp_path}") == 0
     record = json.loads((tmp_path / "train.json").read_text())

@@ -56,6 +56,7 @@ def pair_run(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_evaluate_classifies(class_file, tmp_path, capsys):
     flags = (f"--workdir={class_file}", "--classify", "--num=30", f"--json={tmp_path}/s.json")
     assert run_in_process(evaluate.main, *flags) == 0
@@ -76,6 +77,7 @@ def test_evaluate_classifies(class_file, tmp_path, capsys):
     assert sum(written["nats_by_size"].values()) == pytest.approx(nats, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_sample_draws_a_row_of_each_class_or_one_class(class_file, tmp_path):
     flags = (f"--workdir={class_file}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz")
     assert run_in_process(sample.main, *flags, "--num=20", f"--animation={tmp_path}/a.gif") == 0
@@ -307,6 +309,7 @@ def test_a_size_that_the_images_have_not_is_refused_before_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_training_tells_and_keeps_the_names_of_its_classes(tmp_path, monkeypatch, capsys):
     """Whatever classes another folder has, and in whatever order. The model is the best checkpoint."""
     monkeypatch.chdir(tmp_path)

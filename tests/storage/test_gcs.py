@@ -60,6 +60,7 @@ def remote_run(gcs):
     return workdir, train(tiny_config(), workdir)
 
 
+@pytest.mark.slow
 def test_a_run_at_gs_is_that_of_a_local_folder(remote_run, tiny_run):
     (remote, score), (local, expected) = remote_run, tiny_run
     assert score == expected
@@ -76,6 +77,7 @@ def test_a_run_at_gs_is_that_of_a_local_folder(remote_run, tiny_run):
     assert b"validation/nats" in events.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_command_again_only_scores(remote_run):
     workdir, score = remote_run
     rows = read_metrics(workdir)

@@ -37,6 +37,14 @@ TITLES = {"diagonal_bilstm": "Diagonal BiLSTM", "rowlstm": "Row LSTM", "pixelcnn
 # Of each model: four images that it drew, sample(model, params, jax.random.key(0), num=4, size=SIZE), with SIZE (28, 28) for
 # MNIST and (8, 8) for the others, and labels 0 to 3 for a class-conditional one; and their log_prob.
 DRAWN = Path(__file__).parent / "shipped.npz"
+# One of each kind; the others' parameters are held by their hashes.
+DRAWN_QUICKLY = (
+    "digits_diagonal_bilstm",
+    "digits_multiscale",
+    "digits_class_conditional",
+    "mnist_pixelcnn",
+    "cifar_rowlstm_small",
+)
 
 
 # The BLAKE2b hash, of 8 bytes, of the parameters of each model; what a file holds beside them may change.
@@ -101,7 +109,9 @@ def test_tables_say_what_is_in_the_files(name, page):
         assert (f"{run.validations.best_nats:.2f}" if name in MNIST else f"{CIFAR_VALIDATION[name]:.3f}") in row
 
 
-@pytest.mark.parametrize("name", [*DIGITS, *MNIST, *CIFAR])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in DRAWN_QUICKLY)) for name in [*DIGITS, *MNIST, *CIFAR]]
+)
 def test_a_model_draws_the_same_images_and_gives_them_the_same_log_prob(name):
     model, params = prnn.load(name)
     with np.load(DRAWN) as drawn:

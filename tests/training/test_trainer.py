@@ -117,7 +117,9 @@ def test_each_device_and_each_part_drops_features_of_its_own():
     assert loss(1, 1, None) != pytest.approx(loss(2, 2, None), rel=1e-4), "two microbatches"
 
 
-@pytest.mark.parametrize("layer", ["pixel_cnn", "row_lstm", "diagonal_bilstm"])
+@pytest.mark.parametrize(
+    "layer", ["row_lstm", *(pytest.param(layer, marks=pytest.mark.slow) for layer in ("pixel_cnn", "diagonal_bilstm"))]
+)
 def test_eight_devices_give_the_numbers_of_one(layer):
     model, params = make_model(layer, channels=3, levels=4, depth=1)
     optimizer = optax.sgd(0.1)
@@ -238,6 +240,7 @@ def test_dead_units_are_recorded_and_warned_of_once(tmp_path, monkeypatch, capsy
     assert "; dead ReLU units: head/relu_1 2 of 20" in told
 
 
+@pytest.mark.slow
 def test_a_run_with_muon_goes_on_as_if_unbroken(tmp_path):
     """Its state has gaps, where the other part of the parameters is not Muon's, or not Adam's."""
     config = tiny_config("--config.calm_start=True", "--config.optimizer.name=muon", "--config.num_steps=4")
