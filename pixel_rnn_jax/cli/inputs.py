@@ -176,7 +176,7 @@ def _checked_num(name: str, asked: int | None, default: int | None, count: int) 
 def _picture_size(args: argparse.Namespace, run: RunRecord) -> tuple[int, int] | None:
     """The size to which pictures are cut and reduced; None if they are taken as they are."""
     if args.size is None:
-        return tuple(run.image_shape[:2])
+        return run.picture_form().size
     return None if args.size == AS_IS else args.size
 
 
@@ -236,6 +236,10 @@ def _whole(source: str, dataset: Dataset) -> Input:
 
 def _input_of_file(path: str, args: argparse.Namespace, run: RunRecord, *, lossless: bool) -> Input:
     model, data = run.model, run.data
+    if model.input == "embedding" and args.size not in (None, AS_IS):
+        raise InputError(
+            f"--size is for values with an order, which can be averaged; got {args.size} with model.input=embedding."
+        )
     form = (
         ImageForm(model.levels, model.channels, lossless=True, alpha=args.alpha or "error")
         if lossless

@@ -136,7 +136,7 @@ class RunRecord:
         source_levels = data.source_levels or 256
         by_quantize = self.validations is None and model.levels < 256  # of a user's own training, which reads pictures so
         reduced = data.quantize or source_levels > 256 or by_quantize
-        size = tuple(self.image_shape[:2])
+        size = None if model.input == "embedding" else tuple(self.image_shape[:2])  # values without order cannot be averaged
         return ImageForm(model.levels, model.channels, size, source_levels if reduced else None, data.alpha)
 
     def make_model(self) -> nn.Module:

@@ -281,6 +281,16 @@ def test_a_photo_is_scored_at_the_size_of_the_training_or_as_it_is(tiny_file, tm
     assert "'8' must be integers H,W" in (run_in_process(score.main, *flags, "--size=8"), capsys.readouterr().err)[1]
 
 
+def test_a_picture_of_values_without_order_keeps_its_size(tmp_path, capsys):
+    model, params = make_model("pixel_cnn", levels=17, depth=1, input="embedding")
+    prnn.save(tmp_path / "m.safetensors", model, params, (8, 8), "digits")
+    Image.fromarray(np.full((24, 16), 255, np.uint8)).save(tmp_path / "map.png")
+    assert prnn.from_pretrained(tmp_path / "m.safetensors").images(tmp_path / "map.png").shape == (1, 24, 16, 1)
+    flags = (f"--workdir={tmp_path}/m.safetensors", f"--input={tmp_path}/map.png")
+    assert "24x16" in (run_in_process(score.main, *flags, f"--out={tmp_path}/s.csv"), capsys.readouterr().err)[1]
+    assert "got (8, 8) with model.input=embedding" in run_in_process(score.main, *flags, "--size=8,8")
+
+
 def test_train_prints_the_score_of_a_finished_run(tiny_run, monkeypatch, capsys):
     workdir, score = tiny_run
     config = tiny_config()
