@@ -10,9 +10,9 @@ from pixel_rnn_jax.training.config import shipped_config
 
 
 def get_config():
-    """The Row LSTM's configuration with another layer, deeper and wider, 9.6 epochs, and a smaller rate."""
+    """The Row LSTM's configuration with another layer, deeper, 9.6 epochs, and a smaller rate."""
     config = shipped_config("mnist_rowlstm")
-    config.model.update(layer="pixel_cnn", depth=15, features=32, head_features=64)
+    config.model.update(layer="pixel_cnn", depth=15)
     config.optimizer.learning_rate = 4e-3
     config.num_steps = 30_000
     return config

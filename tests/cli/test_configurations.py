@@ -55,7 +55,7 @@ COLOUR = {"head": 1024, "outputs": 3 * 256, "channels": 3}
 BINARY = {"head": 32, "outputs": 1, "channels": 1}
 MODELS = {
     "mnist_pixelcnn": (15 * pixel_cnn(32) + rest(15, 32, **BINARY | {"head": 64}), 275_585),
-    "mnist_rowlstm": (7 * row_lstm(16) + rest(7, 16, **BINARY), 80_129),
+    "mnist_rowlstm": (7 * row_lstm(32) + rest(7, 32, **BINARY | {"head": 64}), 314_881),
     "mnist_diagonal_bilstm": (7 * diagonal_bilstm(16) + rest(7, 16, **BINARY), 73_633),
     "mnist_diagonal_bilstm_1layer": (diagonal_bilstm(32) + rest(1, 32, **BINARY), 45_793),
     "cifar_pixelcnn": (15 * pixel_cnn(128) + rest(15, 128, **COLOUR), 6_327_296),
