@@ -38,14 +38,14 @@ from pixel_rnn_jax.models.params import parameter_shapes
 from pixel_rnn_jax.training.metrics import read_metrics
 from pixel_rnn_jax.training.trainer import train
 
-# By default each of the eight devices writes an eighth of every array: a quarter of the time of a tiny training.
+# By default each of the eight devices writes an eighth of every array: a quarter of the time of a tiny training. The processes
+# that tests start keep to that.
 whole_arrays = ocp.type_handlers.ArrayHandler(use_replica_parallel=False)
 with mock.patch("absl.logging.warning"):  # that this is not the default
     ocp.type_handlers.register_type_handler(jax.Array, whole_arrays, override=True)
 
 # Some seventy tests read the same text file.
 sklearn.datasets.load_digits = functools.cache(sklearn.datasets.load_digits)
-
 
 # The garbage collector goes through all that JAX keeps, which is much: a tenth of the time.
 gc.set_threshold(50_000, 20, 50)

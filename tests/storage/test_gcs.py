@@ -199,10 +199,10 @@ def test_array_files(bucket, tmp_path, monkeypatch):
 
 def test_an_exported_file(bucket, tmp_path, monkeypatch):
     monkeypatch.setenv("PIXEL_RNN_JAX_CACHE", str(tmp_path))
-    exported = SHIPPED / "mnist_rowlstm.safetensors"
+    exported = SHIPPED / "mnist_diagonal_bilstm.safetensors"
     there = f"{bucket}/models/exported.safetensors"
     epath.Path(there).write_bytes(exported.read_bytes())
-    jax.tree.map(np.testing.assert_array_equal, load(there)[1], load("mnist_rowlstm")[1])
+    jax.tree.map(np.testing.assert_array_equal, load(there)[1], load("mnist_diagonal_bilstm")[1])
     with pytest.raises(InputError, match="missing.safetensors must be a file or a folder with files; there is nothing"):
         load(f"{bucket}/models/missing.safetensors")
 
