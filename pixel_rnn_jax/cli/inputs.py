@@ -113,7 +113,7 @@ def open_contexts(
     if is_npz(path):
         conditions = read_conditions(path)
     else:
-        size = _picture_size(args, run)
+        size = _picture_size(args, tuple(run.image_shape[:2]))
         size = size and tuple(side // model.context_scale for side in size)
         treatment = {"size": size, "alpha": _alpha(args, run), "skip_bad": _skips(args, run)}
         form = ImageForm(model.context_levels, model.context_channels, **treatment)
@@ -173,10 +173,10 @@ def _checked_num(name: str, asked: int | None, default: int | None, count: int) 
     return num
 
 
-def _picture_size(args: argparse.Namespace, run: RunRecord) -> tuple[int, int] | None:
+def _picture_size(args: argparse.Namespace, default: tuple[int, int] | None) -> tuple[int, int] | None:
     """The size to which pictures are cut and reduced; None if they are taken as they are."""
     if args.size is None:
-        return run.picture_form().size
+        return default
     return None if args.size == AS_IS else args.size
 
 
@@ -205,7 +205,7 @@ def _note_other_size(found: Input, run: RunRecord) -> None:
 def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord, *, lossless: bool) -> Input:
     data, model = dict(run.config["data"]), dict(run.config["model"])
     others = path not in (None, data["source"])
-    size = _picture_size(args, run)
+    size = _picture_size(args, run.picture_form().size)
     reduced = args.size is not None or (others and not lossless and size != run.data.size)
     if reduced:
         data.update(size=size)
@@ -240,10 +240,11 @@ def _input_of_file(path: str, args: argparse.Namespace, run: RunRecord, *, lossl
         raise InputError(
             f"--size is for values with an order, which can be averaged; got {args.size} with model.input=embedding."
         )
+    form = run.picture_form()
     form = (
         ImageForm(model.levels, model.channels, lossless=True, alpha=args.alpha or "error")
         if lossless
-        else run.picture_form()._replace(size=_picture_size(args, run), alpha=_alpha(args, run))
+        else form._replace(size=_picture_size(args, form.size), alpha=_alpha(args, run))
     )
     images, names, _ = _read(path, form._replace(skip_bad=_skips(args, run)))
     stored = read_conditions(path) if is_npz(path) else UNCONDITIONAL

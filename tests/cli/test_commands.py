@@ -291,6 +291,16 @@ def test_a_picture_of_values_without_order_keeps_its_size(tmp_path, capsys):
     assert "got (8, 8) with model.input=embedding" in run_in_process(score.main, *flags, "--size=8,8")
 
 
+def test_a_context_picture_is_reduced_though_the_images_have_no_order(tmp_path):
+    context = {"context_channels": 1, "context_scale": 2, "context_levels": 17}
+    model, params = make_model("pixel_cnn", levels=17, depth=1, input="embedding", **context)
+    prnn.save(tmp_path / "m.safetensors", model, params, (8, 8), "digits")
+    Image.fromarray(np.full((24, 16), 255, np.uint8)).save(tmp_path / "context.png")
+    flags = (f"--workdir={tmp_path}/m.safetensors", f"--input={tmp_path}/context.png", f"--out={tmp_path}/s.png")
+    assert run_in_process(sample.main, *flags, f"--npz={tmp_path}/s.npz") == 0
+    assert np.load(tmp_path / "s.npz")["images"].shape[-3:] == (8, 8, 1)
+
+
 def test_train_prints_the_score_of_a_finished_run(tiny_run, monkeypatch, capsys):
     workdir, score = tiny_run
     config = tiny_config()
