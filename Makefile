@@ -8,7 +8,7 @@ BIN := .venv/bin
 RUN := runs/digits
 # The quick tests compile much and run little. With these flags of XLA, compiling takes a seventh of the time; two processes share
 # the rest. `make test-all` tests what is compiled as it is for use. JAX 0.12 has no fusion emitters to switch off.
-# The tests start some thirty processes: Python's own compiled files (__pycache__) are kept for them, whatever the shell says.
+# The tests start many processes, which would compile Python's modules anew where PYTHONDONTWRITEBYTECODE is set.
 QUICK = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1 \
 	$(shell $(BIN)/python -c 'from importlib.metadata import version; \
 		print("--xla_cpu_use_fusion_emitters=false" if version("jaxlib") < "0.12" else "")')

@@ -38,16 +38,16 @@ from pixel_rnn_jax.models.params import parameter_shapes
 from pixel_rnn_jax.training.metrics import read_metrics
 from pixel_rnn_jax.training.trainer import train
 
-# By default each of the eight devices writes an eighth of every array: a quarter of the time of a tiny training. The processes
-# that tests start keep to that.
+# By default each of the eight devices writes an eighth of every array, which takes a quarter of the time of a tiny training.
+# Processes that tests start keep the default.
 whole_arrays = ocp.type_handlers.ArrayHandler(use_replica_parallel=False)
 with mock.patch("absl.logging.warning"):  # that this is not the default
     ocp.type_handlers.register_type_handler(jax.Array, whole_arrays, override=True)
 
-# Some seventy tests read the same text file.
+# Many tests read the same text file.
 sklearn.datasets.load_digits = functools.cache(sklearn.datasets.load_digits)
 
-# The garbage collector goes through all that JAX keeps, which is much: a tenth of the time.
+# JAX keeps many objects. With the default thresholds, garbage collection takes a tenth of the time.
 gc.set_threshold(50_000, 20, 50)
 
 
@@ -70,6 +70,11 @@ def data_dir(request):
 
 
 LAYERS = ("pixel_cnn", "row_lstm", "diagonal_bilstm")
+
+
+def slow_but(values, *quick):
+    """Parameters of a test, all of them slow but for some."""
+    return [pytest.param(value, marks=[pytest.mark.slow] * (value not in quick)) for value in values]
 
 
 def make_model(layer, *, channels=1, levels=2, depth=2, features=7, head_features=8, context_features=3, **fields):

@@ -6,7 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 import pytest
-from conftest import LAYERS, make_model, run_in_process
+from conftest import LAYERS, make_model, run_in_process, slow_but
 from jax.extend.core import jaxpr_as_fun, jaxprs_in_params
 
 from pixel_rnn_jax.cli import costs
@@ -86,7 +86,7 @@ def test_xla_counts_the_body_of_a_loop_once():
     assert counts == [pytest.approx(2 * 8**3, rel=0.01)] * 2
 
 
-@pytest.mark.parametrize("layer", [pytest.param("diagonal_bilstm", marks=pytest.mark.slow), "row_lstm", "pixel_cnn"])
+@pytest.mark.parametrize("layer", slow_but(LAYERS, "pixel_cnn", "row_lstm"))
 def test_xla_counts_as_much_where_loops_are_unrolled(layer):
     """But for gates and loss, whose share is small at a larger h."""
     model, params = make_model(layer, depth=1, features=64, head_features=64)
@@ -127,7 +127,7 @@ def test_forward_pass(layer, fields):
     [*UNCONDITIONAL[1:], pytest.param({"remat": True}, marks=pytest.mark.slow), {"remat": True, "residual": False}],
     ids=name,
 )
-@pytest.mark.parametrize("layer", [*(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS[:2]), LAYERS[2]])
+@pytest.mark.parametrize("layer", slow_but(LAYERS, "diagonal_bilstm"))
 def test_training_step(layer, fields):
     config, traced = count_traced(layer, fields, gradient=True)
     passes = 4 if config.remat else 3

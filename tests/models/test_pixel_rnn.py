@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy_twin as twin
 import pytest
-from conftest import LAYERS, make_model
+from conftest import LAYERS, make_model, slow_but
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.models import diagonal_bilstm
@@ -213,7 +213,7 @@ def test_shapes_are_checked_while_tracing():
         jax.jit(functools.partial(prnn.log_prob, model))(params, jnp.zeros((4, 4, 1), jnp.uint8))
 
 
-@pytest.mark.parametrize("layer", [*(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS[:2]), LAYERS[2]])
+@pytest.mark.parametrize("layer", slow_but(LAYERS, "diagonal_bilstm"))
 def test_rematerialisation_changes_no_number(layer):
     """Neither the parameters' names nor the gradients, with dropout too."""
     images = np.random.default_rng(0).integers(0, 3, (2, 4, 5, 1)).astype(np.uint8)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LAYERS, make_model
+from conftest import LAYERS, make_model, slow_but
 from jax.extend.core import jaxprs_in_params
 
 import pixel_rnn_jax as prnn
@@ -97,7 +97,7 @@ def test_deep_values_enter_and_leave_in_float32():
     np.testing.assert_array_equal(found, np.broadcast_to(logits["bias"], found.shape))
 
 
-@pytest.mark.parametrize("layer", [*(pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS[:2]), LAYERS[2]])
+@pytest.mark.parametrize("layer", slow_but(LAYERS, "diagonal_bilstm"))
 def test_bfloat16_draws_from_what_it_scores(layer):
     """One visit per pixel gives the log-probabilities of the whole pass, as far as bfloat16 goes."""
     model, params = make(layer, "bfloat16")

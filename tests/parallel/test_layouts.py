@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ROOT, make_model
+from conftest import LAYERS, ROOT, make_model, slow_but
 from layouts import make_setup, run
 
 import pixel_rnn_jax as prnn
@@ -29,7 +29,6 @@ LAYOUTS = {
     "two microbatches": ["--config.gradient_accumulation=2"],
     "two microbatches, fsdp=4": ["--config.gradient_accumulation=2", "--config.mesh.fsdp=4"],
 }
-SLOW_LAYERS = ("pixel_cnn", "diagonal_bilstm")
 SLOW = ("data=8", "fsdp=8", "data=2, fsdp=4", "two microbatches")  # the last one is all of these together
 
 
@@ -155,7 +154,7 @@ def collectives(compiled):
     return re.findall(pattern, compiled.as_text())
 
 
-@pytest.mark.parametrize("layer", ["row_lstm", *(pytest.param(layer, marks=pytest.mark.slow) for layer in SLOW_LAYERS)])
+@pytest.mark.parametrize("layer", slow_but(LAYERS, "row_lstm"))
 def test_data_parallelism_needs_all_reduce_only(layer):
     """Only gradient and metrics are exchanged, once, outside the loop over microbatches; no images or maps."""
     setup = make_setup(f"--config.model.layer={layer}", "--config.model.dropout=0.5", "--config.gradient_accumulation=2")

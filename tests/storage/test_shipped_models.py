@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from conftest import ROOT, run_in_process
+from conftest import ROOT, run_in_process, slow_but
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.cli import datasets, evaluate, sample
@@ -109,9 +109,7 @@ def test_tables_say_what_is_in_the_files(name, page):
         assert (f"{run.validations.best_nats:.2f}" if name in MNIST else f"{CIFAR_VALIDATION[name]:.3f}") in row
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in DRAWN_QUICKLY)) for name in [*DIGITS, *MNIST, *CIFAR]]
-)
+@pytest.mark.parametrize("name", slow_but([*DIGITS, *MNIST, *CIFAR], *DRAWN_QUICKLY))
 def test_a_model_draws_the_same_images_and_gives_them_the_same_log_prob(name):
     model, params = prnn.load(name)
     with np.load(DRAWN) as drawn:

@@ -5,7 +5,7 @@ import runpy
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LAYERS, ROOT, make_model
+from conftest import LAYERS, ROOT, make_model, slow_but
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.models.params import parameter_shapes
@@ -26,7 +26,7 @@ def registry(monkeypatch):
     REGISTERED.update(before)
 
 
-@pytest.mark.parametrize("layer", [pytest.param(layer, marks=pytest.mark.slow) for layer in LAYERS])
+@pytest.mark.parametrize("layer", slow_but(LAYERS))
 def test_the_packages_layers_pass(layer):
     check_layer(layer)
 

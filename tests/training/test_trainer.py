@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import make_model, measured, tiny_config
+from conftest import LAYERS, make_model, measured, slow_but, tiny_config
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax.evaluation.score import LiveUnits, Score
@@ -117,9 +117,7 @@ def test_each_device_and_each_part_drops_features_of_its_own():
     assert loss(1, 1, None) != pytest.approx(loss(2, 2, None), rel=1e-4), "two microbatches"
 
 
-@pytest.mark.parametrize(
-    "layer", ["row_lstm", *(pytest.param(layer, marks=pytest.mark.slow) for layer in ("pixel_cnn", "diagonal_bilstm"))]
-)
+@pytest.mark.parametrize("layer", slow_but(LAYERS, "row_lstm"))
 def test_eight_devices_give_the_numbers_of_one(layer):
     model, params = make_model(layer, channels=3, levels=4, depth=1)
     optimizer = optax.sgd(0.1)
