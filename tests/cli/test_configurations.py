@@ -52,6 +52,7 @@ def upsampling(channels, features, twice, depth=2):
 
 
 COLOUR = {"head": 1024, "outputs": 3 * 256, "channels": 3}
+MIXTURE = {"head": 128, "outputs": 3 * 30}  # of ten logistics
 BINARY = {"head": 32, "outputs": 1, "channels": 1}
 MODELS = {
     "mnist_pixelcnn": (15 * pixel_cnn(32) + rest(15, 32, **BINARY | {"head": 64}), 275_585),
@@ -65,9 +66,9 @@ MODELS = {
     "imagenet64_rowlstm": (4 * row_lstm(512) + rest(4, 512, **COLOUR), 47_098_624),
 }
 SMALL = {
-    "cifar_pixelcnn_small": 4 * pixel_cnn(32) + rest(4, 32, **COLOUR | {"head": 128}),
-    "cifar_rowlstm_small": 4 * row_lstm(32) + rest(4, 32, **COLOUR | {"head": 128}),
-    "cifar_diagonal_bilstm_small": 4 * diagonal_bilstm(32) + rest(4, 32, **COLOUR | {"head": 128}),
+    "cifar_pixelcnn_small": 4 * pixel_cnn(32) + rest(4, 32, **COLOUR | MIXTURE),
+    "cifar_rowlstm_small": 4 * row_lstm(32) + rest(4, 32, **COLOUR | MIXTURE),
+    "cifar_diagonal_bilstm_small": 4 * diagonal_bilstm(32) + rest(4, 32, **COLOUR | MIXTURE),
 }
 # Twice the model of one size; what makes a map of the small image; and the map's way into the gates of each layer.
 MULTI_SCALE = {
