@@ -3,7 +3,8 @@
 python -m experiments.train --config=experiments/mnist_rowlstm.py --workdir=runs/mnist_rowlstm
 
 The paper's Table 4: 80.54 nats on test. docs/results.md has the score of the trained model that comes with the package.
-The paper does not give this model's size; these are the 7 layers of its Diagonal BiLSTM, and the h of that of one layer.
+The paper does not give this model's size; these are the 7 layers of its larger Diagonal BiLSTM,
+and the h of its one-layer one.
 """
 
 from pixel_rnn_jax.training.config import shipped_config

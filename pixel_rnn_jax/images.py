@@ -53,6 +53,7 @@ def check_values(images: Images, *, levels: int, where: Shaped[Array | np.ndarra
     `where`, bool of the images' shape, says which values to check; all by default.
     """
     hint = f" pixel_rnn_jax.quantize(array, levels={levels}) gives the levels of pictures, as data.quantize does in training."
+    hint = hint if levels <= 256 else ""
     if not jnp.issubdtype(images.dtype, jnp.integer):
         raise InputError(f"images must be integers in [0, {levels}); got dtype {images.dtype}.{hint}")
     if is_concrete(images) and is_concrete(where) and images.size:

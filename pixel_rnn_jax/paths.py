@@ -176,6 +176,8 @@ class WritableFolder:
 
     def close(self) -> None:
         """Uploads all files, and removes the temporary folder."""
-        self.upload()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        try:
+            self.upload()
+        finally:
+            if self._temporary is not None:
+                self._temporary.cleanup()

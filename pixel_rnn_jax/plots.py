@@ -123,7 +123,7 @@ def save_curves(
     for kind, curves, style in (("training batches", training, thin), ("validation", validation, dotted)):
         for number, (name, points) in enumerate(zip(runs, curves, strict=True)):
             if len(points):
-                axes.plot(*points.T, color=f"C{number}", label=f"{name}: {kind}" if name else kind, **style)
+                axes.plot(*points.T, color=f"C{number}", label=_literal(f"{name}: {kind}" if name else kind), **style)
     if all(len(points) > 1 for points in validation):  # leave out the first steps, which are far above the rest
         low = min(points[:, 1].min() for points in (*training, *validation) if len(points))
         high = max(points[:, 1].max() for points in validation)
@@ -131,7 +131,7 @@ def save_curves(
         axes.set_ylim(low - margin, high + 2 * margin)
     if best_step:
         axes.axvline(best_step, color="grey", linestyle=":", label=f"best on validation: step {best_step}")
-    axes.set(xlabel="step", ylabel=UNITS[unit], title=title)
+    axes.set(xlabel="step", ylabel=UNITS[unit], title=_literal(title))
     axes.grid(alpha=0.3)
     figure.legend(fontsize="small", loc="outside lower center", ncols=2)
     _write(path, figure)
@@ -191,8 +191,8 @@ def save_histogram(
     shown = together.min(), np.quantile(together, 0.999)  # a few outliers would squeeze all others
     bins = np.histogram_bin_edges(together, bins=60, range=shown)
     for name, values in scores.items():
-        axes.hist(values, bins, density=True, alpha=0.6, label=f"{name} ({len(values)} images)")
-    axes.set(xlabel=unit, ylabel="density", title=title)
+        axes.hist(values, bins, density=True, alpha=0.6, label=_literal(f"{name} ({len(values)} images)"))
+    axes.set(xlabel=unit, ylabel="density", title=_literal(title))
     axes.margins(y=0.25)  # room for the legend
     axes.grid(alpha=0.3)
     axes.legend()
@@ -239,6 +239,11 @@ def _shortened(line: str) -> str:
 def _drawable(text: str) -> str:
     """A text without bytes that cannot be drawn: names of files may be of any encoding."""
     return text.encode(errors="replace").decode()
+
+
+def _literal(text: str) -> str:
+    """A text for a label, in which a $ begins no formula."""
+    return _drawable(text).replace("$", r"\$")
 
 
 def save_scaling(path: str | Path, sweeps: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, title: str) -> None:

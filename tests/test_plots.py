@@ -1,8 +1,10 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from pixel_rnn_jax.plots import UNKNOWN, hide_unknown, save_animation, save_curves, save_sheet, to_rgb
+from pixel_rnn_jax.plots import UNKNOWN, hide_unknown, save_animation, save_curves, save_histogram, save_sheet, to_rgb
 
 
 def test_levels_are_spread_from_black_to_white():
@@ -53,3 +55,12 @@ def test_a_run_that_was_validated_before_its_first_row_of_training_has_curves(tm
     save_curves(tmp_path / "c.png", {"": [{"step": 5, "validation_bits_per_dim": 2.0}]})
     with Image.open(tmp_path / "c.png") as picture:
         assert np.unique(np.asarray(picture)).size > 2
+
+
+def test_names_of_any_letters_are_drawn(tmp_path):
+    name = os.fsdecode(b"caf\xe9, $a$_$b$ and $5")
+    save_histogram(tmp_path / "h.png", {name: np.arange(5.0)}, title=name)
+    save_curves(tmp_path / "c.png", {name: [{"step": 5, "validation_bits_per_dim": 2.0}]}, title=name)
+    for file in ("h.png", "c.png"):
+        with Image.open(tmp_path / file) as picture:
+            picture.verify()

@@ -51,8 +51,8 @@ configurations, for `train --config`:{_several(shipped_configs())}
 images: {FORMS}, or a file or folder in --input
 
 pixel-rnn COMMAND --help shows the flags of a command, pixel-rnn --version the version.
-Every command takes --plugin=FILE.py, which adds layers and outputs of your own, and --compilation_cache=FOLDER (or off): by
-default, compiled programs are kept in ~/.cache/pixel_rnn_jax for the next start.
+Every command takes --plugin=FILE.py, which adds layers, outputs and data sources of your own, and --compilation_cache=FOLDER
+(or off): by default, compiled programs are kept in ~/.cache/pixel_rnn_jax for the next start.
 In a checkout, `python -m experiments.COMMAND` does the same."""
 
 
@@ -60,9 +60,9 @@ def main() -> None:
     """Runs the command that the first argument names."""
     name, *argv = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
-        print(HELP)
+        command.run(lambda _: print(HELP), [])
     elif name == "--version":
-        print(__version__)
+        command.run(lambda _: print(__version__), [])
     elif name in COMMANDS:
         command.run(importlib.import_module(f"pixel_rnn_jax.cli.{name}").main, argv)
     else:

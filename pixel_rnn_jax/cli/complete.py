@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             log_prob=log_probs.sum((2, 3, 4))[:, :-1],
         )
     if args.pictures:
-        names = pictures.picture_names(num, conditions.labels, run.classes)
+        names = pictures.picture_names(num, conditions.labels, run.class_names)
         names = [f"{name}_{completion}" for name in names for completion in range(args.completions)]
         completions = images[:, :-1].reshape(-1, *originals.shape[1:])
         pictures.write_pictures(args.pictures, completions, model.config.levels, names)

@@ -20,7 +20,7 @@ from pixel_rnn_jax.training.costs import measure_costs
 from pixel_rnn_jax.training.plan import PROGRAMS, plan_costs
 
 WORDS = {"train": "a training step", "evaluate": "scoring a batch", "sample": "drawing a row of a batch"}
-UNITS = (("GiB", 30), ("MiB", 20), ("KiB", 10), ("bytes", -1))
+UNITS = (("GiB", 30), ("MiB", 20), ("KiB", 10), ("bytes", 0))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -83,8 +83,8 @@ def _print_plan(costs: dict[str, Any]) -> None:
 
 
 def _bytes(number: int) -> str:
-    unit, power = next((unit, power) for unit, power in UNITS if number >= 2**power)
-    return f"{number / 2 ** max(power, 0):,.3g} {unit}"
+    unit, power = next(((unit, power) for unit, power in UNITS if number >= 2**power), UNITS[-1])
+    return f"{number / 2**power:,.3g} {unit}"
 
 
 if __name__ == "__main__":

@@ -36,9 +36,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError(f"the model is conditional: --given must name its labels or context; there is no file {path}.")
         conditions = read_conditions(path)
     images = decompress(model, params, blob, *conditions)
-    if args.out.suffix == ".npz":
+    kind = args.out.suffix.lower()
+    if kind == ".npz":
         outputs.write_arrays(args.out, images=images)
-    elif args.out.suffix:
+    elif kind:
         write_whole(args.out, pictures.png_bytes(pictures.exact_pictures(images[0], model.config.levels)))
     else:
         names = pictures.picture_names(len(images))
@@ -55,9 +56,10 @@ def _file_or_folder(path: str) -> Path:
 
 def _check_output(path: Path, header: Header) -> None:
     """Raises `InputError` unless this kind of file can hold the images."""
-    if path.suffix != ".npz":
+    kind = path.suffix.lower()
+    if kind != ".npz":
         pictures.check_channels(header.channels, f"--out={path}")
-    if path.suffix == ".png" and header.num != 1:
+    if kind == ".png" and header.num != 1:
         raise InputError(f"--out={path} holds one image; there are {header.num}: name a new folder, or an npz file.")
 
 

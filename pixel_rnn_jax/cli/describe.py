@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     card = from_pretrained(args.workdir).card
     for name, text in card.items():
-        print(f"{name.replace('_', ' '):12}{text}")
+        print(f"{name.replace('_', ' '):11} {text}")
     if args.json:
         outputs.write_json(args.json, card)
 

@@ -62,8 +62,7 @@ def score_sizes(scorer: Scorer, examples: Examples) -> dict[int, float]:
 def classify_examples(scorer: Scorer, dataset: Dataset, examples: Examples) -> dict[str, float]:
     """Classifies images, prints the accuracy, and returns the figures. The dataset's training images give the prior."""
     images, conditions = examples
-    labels = dataset.examples("train").conditions.labels
-    prior = log_prior(np.bincount(labels, minlength=scorer.model.config.num_classes))
+    prior = log_prior(np.bincount(dataset.labels("train"), minlength=scorer.model.config.num_classes))
     joint = classify(scorer, images, prior, conditions)
     accuracy = float(np.mean(joint.argmax(1) == conditions.labels))
     nats = -float(logsumexp(joint, axis=1).mean())

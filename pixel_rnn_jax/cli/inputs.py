@@ -205,8 +205,8 @@ def _note_other_size(found: Input, run: RunRecord) -> None:
 def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord, *, lossless: bool) -> Input:
     data, model = dict(run.config["data"]), dict(run.config["model"])
     others = path not in (None, data["source"])
-    size = _picture_size(args, run.picture_form().size)
-    reduced = args.size is not None or (others and not lossless and size != run.data.size)
+    size = None if lossless and others else _picture_size(args, run.picture_form().size)
+    reduced = args.size is not None or (others and size != run.data.size)
     if reduced:
         data.update(size=size)
     data.update(skip_bad=_skips(args, run), alpha=_alpha(args, run))
@@ -240,12 +240,11 @@ def _input_of_file(path: str, args: argparse.Namespace, run: RunRecord, *, lossl
         raise InputError(
             f"--size is for values with an order, which can be averaged; got {args.size} with model.input=embedding."
         )
-    form = run.picture_form()
-    form = (
-        ImageForm(model.levels, model.channels, lossless=True, alpha=args.alpha or "error")
-        if lossless
-        else form._replace(size=_picture_size(args, form.size), alpha=_alpha(args, run))
-    )
+    if lossless:
+        form = ImageForm(model.levels, model.channels, lossless=True, alpha=args.alpha or "error")
+    else:
+        form = run.picture_form()
+        form = form._replace(size=_picture_size(args, form.size), alpha=_alpha(args, run))
     images, names, _ = _read(path, form._replace(skip_bad=_skips(args, run)))
     stored = read_conditions(path) if is_npz(path) else UNCONDITIONAL
     context = grey(images) if data.context == "grey" else stored.context

@@ -37,8 +37,10 @@ def writable_file(path: str) -> Path:
     """An argparse type: a file that can be written, in a folder that exists or can be created."""
     file = local_path(path)
     target = Path(os.path.realpath(file))  # a link stays, and its target is written
-    if target.is_dir() or not (os.access(target, os.W_OK) if target.exists() else _is_writable(target.parent)):
-        raise argparse.ArgumentTypeError(f"{path!r} must be a file that can be written")
+    is_device = target.exists() and not target.is_file()  # or a pipe: see `write_whole`
+    writable = (is_device or _is_writable(target.parent)) and (not target.exists() or os.access(target, os.W_OK))
+    if target.is_dir() or not writable:
+        raise argparse.ArgumentTypeError(f"{path!r} must be a file that can be written, in a folder that can be written to")
     return file
 
 

@@ -76,14 +76,12 @@ def _png_of_16_bit_colours(picture: UInt16[np.ndarray, "H W C"]) -> bytes:
     )
 
 
-def picture_names(
-    num: int, labels: Integer[np.ndarray, " num"] | None = None, classes: Sequence[str] | None = None
-) -> list[str]:
+def picture_names(num: int, labels: Integer[np.ndarray, " num"] | None = None, classes: Sequence[str] = ()) -> list[str]:
     """The names of pictures: numbers from 000000 on and, if there are labels, the classes: 000000_cat or 000000_3."""
     names = [f"{number:06}" for number in range(num)]
     if labels is None:
         return names
-    of_images = [classes[label].replace("/", "-") if classes else label for label in labels]
+    of_images = [classes[label].replace("/", "-") for label in labels]
     return [f"{name}_{of_image}" for name, of_image in zip(names, of_images, strict=True)]
 
 

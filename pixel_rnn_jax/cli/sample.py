@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.npz:
         outputs.write_arrays(args.npz, images=images, **inputs.present(plan.conditions))
     if args.pictures:
-        names = pictures.picture_names(plan.num, plan.conditions.labels, run.classes)
+        names = pictures.picture_names(plan.num, plan.conditions.labels, run.class_names)
         pictures.write_pictures(args.pictures, images, config.levels, names)
     rgb, known, columns = lay_out(images, plan, config)
     save_sheet(args.out, rgb, columns=columns)
@@ -90,8 +90,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def plan_without_contexts(args: argparse.Namespace, config: ModelConfig, run: RunRecord) -> Plan:
     """Plans --num images, in equal numbers of each class or all of class --label, if there are classes."""
-    for name in ("input", "outputs", "split", "data_dir"):
-        if getattr(args, name) is not None:
+    for name in ("input", "outputs", "split", "data_dir", "alpha", "skip_bad"):
+        if getattr(args, name) not in (None, False):
             raise InputError(f"--{name} is only for models that take context images (context_channels > 0).")
     if args.size == flags.AS_IS:
         raise InputError("--size=as-is is only for models that take context images (context_channels > 0).")

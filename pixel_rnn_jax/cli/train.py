@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--profile", action="store_true", help="write a trace of a few steps to WORKDIR/profile")
     flags.add_shared(parser, "--json", "--allow_config_change", *flags.PROCESSES)
     args, overrides = parser.parse_known_args(argv)
-    if args.config is None and args.workdir is None:
+    if args.config is None and not args.workdir:
         raise InputError(
             "--config=NAME --workdir=FOLDER starts a training, --workdir=FOLDER alone goes on with one; the configurations are"
             f" {', '.join(shipped_configs())}, or a file."
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.print_config:
         configuration.print_config(config)
         return
-    if args.workdir is None:
+    if not args.workdir:
         raise InputError("--workdir must name a folder for checkpoints, metrics and samples; got none.")
     if not flags.has_processes(args):
         configuration.share_training_among_cores(config)

@@ -109,8 +109,6 @@ def decompress(
     Warns:
       UserWarning: if the platform differs.
     """
-    if not isinstance(blob, bytes):
-        raise InputError(f"blob must be the bytes of a .prnn file; got {type(blob).__name__}.")
     header, payload = unpack(blob)
     model_hash = fingerprint(model, params).hex()
     if header.model_hash != model_hash:
@@ -279,7 +277,8 @@ def _code_row(
 
 def _logits(config: ModelConfig, numbers: Float32[Array, "B size"]) -> Float32[np.ndarray, "B levels"]:
     """The logits of a sub-pixel's values. Those that the network gives already need no compiled function."""
-    return np.asarray(numbers if numbers.shape[-1] == config.levels else _computed_logits(config, numbers))
+    are_logits = config.output == "softmax" and config.levels > 2
+    return np.asarray(numbers if are_logits else _computed_logits(config, numbers))
 
 
 @functools.partial(jax.jit, static_argnames="config")

@@ -75,6 +75,8 @@ def pack(header: Header, payload: bytes) -> bytes:
 
 def unpack(blob: bytes) -> tuple[Header, bytes]:
     """Returns header and payload; raises `InputError` if they are not those of a .prnn file of this version, or damaged."""
+    if not isinstance(blob, bytes):
+        raise InputError(f"blob must be the bytes of a .prnn file; got {type(blob).__name__}.")
     if blob[: len(MAGIC)] != MAGIC:
         raise InputError(f"a .prnn file must start with {MAGIC!r}; got {blob[: len(MAGIC)]!r}.")
     if len(blob) < _START.size + CHECKSUM_BYTES:

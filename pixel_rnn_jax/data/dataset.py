@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import grain
+import numpy as np
+from jaxtyping import Integer
 
 from pixel_rnn_jax.data.conditioning import check_grey, grey, renumbered
 from pixel_rnn_jax.data.config import DataConfig
@@ -80,6 +82,10 @@ class Dataset:
     def examples(self, split: str) -> Examples:
         """The images of a split, see `images`, and their conditioning."""
         return Examples(self.images(split), self._conditions_of(split))
+
+    def labels(self, split: str) -> Integer[np.ndarray, " N"] | None:
+        """The class of each image of a split; None without classes. Decodes no images."""
+        return self._conditions[split].labels
 
     def names(self, split: str) -> Sequence[str]:
         """Names of a split's images: their files, if they have any, else their numbers."""

@@ -27,7 +27,7 @@ def decode(
     alpha: str = "error",
     levels: int = 256,
 ) -> UInt[np.ndarray, "H W C"]:
-    """Decodes a picture, turns it upright where its EXIF data says so, and fits it to `size`, see `fit`.
+    """Decodes a picture, turns it upright where its EXIF or XMP data says so, and fits it to `size`, see `fit`.
 
     With more than 256 `levels`, the picture must have 16 bits per channel and values in [0, levels), which are kept.
     `alpha` is that of `DataConfig`: what becomes of transparency, if there are fewer than 4 channels of 8 bits.
@@ -101,7 +101,7 @@ def read_size(file: Path | io.BytesIO, levels: int = 256) -> tuple[int, int]:
         width, height = image.size
         if image.format == "TIFF":
             return height, width  # Pillow turns these
-        if image.format == "PNG" and "exif" not in image.info:
+        if image.format == "PNG" and not {"exif", "XML:com.adobe.xmp"} & image.info.keys():
             return height, width  # `getexif` would decode the pixels to look for EXIF data behind them
         on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) > 4
         return (width, height) if on_its_side else (height, width)

@@ -11,19 +11,13 @@ from jaxtyping import Bool, UInt
 from pixel_rnn_jax.data.decode import MODES, check_deep_channels, converted, decode, fit, is_grey
 from pixel_rnn_jax.data.numpy_files import load_npy, load_npz
 from pixel_rnn_jax.data.preprocessing import quantize_picture
-from pixel_rnn_jax.data.sources.folder import SHOWN
-from pixel_rnn_jax.data.sources.folder_files import files_below
+from pixel_rnn_jax.data.sources.folder_files import files_below, is_picture, some
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import check_images, to_picture, value_type
 from pixel_rnn_jax.models.conditioning import Conditions
-from pixel_rnn_jax.paths import as_path, is_broken_link
+from pixel_rnn_jax.paths import as_path, is_broken_link, is_remote, local_copy
 
 ARRAY = "images"  # its name in an npz file
-# Of files that people call pictures, whether we read them or not.
-PICTURE_ENDINGS = (
-    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"),
-    *(".jxl", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".psd", ".ico", ".svg"),
-)
 # A file, one in memory, or pixels [H, W, C] of `ImageForm.stored_levels` values.
 Picture = Path | io.BytesIO | UInt[np.ndarray, "h w c"]
 SIZE_FLAG = "--size=H,W brings pictures to another size, --size=as-is takes them as they are"
@@ -74,7 +68,7 @@ def read_images(path: str | Path, form: ImageForm) -> UserImages:
         images = _read_array(path, form)
         return UserImages(images, [str(number) for number in range(len(images))], [])
     pictures, others = picture_files(path)
-    passed_over = [f"{path}: passed over {len(others)} files that are no pictures by their names: {_some(others)}"]
+    passed_over = [f"{path}: passed over {len(others)} files that are no pictures by their names: {some(others)}"]
     if not pictures:
         raise InputError(f"{path} must hold pictures; {passed_over[0] if others else 'there are no files in it'}.")
     found = read_pictures(str(path), pictures, form)
@@ -86,8 +80,7 @@ def picture_files(path: Path) -> tuple[list[tuple[str, Path]], list[str]]:
     if not path.is_dir():
         return [(path.name, path)], []
     found = [(str(file.relative_to(path)), file) for file in files_below(path)]
-    pictures = [(name, file) for name, file in found if file.suffix.lower() in PICTURE_ENDINGS]
-    return pictures, [name for name, file in found if file.suffix.lower() not in PICTURE_ENDINGS]
+    return [(name, file) for name, file in found if is_picture(file)], [name for name, file in found if not is_picture(file)]
 
 
 def read_pictures(whole: str, pictures: Sequence[tuple[str, Picture]], form: ImageForm) -> UserImages:
@@ -109,7 +102,7 @@ def read_pictures(whole: str, pictures: Sequence[tuple[str, Picture]], form: Ima
         names.append(name)
         stored_sizes.add(stored)
         kinds.add(grey)
-    left_out = [f"{whole}: left out {len(bad)} of {len(pictures)} pictures: {_some(bad)}"] * bool(bad)
+    left_out = [f"{whole}: left out {len(bad)} of {len(pictures)} pictures: {some(bad)}"] * bool(bad)
     if not images:
         raise InputError(f"{whole} must hold at least 1 picture that can be used; {left_out[0] if bad else 'got none'}.")
     sizes = {image.shape[:2] for image in images}
@@ -154,28 +147,34 @@ def read_conditions(path: str | Path) -> Conditions:
 
 
 def read_mask(path: str | Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
-    """Reads which pixels are known: those of a picture that are not black; or an npy file, bool [H, W].
+    """Reads which pixels are known: those of a picture that are neither black nor transparent; or an npy file, bool [H, W].
 
     A larger picture is cut and reduced like the images; a pixel is known if all of its area is.
     """
     path = existing(path)
     known = load_npy(path) if path.suffix.lower() == ".npy" else _read_picture_mask(path, size)
     if known.dtype != bool or known.shape != size:
-        raise InputError(f"{path} must be a mask of {size[0]}x{size[1]} pixels; got {known.dtype} of shape {known.shape}.")
+        raise InputError(
+            f"{path} must be a mask of {size[0]}x{size[1]} pixels, bool; got {known.dtype} of shape {known.shape}."
+        )
     return known
 
 
 def _read_picture_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     with about(str(path), "."):
-        white = np.where(decode(path, channels=1) > 0, np.uint8(255), np.uint8(0))
+        white = np.where(decode(path, channels=1, alpha="black") > 0, np.uint8(255), np.uint8(0))
     if white.shape[0] >= size[0] and white.shape[1] >= size[1]:
         white = fit(white, size)
     return white[..., 0] == 255
 
 
 def existing(path: str | Path) -> Path:
-    """The path; raises `InputError` if nothing is there."""
+    """The path, or a copy of what is at gs://; raises `InputError` if nothing is there."""
+    if not str(path):
+        raise InputError("a path must name a file or a folder; got ''.")
     path = as_path(path)
+    if is_remote(path):
+        return local_copy(path)
     if is_broken_link(path):
         raise InputError(f"{path} is a link to {str(path.readlink())!r}, which leads to nothing.")
     if not path.exists():
@@ -226,7 +225,3 @@ def _reduction(whole: str, stored_sizes: set[tuple[int, int]], form: ImageForm) 
 
 def _sizes(sizes: set[tuple[int, int]]) -> str:
     return ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
-
-
-def _some(names: list[str]) -> str:
-    return "; ".join(names[:SHOWN]) + "; …" * (len(names) > SHOWN)

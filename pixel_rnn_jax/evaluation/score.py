@@ -62,8 +62,17 @@ class Score:
     @property
     def dead_share(self) -> float:
         """The share of all counted ReLU units that are zero on the whole split."""
-        counts = self.relu_units.values()
-        return 1 - sum(count.live for count in counts) / max(sum(count.total for count in counts), 1) if counts else 0.0
+        return 1 - self.live_units / self.total_units if self.total_units else 0.0
+
+    @property
+    def live_units(self) -> int:
+        """How many of all counted ReLU units are above zero somewhere in the split."""
+        return sum(count.live for count in self.relu_units.values())
+
+    @property
+    def total_units(self) -> int:
+        """How many ReLU units were counted."""
+        return sum(count.total for count in self.relu_units.values())
 
     @property
     def dead_units(self) -> str:
@@ -89,6 +98,7 @@ class Scorer:
     mesh: Mesh
     batch_size: int  # a multiple of the mesh's devices
     num_threads: int = 1  # that decode images ahead, if they are not in memory
+    check_memory: bool = True  # not where a training step, which takes more, has had enough of it
 
     def evaluate(self, split: str, images: ImageSet, conditions: Conditions = UNCONDITIONAL) -> Score:
         """Scores every image of a split once, all with the same weight."""
@@ -132,7 +142,7 @@ class Scorer:
         with progress_bar(len(images), unit="image", description=description, delay=5.0, leave=False) as bar:
             for batch in batches:
                 batch = shard_batch(batch, mesh)
-                if not results:
+                if not results and self.check_memory:
                     _check_memory(function.lower(*arguments, batch), batch["image"].shape, len(mesh.local_devices))
                 results.append(function(*arguments, batch))
                 jax.block_until_ready(results[-2:][0])  # the device holds the next batch, but not all of them

@@ -15,7 +15,7 @@ from pixel_rnn_jax.generation.sampling import check_completion, completion_key, 
 from pixel_rnn_jax.images import Images, value_type
 from pixel_rnn_jax.models.conditioning import Conditions
 from pixel_rnn_jax.models.multi_scale import stages
-from pixel_rnn_jax.parallel.mesh import make_mesh
+from pixel_rnn_jax.parallel.mesh import make_mesh, replicate
 
 
 class Progress(NamedTuple):
@@ -79,6 +79,7 @@ def complete_by_rows(
 
 def _progress(model, params, key, images, known, temperature, conditions) -> Iterator[Progress]:
     mesh = make_mesh(devices=jax.local_devices()[:1])
+    params, key = replicate((params, key), mesh)
     uniform = draw_uniform(key, jnp.arange(len(images)), images.shape[1:])
     known, log_probs = np.array(known), np.zeros(images.shape, np.float32)
     for stage in stages(model.config):

@@ -10,7 +10,8 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_images, is_concrete, possible, value_type
 from pixel_rnn_jax.models.config import ModelConfig
 
-# The map that every layer adds to its input-to-state map. Axes of length 1 stand for a map that is the same everywhere.
+# The map of which every layer adds a 1x1 convolution to its input-to-state map (§3.6). Axes of length 1 stand for a map that
+# is the same everywhere.
 Context = Float[Array, "B #H #W context"]
 
 

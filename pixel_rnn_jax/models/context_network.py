@@ -22,7 +22,8 @@ class ContextNetwork(nn.Module):
     def __call__(self, images: Num[Array, "B rows columns channels"]) -> Float[Array, "B H W F"]:
         """Returns the map. Without any layer it is the image, centred."""
         config = self.config
-        options = {"dtype": config.dtype, "precision": config.precision}
+        # bfloat16 has 8 bits: deeper context images are read in float32.
+        options = {"dtype": "float32" if config.context_levels > 256 else config.dtype, "precision": config.precision}
         x = centre(images, config.context_levels)
         for number, factor in enumerate(prime_factors(config.context_scale), start=1):
             kernel_size, strides, name = (2 * factor, 2 * factor), (factor, factor), f"upsampling_{number}"

@@ -71,7 +71,7 @@ class PixelRNN(ImageModel):
         return self._after_stem(self.stem(self.input(jnp.asarray(images))), None, context, train)[0]
 
     def context_map(self, shape: tuple[int, int, int], conditions: Conditions) -> Context | None:
-        """Computes the map that every layer adds to its input-to-state map; None for an unconditional model."""
+        """Computes the map of which every layer adds a 1x1 convolution (§3.6); None for an unconditional model."""
         config = self.config
         check_conditions(config, conditions, shape, allow_float=True)
         maps = []
@@ -162,9 +162,9 @@ class Head(nn.Module):
             x = nn.relu(MaskedConv(config, config.head_features, name=name)(x))
             report_live(self, name.replace("hidden", "relu"), x)
         output = make_output(config)
-        size, precision = output.size, in_float32(config) if output.EXACT else config
-        x = MaskedConv(precision, config.channels * size, bias_init=broad_distributions(config), name="logits")(x)
-        return x.reshape(*x.shape[:-1], config.channels, size).astype(jnp.float32)
+        last = in_float32(config) if output.EXACT else config
+        x = MaskedConv(last, config.channels * output.size, bias_init=broad_distributions(config), name="logits")(x)
+        return x.reshape(*x.shape[:-1], config.channels, output.size).astype(jnp.float32)
 
 
 def broad_distributions(config: ModelConfig) -> nn.initializers.Initializer:

@@ -76,11 +76,11 @@ def on_main(function: Callable[[], T], *, raises: tuple[type[Exception], ...] = 
         except raises as raised:
             error = raised
     if jax.process_count() > 1:
-        kind = next((number for number, kind in enumerate(raises, 1) if isinstance(error, kind)), 0)
-        sent = bytes([kind]) + str(error).encode(errors="replace")[:MAX_MESSAGE].ljust(MAX_MESSAGE)
-        kind, *message = multihost_utils.broadcast_one_to_all(np.frombuffer(sent, np.uint8)).tolist()
-        if kind and error is None:
-            error = raises[kind - 1](bytes(message).decode(errors="replace").strip())
+        code = next((number for number, kind in enumerate(raises, 1) if isinstance(error, kind)), 0)  # 0: no error
+        sent = bytes([code]) + str(error).encode(errors="replace")[:MAX_MESSAGE].ljust(MAX_MESSAGE)
+        code, *message = multihost_utils.broadcast_one_to_all(np.frombuffer(sent, np.uint8)).tolist()
+        if code and error is None:
+            error = raises[code - 1](bytes(message).decode(errors="replace").strip())
     if error is not None:
         raise error
     return result

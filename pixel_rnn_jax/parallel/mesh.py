@@ -38,7 +38,10 @@ def make_mesh(data: int = -1, fsdp: int = 1, *, devices: Sequence[jax.Device] | 
     if count % fsdp:
         raise InputError(f"mesh.fsdp must divide {count}, the number of devices; got {fsdp}.")
     if data not in (-1, count // fsdp):
-        raise InputError(f"mesh.data must be {count // fsdp} with mesh.fsdp={fsdp} on {count} devices, or -1; got {data}.")
+        raise InputError(
+            f"mesh.data must be {count // fsdp} with mesh.fsdp={fsdp} on {count} device{'s' * (count > 1)}, or -1; got {data}."
+            " JAX_NUM_CPU_DEVICES=N makes N devices of a CPU."
+        )
     return Mesh(np.array(devices).reshape(-1, fsdp), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 

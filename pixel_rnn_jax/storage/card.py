@@ -20,8 +20,9 @@ def make_card(run: RunRecord, params: Any) -> dict[str, str]:
     model, (height, width, channels) = run.model, run.image_shape
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     sizes = f"Multi-Scale, {', '.join(map(str, model.sizes))} pixels; " if model.sizes else ""
+    layers = f"{model.layer}, {model.depth} layer{'s' * (model.depth > 1)}, h = {model.features}"
     card = {
-        "model": f"{sizes}{model.layer}, {model.depth} layers, h = {model.features}; {count:,} parameters",
+        "model": f"{sizes}{layers}; {count:,} parameters",
         "images": f"{height}x{width} pixels, {channels} channel{'s' * (channels > 1)}, {model.levels} levels",
     }
     if model.num_classes:

@@ -37,8 +37,8 @@ def latest_config(workdir: str | AnyPath) -> dict[str, Any]:
     Orbax is not asked: it would start JAX, whose devices may depend on the configuration.
     """
     folder = as_path(workdir) / FOLDER
-    steps = sorted((int(path.name) for path in folder.glob("*") if path.name.isdecimal()), reverse=True)
-    for step in steps if is_folder(folder) else ():
+    names = [path.name for path in folder.glob("*")] if is_folder(folder) else []  # in this order: it raises if gs:// is away
+    for step in sorted((int(name) for name in names if name.isdecimal()), reverse=True):
         with contextlib.suppress(OSError, ValueError), reaching(folder):
             return RunRecord.from_json(json.loads((folder / str(step) / "run" / "metadata").read_text())).config
     raise InputError(f"{workdir} holds no checkpoint to go on from; --config starts a training there.")

@@ -38,7 +38,7 @@ class MuonConfig:
     """Fields of Muon alone, whose own rate is the optimizer's `learning_rate`.
 
     Attributes:
-      adam_learning_rate: of Adam, which updates the head, biases and initial states.
+      adam_learning_rate: of Adam, which updates the head, biases, initial states and embedding vectors.
       momentum: in [0, 1).
       weight_decay: of the parameters that Muon updates.
       consistent_rms: root mean square of an update before the rate; 0.2 is Adam's.

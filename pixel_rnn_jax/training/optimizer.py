@@ -36,7 +36,7 @@ def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTra
     """Clips the gradient's global norm, then takes a step of RMSProp (the paper's, §5.2), Adam or Muon.
 
     Muon (https://kellerjordan.github.io/posts/muon, as scaled in arXiv 2502.16982) makes the update of each matrix
-    orthogonal. It updates the kernels of the stem and of the layers; Adam updates the rest, see `muon_dimensions`.
+    orthogonal. It updates the kernels outside of the head; Adam updates the rest, see `muon_dimensions`.
 
     Raises:
       InputError: if a name is unknown or a number out of range.

@@ -1,6 +1,7 @@
 """The state that a training starts from: that of a checkpoint, or a new one."""
 
 import dataclasses
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from pixel_rnn_jax.training.run import TrainingRun
 from pixel_rnn_jax.training.step import TrainState
 
 SHOWN_CLASSES = 5  # in messages
+# The fields of `DataConfig` on which the validation images depend.
+WHICH_IMAGES = ("source", "size", "source_levels", "quantize", "binarization", "context", "alpha", "skip_bad", "seed")
 
 
 def start_or_resume(
@@ -42,7 +45,8 @@ def start_or_resume(
         try:
             record = checkpoints.restore_record(step)
             _check_config(run, record, checkpoints, allow_change=allow_config_change)
-            return _restore(run, checkpoints, step), record.validations
+            # Scores on other images cannot be compared: the best checkpoint is then looked for anew.
+            return _restore(run, checkpoints, step), record.validations if _same_images(run, record) else Validations()
         except DamagedCheckpoint as error:
             earlier = checkpoints.steps_before(step)
             if not earlier:
@@ -90,6 +94,13 @@ def with_defaults(old: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
     added = {name: value for name, value in defaults.items() if name not in old}
     sections = {name: with_defaults(value, defaults.get(name, {})) for name, value in old.items() if isinstance(value, dict)}
     return old | added | sections
+
+
+def _same_images(run: TrainingRun, record: RunRecord) -> bool:
+    """Whether a run validates on the images on which those validations were made."""
+    new = json.loads(json.dumps(dataclasses.asdict(run.config)))
+    old = with_defaults(record.config, new)
+    return old["eval_images"] == new["eval_images"] and all(old["data"][name] == new["data"][name] for name in WHICH_IMAGES)
 
 
 def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints, *, allow_change: bool) -> None:

@@ -105,15 +105,15 @@ class TrainingRun(StepRecipe):
     data: Dataset
 
     def evaluate(self, params: Any, split: str, examples: Examples) -> Score:
-        scorer = Scorer(self.model, params, self.mesh, self.config.batch_size, self.config.data.num_threads)
+        batch_size, num_threads = self.config.batch_size, self.config.data.num_threads
+        scorer = Scorer(self.model, params, self.mesh, batch_size, num_threads, check_memory=False)
         return scorer.evaluate(split, *examples)
 
     def record(self, validations: Validations) -> RunRecord:
         """What a checkpoint holds besides arrays."""
         num_classes, counts = self.model.config.num_classes, None
         if num_classes:
-            labels = self.data.examples("train").conditions.labels
-            counts = tuple(np.bincount(labels, minlength=num_classes).tolist())
+            counts = tuple(np.bincount(self.data.labels("train"), minlength=num_classes).tolist())
         return RunRecord(dataclasses.asdict(self.config), self.data.image_shape, self.data.classes, validations, counts)
 
 

@@ -12,7 +12,9 @@ from tqdm import tqdm
 
 from pixel_rnn_jax.data import Dataset
 from pixel_rnn_jax.data.image_set import take
+from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.batched import generate, seconds_to_generate
+from pixel_rnn_jax.generation.sampling import nothing_known
 from pixel_rnn_jax.generation.sheet import Plan, lay_out, plan_from_contexts, plan_of_classes
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
 from pixel_rnn_jax.models.config import ModelConfig
@@ -60,7 +62,8 @@ class SampleSheets:
         if is_main():
             for step, path in sheet_files(workdir).items():
                 if step >= first_step:
-                    path.unlink()
+                    with reaching(path):
+                        path.unlink()
 
     def may_be_due(self, step: int, *, last: bool) -> bool:
         """Whether it is time for a sheet, unless its cost forbids it."""
@@ -72,21 +75,21 @@ class SampleSheets:
 
     def draw_if_due(self, step: int, params: Any, *, last: bool) -> None:
         """Draws a sheet from the averaged parameters of a step that `may_be_due`, if it is cheap enough or asked for."""
-        config = self._run.config
-        if config.sample_every < 0 and self._stride is None:
-            self._stride = self._find_stride(step, params)
-            due = self._stride > 0
-        else:
-            due = config.sample_every > 0 or last or step // config.eval_every % self._stride == 0
-        if not due:
-            return
         try:
-            self._draw(step, params)
+            if self._is_due(step, params, last=last):
+                self._draw(step, params)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            if config.sample_every > 0 or not is_out_of_memory(error):
+            if self._run.config.sample_every > 0 or not is_out_of_memory(error):
                 raise
             self._stride = 0
             note(self._bar, "warning: no samples are drawn any more: there is not enough memory for a sheet")
+
+    def _is_due(self, step: int, params: Any, *, last: bool) -> bool:
+        config = self._run.config
+        if config.sample_every < 0 and self._stride is None:
+            self._stride = self._find_stride(step, params)
+            return self._stride > 0
+        return config.sample_every > 0 or last or step // config.eval_every % self._stride == 0
 
     def _find_stride(self, step: int, params: Any) -> int:
         """The stride with which sheets take at most `SHARE` of the time; 0 if one takes more than `FEW_SECONDS`."""
@@ -108,13 +111,11 @@ class SampleSheets:
 
     def _draw(self, step: int, params: Any) -> None:
         plan, model = self._plan, self._run.model
-        shape = (plan.num, *plan.size, model.config.channels)
         images, _ = generate(
             model,
             params,
             jax.random.key(self._run.config.seed),
-            np.zeros(shape, np.uint8),
-            np.zeros(plan.size, bool),
+            *nothing_known(model.config, plan.num, plan.size),
             conditions=plan.conditions,
             batch_size=plan.num,
             mesh=self._run.mesh,
@@ -128,7 +129,7 @@ class SampleSheets:
             if not is_remote(self._folder):
                 self._folder.mkdir(exist_ok=True)
             save_picture(self._folder / f"step_{step:06}.png", sheet)
-        except OSError as error:  # the training matters more
+        except (InputError, OSError) as error:  # the training matters more; gs:// raises the former
             note(self._bar, f"warning: the samples of step {step} could not be written ({error})")
 
 
@@ -137,7 +138,7 @@ def sheet_files(workdir: AnyPath) -> dict[int, AnyPath]:
     folder = workdir / FOLDER
     with reaching(folder):
         found = {path: re.fullmatch(r"step_(\d+)\.png", path.name) for path in folder.glob("*.png")}
-    return {int(match[1]): path for path, match in sorted(found.items()) if match}
+    return dict(sorted((int(match[1]), path) for path, match in found.items() if match))
 
 
 def save_animation_of_sheets(workdir: AnyPath) -> None:

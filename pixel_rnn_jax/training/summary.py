@@ -19,7 +19,7 @@ def parameter_table(params: Any, state: Any) -> str:
     """
     rows = [("parameter", "shape", "values", "on a device")]
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        name = "/".join(str(key.key) if isinstance(key, jax.tree_util.DictKey) else key.name for key in path)
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
         rows.append((name, _shape(leaf.shape), f"{math.prod(leaf.shape):,}", _shape(_part(leaf))))
     if all(shape == part for _, shape, _, part in rows[1:]):
         rows = [row[:-1] for row in rows]

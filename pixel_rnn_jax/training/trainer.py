@@ -78,8 +78,7 @@ def train(
     if is_main():
         print(parameter_table(run.abstract_state.params, run.abstract_state), file=sys.stderr)
         if run.model.config.num_classes:
-            labels = run.data.examples("train").conditions.labels
-            print(class_summary(labels, run.model.config.num_classes, run.data.classes), file=sys.stderr)
+            print(class_summary(run.data.labels("train"), run.model.config.num_classes, run.data.classes), file=sys.stderr)
         flops = training_flops(run.model.config, *run.image_shape[:2]).total
         print(f"{flops / 1e9:.3g} GFLOP for each image of a training step", file=sys.stderr)
     lock = None if is_remote(workdir) else on_main(lambda: lock_workdir(workdir))

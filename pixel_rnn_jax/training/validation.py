@@ -38,10 +38,8 @@ class Validator:
         score = self._run.evaluate(params, "validation", self._examples)
         if not math.isfinite(score.nats):
             raise FloatingPointError(f"step {step} gave validation nats = {score.nats}")
-        counts = score.relu_units.values()
-        live_units, relu_units = sum(count.live for count in counts), sum(count.total for count in counts)
-        scores = self._image_scores(score)
-        validations = validations.add(step, score.nats, scores, live_units=live_units, relu_units=relu_units)
+        units = {"live_units": score.live_units, "relu_units": score.total_units}
+        validations = validations.add(step, score.nats, self._image_scores(score), **units)
         self._log.write(
             step,
             validation_nats=score.nats,

@@ -198,8 +198,9 @@ def test_images_are_compressed_and_decoded(tiny_file, tmp_path, capsys):
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/y.prnn", f"--out={tmp_path}/y.npz") == 0
     np.testing.assert_array_equal(np.load(tmp_path / "y.npz")["images"], images)
 
-    error = run_in_process(decompress.main, workdir, f"--input={tmp_path}/y.prnn", f"--out={tmp_path}/y.png")
-    assert "holds one image; there are 20" in error
+    for name in ("y.png", "y.PNG"):
+        error = run_in_process(decompress.main, workdir, f"--input={tmp_path}/y.prnn", f"--out={tmp_path}/{name}")
+        assert "holds one image; there are 20" in error
     one = (workdir, f"--input={tmp_path}/pictures/000003.png", f"--out={tmp_path}/one.prnn")
     assert run_in_process(compress.main, *one) == 0
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/one.prnn", f"--out={tmp_path}/one.png") == 0

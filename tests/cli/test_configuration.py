@@ -159,6 +159,13 @@ def test_channels_and_classes_are_those_of_the_pictures(tmp_path, capsys):
     assert (grey.model.config.channels, grey.model.config.num_classes) == (1, 2)
 
 
+def test_classes_are_counted_from_all_the_files_that_are_read(tmp_path):
+    save_pictures(tmp_path, *(f"{pet}/{number}.png" for pet in ("cat", "dog", "frog") for number in range(4)))
+    for path in (tmp_path / "frog").iterdir():
+        path.rename(path.with_suffix(".jfif"))
+    assert prepare(of_pictures(tmp_path)).model.config.num_classes == 3
+
+
 def test_grey_pictures_without_folders_make_a_grey_model_without_classes(tmp_path):
     save_pictures(tmp_path, *(f"{number}.png" for number in range(4)), mode="L")
     found = prepare(of_pictures(tmp_path)).model.config

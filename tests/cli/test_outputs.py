@@ -53,7 +53,7 @@ def test_what_could_not_be_completed_leaves_what_was_there(name, tmp_path, monke
 def test_names_of_pictures():
     assert pictures.picture_names(2) == ["000000", "000001"]
     labels = np.array([1, 0], np.int32)
-    assert pictures.picture_names(2, labels) == ["000000_1", "000001_0"]
+    assert pictures.picture_names(2, labels, ("0", "1")) == ["000000_1", "000001_0"]
     assert pictures.picture_names(2, labels, ("cat", "dog/wolf")) == ["000000_dog-wolf", "000001_cat"]
 
 

@@ -106,6 +106,14 @@ def test_deep_images_of_a_mixture_come_back(fields):
     np.testing.assert_array_equal(found, images)
 
 
+def test_numbers_of_a_mixture_are_no_logits_though_there_are_as_many():
+    model, params = make_model("pixel_cnn", levels=6, output="logistic_mixture", mixture_components=2)
+    images = np.asarray(prnn.sample(model, params, jax.random.key(0), num=40, size=(4, 4)))
+    _, payload = unpack(prnn.compress(model, params, images))
+    nll_bytes = -float(prnn.log_prob(model, params, images).sum()) / np.log(2) / 8
+    assert nll_bytes - 1 < len(payload) < 1.01 * nll_bytes + 16
+
+
 def test_256_levels_and_improbable_images():
     """Values of probabilities below what the coder can hold are coded all the same."""
     model, params = make_model("pixel_cnn", levels=256, features=8)

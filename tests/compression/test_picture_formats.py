@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from pixel_rnn_jax.compression.picture_formats import encoded_sizes, webp_bits
+from pixel_rnn_jax.errors import InputError
 
 
 def test_random_images_take_what_they_hold():
@@ -23,6 +25,14 @@ def test_the_smaller_of_sheet_and_single_files_counts():
 def test_images_that_are_no_pictures():
     assert encoded_sizes(np.zeros((1, 4, 4, 2), np.uint8), 2) == {}
     assert encoded_sizes(np.zeros((1, 1, 20_000, 1), np.uint8), 2) == {}
+
+
+def test_images_may_have_any_type_of_integers():
+    images = np.random.default_rng(0).integers(0, 2, (3, 8, 8, 1))
+    assert encoded_sizes(images, 2) == encoded_sizes(images.astype(np.uint8), 2)
+    assert list(encoded_sizes(images.astype(np.uint8), 1000)) == ["PNG"]
+    with pytest.raises(InputError, match=r"must lie in \[0, 2\); got values from 1 to 2"):
+        encoded_sizes(images + 1, 2)
 
 
 def test_16_bits_are_sized_as_grey_png():

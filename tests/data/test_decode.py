@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from pixel_rnn_jax.cli.pictures import png_bytes
 from pixel_rnn_jax.data.decode import decode, fit, read_size
@@ -123,6 +123,15 @@ def test_all_orientations_are_those_of_pillow(format, orientation):
     expected = ImageOps.exif_transpose(Image.open(file))
     assert read_size(file) == expected.size[::-1]
     np.testing.assert_array_equal(decode(file, channels=3), np.asarray(expected))
+
+
+def test_the_orientation_in_xmp_is_heeded():
+    xmp = PngImagePlugin.PngInfo()
+    xmp.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>')
+    image = Image.fromarray(pixels(8, 16))
+    file = encoded(image, "PNG", pnginfo=xmp)
+    assert read_size(file) == (16, 8)
+    np.testing.assert_array_equal(decode(file, channels=3), np.rot90(np.asarray(image), -1))
 
 
 def test_a_second_picture_in_a_jpeg_is_no_animation():

@@ -133,7 +133,10 @@ def test_masks(tmp_path):
     Image.fromarray(known).save(tmp_path / "m.png")
     for name in ("m.npy", "m.png"):
         np.testing.assert_array_equal(read_mask(tmp_path / name, (4, 5)), known)
-    with pytest.raises(ValueError, match=r"must be a mask of 5x4 pixels; got bool of shape \(4, 5\)"):
+    painted = np.stack([np.full((4, 5), 255, np.uint8), 255 * known.astype(np.uint8)], -1)  # white, elsewhere transparent
+    Image.fromarray(painted).save(tmp_path / "m.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", (4, 5)), known)
+    with pytest.raises(ValueError, match=r"must be a mask of 5x4 pixels, bool; got bool of shape \(4, 5\)"):
         read_mask(tmp_path / "m.npy", (5, 4))
 
 
@@ -192,6 +195,20 @@ def test_another_source_is_brought_to_the_size_of_the_training(tmp_path, capsys)
         assert "larger images are cut and reduced to 4x4 pixels; --size" in capsys.readouterr().err
     assert open_input(f"npz:{tmp_path}/x.npz", arguments(size="as-is"), run).images.shape == (4, 16, 16, 1)
     assert open_input(f"npz:{tmp_path}/x.npz", arguments(size=(8, 8)), run).images.shape == (4, 8, 8, 1)
+
+
+def test_what_is_compressed_is_taken_at_its_size(tmp_path):
+    write_pictures(tmp_path, a=(8, 12), b=(8, 12))
+    run = run_of(takes(256, 1), (4, 4))
+    run.config["data"]["size"] = (4, 4)
+    for path in (str(tmp_path), f"folder:{tmp_path}"):
+        assert open_input(path, arguments(), run, lossless=True).images.shape == (2, 8, 12, 1)
+        assert open_input(path, arguments(), run).images.shape == (2, 4, 4, 1)
+
+
+def test_an_empty_path_is_not_the_current_folder():
+    with pytest.raises(InputError, match="a path must name a file or a folder; got ''"):
+        open_input("", arguments(), run_of(takes(256, 1), (4, 4)))
 
 
 def test_arrays_are_taken_as_they_are(tmp_path, capsys):

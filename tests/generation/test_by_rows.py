@@ -48,6 +48,13 @@ def test_completions_show_what_is_given_from_the_start():
     assert np.all(first.log_probs[0, 1:] == 0)
 
 
+def test_parameters_may_lie_on_any_device():
+    model, params = make_model("row_lstm", levels=4)
+    elsewhere = jax.device_put(params, jax.devices()[1])
+    (progress,) = prnn.sample_by_rows(model, elsewhere, KEY, 2, (1, 3))
+    np.testing.assert_array_equal(progress.images, prnn.sample(model, params, KEY, 2, (1, 3)))
+
+
 def test_faults_show_before_the_first_row_is_asked_for():
     model, params = make_model("row_lstm")
     with pytest.raises(ValueError, match="temperature must be a number greater than 0; got 0"):

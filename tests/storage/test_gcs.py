@@ -16,6 +16,7 @@ from PIL import Image
 
 from pixel_rnn_jax.cli import evaluate
 from pixel_rnn_jax.data import DataConfig, Dataset
+from pixel_rnn_jax.data.user_files import ImageForm, read_images
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.paths import as_path, is_folder, local_copy
 from pixel_rnn_jax.storage.checkpoint import Checkpoints
@@ -217,6 +218,22 @@ def test_a_folder_of_pictures(bucket, tmp_path, monkeypatch):
     assert sorted(images[:, 0, 0, 0]) == [0, 1, 2, 3, 4]
     with pytest.raises(InputError, match=f"{bucket}/data/dogs must be a file or a folder with files"):
         Dataset(DataConfig(source="folder:dogs", data_dir=f"{bucket}/data"), takes(256, 1))
+
+
+def test_pictures_and_arrays_for_a_command(bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXEL_RNN_JAX_CACHE", str(tmp_path))
+    for write, name in ((lambda file: Image.new("L", (4, 3), 7).save(file, format="png"), "x.png"), (save_npy, "x.npy")):
+        with epath.Path(f"{bucket}/given/{name[2:]}/{name}").open("wb") as file:
+            write(file)
+    form = ImageForm(levels=256, channels=1)
+    for place in ("png", "png/x.png", "npy/x.npy"):
+        assert np.all(read_images(f"{bucket}/given/{place}", form).images == np.full((1, 3, 4, 1), 7))
+    with pytest.raises(InputError, match=f"{bucket}/given/y.png must be a file or a folder with files; there is nothing"):
+        read_images(f"{bucket}/given/y.png", form)
+
+
+def save_npy(file):
+    np.save(file, np.full((1, 3, 4), 7, np.uint8))
 
 
 def test_only_what_changed_is_copied(bucket, tmp_path, monkeypatch):

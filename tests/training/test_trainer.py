@@ -321,6 +321,14 @@ def test_allowed_change_goes_on(tiny_run, tmp_path):
     assert read_metrics(tmp_path / "run")[-1]["step"] == 8
 
 
+@pytest.mark.parametrize("change,kept", [("--config.num_steps=8", True), ("--config.eval_images=5", False)])
+def test_scores_on_other_images_do_not_count_for_the_best(tiny_run, change, kept):
+    whole, _ = tiny_run
+    with Checkpoints(whole, read_only=True) as checkpoints:
+        _, validations = start_or_resume(prepare(tiny_config(change)), checkpoints, allow_config_change=True)
+        assert (validations.best_step is not None and validations.best_step == checkpoints.best_step) == kept
+
+
 def test_init_from_goes_on_with_another_run_in_a_new_folder(tiny_run, tmp_path):
     """With a copy of one checkpoint and the metrics, as after a move to another machine, the end is the same."""
     whole, score = tiny_run

@@ -27,7 +27,8 @@ def read_npz(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     endings = ["", "_labels" if model.num_classes else None, "_context" if model.context_channels else None]
     splits = [{} if ending is None else _arrays_by_split(names, ending, path) for ending in endings]
     arrays, _ = load_npz(path, {name for named in splits for name in named.values()})
-    images, labels, contexts = ({split: _as_images(arrays[name]) for split, name in named.items()} for named in splits)
+    images, labels, contexts = ({split: arrays[name] for split, name in named.items()} for named in splits)
+    images, contexts = ({split: _as_images(array, path) for split, array in arrays.items()} for arrays in (images, contexts))
     if "train" not in images:
         raise InputError(f"{path} must hold an array named train (and may hold {SPLITS[1]} and {SPLITS[2]}); got {names}.")
     return Source(images, config.source_levels, labels=labels, contexts=contexts)
@@ -42,7 +43,7 @@ def _arrays_by_split(names: Sequence[str], ending: str, path: Path) -> dict[str,
 def read_npy(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """An npy file of one array, [N, H, W, C] or [N, H, W]: the training images."""
     path = _local_file("npy", argument, config)
-    images = _as_images(load_npy(path, mmap=True))
+    images = _as_images(load_npy(path, mmap=True), path)
     if not config.fits_in_memory(images):
         read = functools.partial(_read_from_disk, path=path)
         images = LazyImages(read, np.arange(len(images)), images.shape[1:], images.dtype)
@@ -51,7 +52,7 @@ def read_npy(argument: str, config: DataConfig, model: ModelConfig) -> Source:
 
 def _read_from_disk(numbers: Integer[np.ndarray, " B"], *, path: Path) -> Shaped[np.ndarray, "..."]:
     # Mapped anew each time, which costs microseconds: an open memory map cannot be sent to a worker process.
-    return _as_images(load_npy(path, mmap=True)[numbers])
+    return _as_images(load_npy(path, mmap=True), path)[numbers]
 
 
 def _local_file(kind: str, argument: str, config: DataConfig) -> Path:
@@ -61,5 +62,7 @@ def _local_file(kind: str, argument: str, config: DataConfig) -> Path:
     return path
 
 
-def _as_images(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+def _as_images(array: Shaped[np.ndarray, "..."], path: Path) -> Shaped[np.ndarray, "..."]:
+    if array.ndim not in (3, 4):
+        raise InputError(f"{path}: images must have 4 axes, [B, H, W, C]; got shape {array.shape}.")
     return array[..., None] if array.ndim == 3 else array

@@ -3,6 +3,7 @@
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, UInt
@@ -11,7 +12,7 @@ from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import MODES, check_large_enough, decode, other_size, read_size
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.sources.copies import apart
-from pixel_rnn_jax.data.sources.folder_files import check_no_splits_below, files_below, split_folders
+from pixel_rnn_jax.data.sources.folder_files import check_no_splits_below, files_below, some, split_folders
 from pixel_rnn_jax.data.sources.source import Source, say
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import value_type
@@ -19,7 +20,6 @@ from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
-SHOWN = 5  # of the files that `skip_bad` leaves out
 HINT = "data.skip_bad=True (of an --input, --skip_bad) leaves such files out."
 
 
@@ -44,13 +44,14 @@ def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source
             check_no_splits_below(folder, files)
         used[split], size, skipped = _usable(files, size, config, channels, levels)
         if skipped:
-            shown = "; ".join(sorted(skipped)[:SHOWN]) + "; …" * (len(skipped) > SHOWN)
-            say(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {shown}")
+            names = [f"{path.relative_to(folder)} {fault}" for path, fault in skipped]
+            say(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {some(names)}")
         if not used[split]:
             raise InputError(f"{folder} must hold PNG, JPEG, WebP or TIFF images; there is none for {split}.")
     used, copies = apart(folder, used, config.num_threads)
     labels, classes = _read_labels(folder, roots, used) if model.num_classes else ({}, None)
-    read = functools.partial(_read_files, size=size, channels=channels, alpha=config.alpha, levels=levels)
+    form = {"channels": channels, "size": config.size, "alpha": config.alpha, "levels": levels}
+    read = functools.partial(_read_files, size=size, form=form)
     return Source(
         {
             split: LazyImages(
@@ -96,19 +97,20 @@ def _read_labels(
 
 def _usable(
     files: list[Path], size: tuple[int, int] | None, config: DataConfig, channels: int, levels: int
-) -> tuple[list[Path], tuple[int, int] | None, list[str]]:
-    """The usable files, their common size, and a line about each other file.
+) -> tuple[list[Path], tuple[int, int] | None, list[tuple[Path, str]]]:
+    """The usable files, their common size, and the other files, each with what is wrong with it.
 
     Reads every file's header; with `skip_bad` decodes every file, since images must be counted before the first one is used.
     """
 
     def look(path: Path) -> tuple[tuple[int, int] | None, str]:
         try:
-            stored = read_size(path, levels)
+            if config.skip_bad:
+                stored = decode(path, channels=channels, alpha=config.alpha, levels=levels).shape[:2]
+            else:
+                stored = read_size(path, levels)
             if config.size is not None:
                 check_large_enough(stored, config.size)
-            if config.skip_bad:
-                decode(path, channels=channels, alpha=config.alpha, levels=levels)
         except InputError as error:
             return None, str(error)
         return config.size or stored, ""
@@ -124,7 +126,7 @@ def _usable(
             if not fault:
                 good.append(path)
             elif config.skip_bad:
-                bad.append(f"{path.name} {fault}")
+                bad.append((path, fault))
             else:
                 threads.shutdown(cancel_futures=True)
                 raise InputError(f"{path} {fault}. {HINT}")
@@ -133,10 +135,13 @@ def _usable(
 
 
 def _read_files(
-    numbers: Integer[np.ndarray, " B"], *, files: list[Path], size: tuple[int, int], channels: int, alpha: str, levels: int
+    numbers: Integer[np.ndarray, " B"], *, files: list[Path], size: tuple[int, int], form: dict[str, Any]
 ) -> UInt[np.ndarray, "B H W C"]:
     images = []
     for number in numbers:
         with about(str(files[number]), f". {HINT}"):
-            images.append(decode(files[number], channels=channels, size=size, alpha=alpha, levels=levels))
+            image = decode(files[number], **form)
+            if image.shape[:2] != size:  # of a header that does not tell how its picture is turned
+                raise InputError(other_size(image.shape[:2], size))
+            images.append(image)
     return np.stack(images)

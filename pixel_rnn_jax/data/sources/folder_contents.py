@@ -6,7 +6,7 @@ from PIL import Image
 
 from pixel_rnn_jax.data.config import DataConfig
 from pixel_rnn_jax.data.decode import FORMATS
-from pixel_rnn_jax.data.sources.folder_files import ENDINGS, files_below
+from pixel_rnn_jax.data.sources.folder_files import files_below, is_picture
 from pixel_rnn_jax.data.sources.source import by_split
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.paths import in_data_dir, local_copy
@@ -27,7 +27,7 @@ def training_pictures(config: DataConfig) -> tuple[Path, list[Path]]:
         raise InputError(f"data.source 'folder:PATH' must name a folder; got {argument!r}.")
     names = [path.name for path in folder.glob("[!.]*") if path.is_dir()]
     root = folder / by_split(names, folder).get("train", "")
-    return root, [path for path in files_below(root) if path.suffix.lower() in ENDINGS]
+    return root, [path for path in files_below(root) if is_picture(path)]
 
 
 def count_channels(files: list[Path]) -> int:

@@ -2,12 +2,28 @@
 
 import collections
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pixel_rnn_jax.data.sources.source import by_split, say
 from pixel_rnn_jax.errors import InputError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+# Of files that people call pictures, whether we read them or not.
+ENDINGS = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"),
+    *(".jxl", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".psd", ".ico", ".svg"),
+)
+SHOWN = 5  # names in a message, at most
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the name of a file is that of a picture, whether we read its kind or not."""
+    return path.suffix.lower() in ENDINGS
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of these names, for a message."""
+    return "; ".join(names[:SHOWN]) + "; …" * (len(names) > SHOWN)
 
 
 def split_folders(folder: Path) -> dict[str, Path]:
@@ -17,7 +33,7 @@ def split_folders(folder: Path) -> dict[str, Path]:
     splits = by_split(folders, folder)
     if not splits:
         return {"train": folder}
-    pictures = [path.name for path in visible if path.suffix.lower() in ENDINGS]
+    pictures = [path.name for path in visible if is_picture(path)]
     if "train" not in splits or len(splits) < len(folders) or pictures:
         raise InputError(
             f"{folder} must hold the folders train, validation and test (the last two are optional) and no other folders or"
