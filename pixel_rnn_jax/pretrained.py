@@ -15,13 +15,13 @@ from pixel_rnn_jax.data.dataset import Dataset
 from pixel_rnn_jax.data.decode import MODES
 from pixel_rnn_jax.data.given_pictures import read_given
 from pixel_rnn_jax.data.image_set import take
-from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.errors import MAX_SEED, InputError, check_integer
 from pixel_rnn_jax.evaluation.classify import joint_log_probs, log_prior
 from pixel_rnn_jax.generation.sampling import complete, sample
 from pixel_rnn_jax.images import to_picture
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob, log_probs
+from pixel_rnn_jax.parallel.distributed import tell
 from pixel_rnn_jax.paths import AnyPath
 from pixel_rnn_jax.storage.card import make_card
 from pixel_rnn_jax.storage.load import load_run
@@ -85,7 +85,7 @@ class Pretrained:
         """Brings pictures to the model's size, channels and levels, for the functions of the package."""
         images, _, notes = read_given(pictures, self._run.picture_form())
         for line in notes:
-            say(line)
+            tell(line)
         return images
 
     def examples(self, num: int = 20) -> UInt[np.ndarray, "N H W C"]:
@@ -223,7 +223,7 @@ class Pretrained:
 def class_prior(run: RunRecord) -> Float64[np.ndarray, " classes"]:
     """log p(y) from the training images of each class; equal, and a line says so, if the run has not kept how many."""
     if run.class_counts is None:
-        say("the model has not kept how many training images each class had: all classes are taken as equally likely")
+        tell("the model has not kept how many training images each class had: all classes are taken as equally likely")
     return log_prior(np.array(run.class_counts or [0] * run.model.num_classes))
 
 

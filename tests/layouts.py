@@ -16,7 +16,7 @@ from pixel_rnn_jax.parallel.distributed import connect, is_main
 from pixel_rnn_jax.parallel.mesh import fetch, make_mesh, process_share, shard_batch
 from pixel_rnn_jax.storage.checkpoint import Checkpoints
 from pixel_rnn_jax.storage.run_record import Validations
-from pixel_rnn_jax.training.resume import start_or_resume, without_ema
+from pixel_rnn_jax.training.resume import start_or_resume
 from pixel_rnn_jax.training.run import compile_step, prepare
 
 TINY = {
@@ -57,7 +57,7 @@ def run(setup, workdir, last_step):
             state, metrics = update(state, shard_batch(next(batches), setup.mesh), setup.step_key)
             losses.append(float(metrics["bits_per_dim"]))
         score = setup.evaluate(state.ema, "validation", setup.data.examples("validation"))
-        checkpoints.save(last_step, ema=state.ema, state=without_ema(state), record=setup.record(Validations()))
+        checkpoints.save(last_step, ema=state.ema, state=state.without_ema, record=setup.record(Validations()))
     return losses, fetch(state), score.nats
 
 

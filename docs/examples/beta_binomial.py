@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import betaln
 
-from pixel_rnn_jax.models.output import Output
+from pixel_rnn_jax.models.output import Output, cooled
 from pixel_rnn_jax.models.registry import register_output
-from pixel_rnn_jax.models.softmax import cooled
 
 SMALLEST = 1e-3  # of α and β
 

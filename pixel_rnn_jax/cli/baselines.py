@@ -15,7 +15,7 @@ from pixel_rnn_jax.data.image_set import in_order
 from pixel_rnn_jax.evaluation import baselines
 from pixel_rnn_jax.evaluation.score import score
 from pixel_rnn_jax.progress import progress_bar
-from pixel_rnn_jax.training.config import with_found
+from pixel_rnn_jax.training.config import TrainConfig, with_found
 
 CHUNK = 1000
 
@@ -24,10 +24,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the scores of the baselines on a split."""
     parser = flags.make_parser("baselines", __doc__, "--config", "--split", "--json")
     args, overrides = parser.parse_known_args(argv)
-    config = with_found(configuration.read_config(args.config, overrides)).to_dict()
-    dataset = datasets.open_dataset(config)
+    config = TrainConfig.from_config_dict(with_found(configuration.read_config(args.config, overrides)))
+    dataset = datasets.open_dataset(config.data, config.model)
     split = args.split or dataset.final_split
-    images, levels = dataset.images(split), config["model"]["levels"]
+    images, levels = dataset.images(split), config.model.levels
 
     print(f"{len(images)} images of {dataset.config.source}, {dataset.config.preprocessing}")
     scores = {}

@@ -3,21 +3,24 @@
 import dataclasses
 from collections.abc import Sequence
 
-from pixel_rnn_jax.data import Dataset
+from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.storage.run_record import RunRecord
+from pixel_rnn_jax.models.config import ModelConfig
 
 
 def open_dataset(
-    config: dict, data_dir: str | None = None, classes: Sequence[str] | None = None, *, carve: bool = True
+    data: DataConfig,
+    model: ModelConfig,
+    data_dir: str | None = None,
+    classes: Sequence[str] | None = None,
+    *,
+    carve: bool = True,
 ) -> Dataset:
-    """The data of a run's configuration; data_dir: where it is now, if it has moved; classes, carve: see `Dataset`."""
-    run = RunRecord(config, image_shape=())
-    data = run.data
+    """The data of a training; data_dir: where it is now, if it has moved; classes, carve: see `Dataset`."""
     if not data.source:
         raise InputError(
             "the model was saved without a data source: name images with --input, to `score`, `complete` or `compress`."
         )
     if data_dir is not None:
         data = dataclasses.replace(data, data_dir=data_dir)
-    return Dataset(data, run.model, classes, carve=carve)
+    return Dataset(data, model, classes, carve=carve)

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model, params, run = load_run(args.workdir)
     if args.classify and not model.config.num_classes:
         raise InputError("--classify needs a class-conditional model; this one has num_classes=0.")
-    dataset = datasets.open_dataset(run.config, args.data_dir, run.classes)
+    dataset = datasets.open_dataset(run.data, run.model, args.data_dir, run.classes)
     split = args.split or dataset.final_split
     examples = at_most(dataset.examples(split), args.num or 0)
     scorer = make_scorer(model, params, run, examples.images, args.batch_size)

@@ -1,8 +1,8 @@
 """The images that a command works on, and their conditioning."""
 
 import argparse
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,6 @@ from pixel_rnn_jax.data import SOURCES, Examples, ImageSet, at_most
 from pixel_rnn_jax.data.conditioning import grey
 from pixel_rnn_jax.data.dataset import Dataset
 from pixel_rnn_jax.data.image_set import decoded, joined, random_numbers, take
-from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.data.user_files import (
     SIZE_FLAG,
     ImageForm,
@@ -31,6 +30,7 @@ from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.images import check_shape
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, Conditions, check_conditions, plain
 from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.parallel.distributed import tell
 from pixel_rnn_jax.storage.run_record import RunRecord
 
 
@@ -85,7 +85,7 @@ def open_input(
     _note_other_size(found, run)
     conditions = labelled(found.conditions, label, len(found.images))
     if conditions.labels is None and not needs_labels:
-        model = dataclasses.replace(model, num_classes=0)
+        model = replace(model, num_classes=0)
     _check_present(found.name, model, conditions)
     if not names_data(path):  # a source has checked its own
         check_conditions(model, conditions, found.images.shape[:3])
@@ -191,7 +191,7 @@ def _alpha(args: argparse.Namespace, run: RunRecord) -> str:
 def _read(path: str, form: ImageForm) -> UserImages:
     found = read_images(path, form._replace(flags=True))
     for line in found.notes:
-        say(line)
+        tell(line)
     return found
 
 
@@ -199,31 +199,28 @@ def _note_other_size(found: Input, run: RunRecord) -> None:
     size, trained = found.images.shape[1:3], tuple(run.image_shape[:2])
     if size != trained:
         sides = ("x".join(map(str, pair)) for pair in (size, trained))
-        say("{}: images of {} pixels; the model was trained on {}".format(found.name, *sides))
+        tell("{}: images of {} pixels; the model was trained on {}".format(found.name, *sides))
 
 
 def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord, *, lossless: bool) -> Input:
-    data, model = dict(run.config["data"]), dict(run.config["model"])
-    others = path not in (None, data["source"])
+    data, model = run.data, run.model
+    others = path not in (None, data.source)
     size = None if lossless and others else _picture_size(args, run.picture_form().size)
-    reduced = args.size is not None or (others and size != run.data.size)
-    if reduced:
-        data.update(size=size)
-    data.update(skip_bad=_skips(args, run), alpha=_alpha(args, run))
+    reduced = args.size is not None or (others and size != data.size)
+    data = replace(data, size=size if reduced else data.size, skip_bad=_skips(args, run), alpha=_alpha(args, run))
     if path is not None:
-        if not path.startswith("tfds:"):
-            data.update(data_dir=None)  # relative to the user's folder, not to the training's data
-        data.update(source=path, binarization=args.binarization or run.data.binarization)
+        data_dir = data.data_dir if path.startswith("tfds:") else None  # else relative to the user's folder
+        data = replace(data, source=path, data_dir=data_dir, binarization=args.binarization or data.binarization)
     if args.label is not None:
-        model.update(num_classes=0)  # the source need not have labels
+        model = replace(model, num_classes=0)  # the source need not have labels
     whole = others and args.split is None
-    dataset = open_dataset({"data": data, "model": model}, args.data_dir, run.classes, carve=not whole)
+    dataset = open_dataset(data, model, args.data_dir, run.classes, carve=not whole)
     if reduced and size:
-        say(f"{data['source']}: larger images are cut and reduced to {size[0]}x{size[1]} pixels; {SIZE_FLAG}")
+        tell(f"{data.source}: larger images are cut and reduced to {size[0]}x{size[1]} pixels; {SIZE_FLAG}")
     if whole:
-        return _whole(data["source"], dataset)
+        return _whole(data.source, dataset)
     split = args.split or dataset.final_split
-    return Input(f"{data['source']}, {split}", dataset.names(split), *dataset.examples(split))
+    return Input(f"{data.source}, {split}", dataset.names(split), *dataset.examples(split))
 
 
 def _whole(source: str, dataset: Dataset) -> Input:

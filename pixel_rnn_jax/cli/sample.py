@@ -7,7 +7,6 @@ images drawn from it and, if known, the true image.
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 
 import jax
@@ -20,7 +19,7 @@ from pixel_rnn_jax.generation.sheet import Plan, lay_out, plan_from_contexts, pl
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, check_conditions
 from pixel_rnn_jax.models.config import ModelConfig
 from pixel_rnn_jax.models.multi_scale import pixel_order
-from pixel_rnn_jax.parallel.distributed import is_main
+from pixel_rnn_jax.parallel.distributed import is_main, tell
 from pixel_rnn_jax.parallel.mesh import make_mesh
 from pixel_rnn_jax.plots import save_animation, save_sheet
 from pixel_rnn_jax.storage.load import load_run
@@ -60,8 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_conditions(config, plan.conditions, (plan.num, *plan.size))
     if args.pictures:
         pictures.check_channels(config.channels, "--pictures")
-    if is_main():
-        print(f"drawing {plan.num} images of {plan.size[0]}x{plan.size[1]} pixels", file=sys.stderr)
+    tell(f"drawing {plan.num} images of {plan.size[0]}x{plan.size[1]} pixels")
     known = np.zeros(plan.size, bool)
     images = generate(
         model,

@@ -19,12 +19,12 @@ from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
 from pixel_rnn_jax.cli.scorers import make_scorer, relative_area
 from pixel_rnn_jax.compression.picture_formats import webp_bits, webp_holds
 from pixel_rnn_jax.data.image_set import CHUNK, ImageSet, in_order, take
-from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluation.classify import log_prior, marginal_log_probs
 from pixel_rnn_jax.evaluation.odd_ones import p_values, ranks
 from pixel_rnn_jax.models.likelihood import bits_per_dim, log_prob, log_probs
 from pixel_rnn_jax.parallel.cpu_devices import share_among_cores
+from pixel_rnn_jax.parallel.distributed import tell
 from pixel_rnn_jax.plots import save_captioned, save_histogram, to_rgb
 from pixel_rnn_jax.pretrained import class_prior
 from pixel_rnn_jax.storage.load import load_run
@@ -130,7 +130,7 @@ def p_values_of(
     if images.shape[1:] != tuple(run.image_shape):
         fault = "the images are not of the training's size"
     if fault:
-        say(f"{name}: no p-values: {fault}")
+        tell(f"{name}: no p-values: {fault}")
         return np.full(len(scores), np.nan)
     return p_values(scores, usual)
 

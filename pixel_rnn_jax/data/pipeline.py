@@ -7,7 +7,7 @@ from typing import TypedDict
 import grain
 import numpy as np
 from absl import flags
-from jaxtyping import Bool, Integer, UInt
+from jaxtyping import Integer, UInt
 
 from pixel_rnn_jax.data.image_set import Examples, LazyImages, read_ahead, take
 from pixel_rnn_jax.data.preprocessing import RandomPreprocessing
@@ -15,11 +15,10 @@ from pixel_rnn_jax.models.conditioning import Conditions
 
 
 class Batch(TypedDict):
-    """Images in [0, levels), their conditioning, and a mask: False for rows that only fill up an evaluation's last batch."""
+    """Images in [0, levels), and their conditioning."""
 
     image: UInt[np.ndarray, "B H W C"]
     conditions: Conditions
-    mask: Bool[np.ndarray, " B"]
 
 
 def train_batches(
@@ -63,11 +62,11 @@ def _gather(
 ) -> Batch:
     rng = np.random.default_rng((seed, number))
     images, conditions = preprocessing.apply(take(examples, indices[share]), rng, batch_size=len(indices), share=share)
-    return {"image": images, "conditions": conditions, "mask": np.ones(len(images), bool)}
+    return {"image": images, "conditions": conditions}
 
 
 def eval_batches(examples: Examples, *, batch_size: int, share: slice = slice(None), num_threads: int = 1) -> Iterable[Batch]:
-    """All images once, in order; the last batch is filled up to `batch_size` with copies that its mask excludes.
+    """All images once, in order; the last batch is filled up to `batch_size` with copies of the last one.
 
     Arguments are as for `train_batches`.
     """
@@ -76,7 +75,7 @@ def eval_batches(examples: Examples, *, batch_size: int, share: slice = slice(No
     def gather(number: int) -> Batch:
         numbers = number * batch_size + np.arange(batch_size)[share]
         images, conditions = take(examples, np.minimum(numbers, count - 1))
-        return {"image": images, "conditions": conditions, "mask": numbers < count}
+        return {"image": images, "conditions": conditions}
 
     batches = grain.MapDataset.range(-(-count // batch_size)).map(gather)
     return batches.to_iter_dataset(read_ahead(examples.images, num_threads))

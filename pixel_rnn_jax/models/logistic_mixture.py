@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Float32, Int32
 
-from pixel_rnn_jax.models.output import Numbers, Output
-from pixel_rnn_jax.models.softmax import cooled
+from pixel_rnn_jax.models.output import Numbers, Output, cooled
 
 MIN_SCALE = 1e-3  # in levels; a narrower logistic lies within one value all the same
 MAX_LOG_SCALE = 10.0  # of values from -1 to 1; a wider logistic is flat on them all the same

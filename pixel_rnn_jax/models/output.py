@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Float32, Int32
 
@@ -46,3 +47,9 @@ class Output:
 def make_output(config: ModelConfig) -> Output:
     """The output that `config.output` names."""
     return OUTPUTS[config.output](config)
+
+
+def cooled(logits: Float[Array, "*places values"], temperature: ArrayLike) -> Float[Array, "*places values"]:
+    """Divides the logits by the temperature, after shifting their maximum to 0, so that low temperatures do not overflow."""
+    above_zero = jnp.maximum(temperature, jnp.finfo(jnp.float32).tiny)  # processors flush smaller numbers to 0
+    return (logits - jnp.max(logits, -1, keepdims=True)) / above_zero

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Float32, Int32
 
-from pixel_rnn_jax.models.output import Numbers, Output
+from pixel_rnn_jax.models.output import Numbers, Output, cooled
 
 
 class Softmax(Output):
@@ -35,9 +35,3 @@ class Softmax(Output):
     def biases(self, frequencies: Float[Array, "C levels"]) -> Float[Array, "C size"]:
         logits = jnp.log(frequencies)
         return logits[:, 1:] - logits[:, :1] if self.size == 1 else logits - jnp.max(logits, -1, keepdims=True)
-
-
-def cooled(logits: Float[Array, "*places values"], temperature: ArrayLike) -> Float[Array, "*places values"]:
-    """Divides the logits by the temperature, after shifting their maximum to 0, so that low temperatures do not overflow."""
-    above_zero = jnp.maximum(temperature, jnp.finfo(jnp.float32).tiny)  # processors flush smaller numbers to 0
-    return (logits - jnp.max(logits, -1, keepdims=True)) / above_zero

@@ -1,6 +1,7 @@
 """Several processes that train together (`jax.distributed`): connecting them, and what only the main one does."""
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -62,6 +63,12 @@ def connect(
 def is_main() -> bool:
     """Whether this is the process that writes metrics and pictures and prints."""
     return jax.process_index() == 0
+
+
+def tell(*lines: str) -> None:
+    """Prints lines for the user to standard error; of several processes, only the main one does."""
+    if is_main():
+        print(*lines, sep="\n", file=sys.stderr)
 
 
 def on_main(function: Callable[[], T], *, raises: tuple[type[Exception], ...] = (InputError, OSError)) -> T | None:

@@ -11,8 +11,8 @@ from ml_collections import ConfigDict, config_dict
 
 from pixel_rnn_jax.data import DataConfig
 from pixel_rnn_jax.data.sources.folder_contents import count_channels, count_classes, training_pictures
-from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.parallel.distributed import tell
 
 _INSTALLED = Path(__file__).parents[1] / "experiments"  # in a wheel
 CONFIGURATIONS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "experiments"
@@ -152,7 +152,7 @@ def with_found(config: ConfigDict) -> ConfigDict:
     if model.num_classes == -1:
         config.model.num_classes = count_classes(root, files)
     classes = f"{config.model.num_classes} classes" if config.model.num_classes else "no classes"
-    say(f"{root}: model.channels={config.model.channels}, {classes}")
+    tell(f"{root}: model.channels={config.model.channels}, {classes}")
     return config
 
 

@@ -1,6 +1,5 @@
 """Fine-tuning: a new training that starts with the parameters of a trained model."""
 
-import sys
 from typing import Any
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 from flax import traverse_util
 
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.parallel.distributed import is_main
+from pixel_rnn_jax.parallel.distributed import tell
 from pixel_rnn_jax.paths import AnyPath
 from pixel_rnn_jax.storage.load import load_run
 from pixel_rnn_jax.training.run import StepRecipe
@@ -39,9 +38,8 @@ def state_with_params(run: StepRecipe, path: str | AnyPath, *, init_missing: boo
             f"{path} must have the parameters of this model; these differ: {'; '.join(differing)}. With --init_missing, those"
             " of this model start as in any new run."
         )
-    if is_main():
-        afresh = f", but for {'; '.join(differing)}" if differing else ""
-        print(f"starting with the parameters of {path}{afresh}", file=sys.stderr)
+    afresh = f", but for {'; '.join(differing)}" if differing else ""
+    tell(f"starting with the parameters of {path}{afresh}")
     placed = {name: jax.device_put(np.asarray(leaf), new[name].sharding) for name, leaf in fitting.items()}
     state = run.init()  # a calm start changes only what is not replaced here
     params = traverse_util.unflatten_dict(traverse_util.flatten_dict(state.params, sep="/") | placed, sep="/")

@@ -3,13 +3,12 @@
 import dataclasses
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.params import abstract_params
-from pixel_rnn_jax.parallel.distributed import is_main
+from pixel_rnn_jax.parallel.distributed import tell
 from pixel_rnn_jax.paths import AnyPath, as_path, is_folder
 from pixel_rnn_jax.storage.checkpoint import Checkpoints, DamagedCheckpoint, changed_fields
 from pixel_rnn_jax.storage.load import shipped_models
@@ -54,8 +53,7 @@ def start_or_resume(
             if not fall_back:
                 raise DamagedCheckpoint(f"{error} With --fall_back, training goes on from step {earlier[-1]}.") from None
             aside = checkpoints.set_aside(step)
-            if is_main():
-                print(f"{error} It is now {aside}; training goes on from step {earlier[-1]}.", file=sys.stderr)
+            tell(f"{error} It is now {aside}; training goes on from step {earlier[-1]}.")
     if init_params is not None:
         state = state_with_params(run, init_params, init_missing=init_missing)
     else:
@@ -85,7 +83,7 @@ def _last_state(run: TrainingRun, workdir: str | AnyPath) -> TrainState:
 
 def _restore(run: TrainingRun, checkpoints: Checkpoints, step: int) -> TrainState:
     like = run.abstract_state
-    arrays = checkpoints.restore_arrays(step, ema=like.ema, state=without_ema(like))
+    arrays = checkpoints.restore_arrays(step, ema=like.ema, state=like.without_ema)
     return TrainState(ema=arrays["ema"], **arrays["state"])
 
 
@@ -128,8 +126,3 @@ def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints,
 def _some(classes: Sequence[str] | None) -> str:
     """The names of the first classes."""
     return ", ".join((*classes[:SHOWN_CLASSES], *["…"] * (len(classes) > SHOWN_CLASSES))) if classes else "none"
-
-
-def without_ema(state: TrainState) -> dict[str, Any]:
-    """The arrays of a checkpoint besides the averaged parameters."""
-    return {"step": state.step, "params": state.params, "opt_state": state.opt_state}

@@ -38,6 +38,11 @@ class TrainState(flax.struct.PyTreeNode):
     ema: Any
     opt_state: optax.OptState
 
+    @property
+    def without_ema(self) -> dict[str, Any]:
+        """The arrays besides the averaged parameters, as a checkpoint holds them."""
+        return {"step": self.step, "params": self.params, "opt_state": self.opt_state}
+
 
 @functools.partial(jax.jit, static_argnames=("model", "optimizer", "mesh"))
 def init_state(
@@ -62,7 +67,7 @@ def init_state(
 def blank_batch(config: ModelConfig, shape: tuple[int, int, int]) -> Batch:
     """A batch of zeros, for code that depends on shapes only; shape: number, height and width of the images."""
     images = np.zeros((*shape, config.channels), value_type(config.levels))
-    return {"image": images, "conditions": blank_conditions(config, shape), "mask": np.ones(shape[0], bool)}
+    return {"image": images, "conditions": blank_conditions(config, shape)}
 
 
 @functools.partial(

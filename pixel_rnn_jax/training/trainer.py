@@ -3,7 +3,6 @@
 import contextlib
 import math
 import signal
-import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pixel_rnn_jax.data import at_most
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.evaluation.flops import training_flops
 from pixel_rnn_jax.evaluation.score import Score
-from pixel_rnn_jax.parallel.distributed import is_main, on_main
+from pixel_rnn_jax.parallel.distributed import is_main, on_main, tell
 from pixel_rnn_jax.parallel.mesh import process_share, shard_batch
 from pixel_rnn_jax.paths import AnyPath, as_path, is_remote
 from pixel_rnn_jax.plots import save_curves
@@ -25,7 +24,7 @@ from pixel_rnn_jax.storage.run_record import Validations
 from pixel_rnn_jax.training.lock import lock_workdir
 from pixel_rnn_jax.training.metrics import MetricsLog, NoLog, StepReport, read_metrics
 from pixel_rnn_jax.training.preemption import Interrupted, StopSignals
-from pixel_rnn_jax.training.resume import start_or_resume, without_ema
+from pixel_rnn_jax.training.resume import start_or_resume
 from pixel_rnn_jax.training.run import TrainingRun, compile_step, prepare
 from pixel_rnn_jax.training.samples import SampleSheets, save_animation_of_sheets
 from pixel_rnn_jax.training.step import TrainState
@@ -75,18 +74,16 @@ def train(
         raise InputError("--init_from and --init_params must not both be given: a run starts with one of them.")
     workdir = as_path(workdir)
     run = prepare(config)
-    if is_main():
-        print(parameter_table(run.abstract_state.params, run.abstract_state), file=sys.stderr)
-        if run.model.config.num_classes:
-            print(class_summary(run.data.labels("train"), run.model.config.num_classes, run.data.classes), file=sys.stderr)
-        flops = training_flops(run.model.config, *run.image_shape[:2]).total
-        print(f"{flops / 1e9:.3g} GFLOP for each image of a training step", file=sys.stderr)
+    tell(parameter_table(run.abstract_state.params, run.abstract_state))
+    if run.model.config.num_classes:
+        tell(class_summary(run.data.labels("train"), run.model.config.num_classes, run.data.classes))
+    flops = training_flops(run.model.config, *run.image_shape[:2]).total
+    tell(f"{flops / 1e9:.3g} GFLOP for each image of a training step")
     lock = None if is_remote(workdir) else on_main(lambda: lock_workdir(workdir))
     with lock or contextlib.nullcontext():
         with Checkpoints(workdir) as checkpoints:
             if checkpoints.latest_step is not None and (init_from or init_params):
-                if is_main():
-                    print(f"{workdir} holds a run, which goes on; {init_from or init_params} is not used", file=sys.stderr)
+                tell(f"{workdir} holds a run, which goes on; {init_from or init_params} is not used")
                 init_from = init_params = None
             state, validations = start_or_resume(
                 run,
@@ -97,8 +94,8 @@ def train(
                 allow_config_change=allow_config_change,
                 fall_back=fall_back,
             )
-            if is_main() and init_from is not None:
-                print(f"starting with step {state.step} of {init_from}", file=sys.stderr)
+            if init_from is not None:
+                tell(f"starting with step {state.step} of {init_from}")
             log = on_main(lambda: MetricsLog(workdir, int(state.step), history=init_from)) or NoLog()
             trace = workdir / "profile" if profile and is_main() else None
             with log, _naming_the_last_checkpoint(checkpoints):
@@ -161,7 +158,7 @@ def fit(
                 report.finish()
                 with clock.stopped():
                     log.save()
-                    checkpoints.save(step, ema=state.ema, state=without_ema(state), record=run.record(validations))
+                    checkpoints.save(step, ema=state.ema, state=state.without_ema, record=run.record(validations))
             if stopping:
                 checkpoints.wait()
             if interruption is not None:
@@ -193,8 +190,8 @@ def _score_best(run: TrainingRun, workdir: AnyPath, best_step: int | None) -> Sc
     _, params = load(workdir)
     split = run.data.final_split
     score = run.evaluate(params, split, at_most(run.data.examples(split), config.test_images))
+    _warn_if_worse_than_uniform(score, config.model.levels)
     if is_main():
-        _warn_if_worse_than_uniform(score, config.model.levels)
         title = f"{config.model.layer} on {config.data.source}: {score}"
         try:
             save_curves(workdir / "curves.png", {"": read_metrics(workdir)}, best_step=best_step, title=title)
@@ -207,8 +204,7 @@ def _score_best(run: TrainingRun, workdir: AnyPath, best_step: int | None) -> Sc
 def _warn_if_worse_than_uniform(score: Score, levels: int) -> None:
     """The exit status stays 0: a supervisor would only repeat the training, and a short trial ends like this."""
     if score.bits_per_dim > math.log2(levels):
-        print(
+        tell(
             f"warning: {score.bits_per_dim:.4f} bits/dim is worse than {math.log2(levels):.4f}, the score of a model to which"
-            f" all {levels} values are equally likely. The training was too short, or it diverged; curves.png shows which.",
-            file=sys.stderr,
+            f" all {levels} values are equally likely. The training was too short, or it diverged; curves.png shows which."
         )

@@ -190,7 +190,8 @@ def test_images_are_compressed_and_decoded(tiny_file, tmp_path, capsys):
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/x.npz") == 0
     assert run_in_process(decompress.main, workdir, f"--input={tmp_path}/x.prnn", f"--out={tmp_path}/pictures") == 0
     images = np.load(tmp_path / "x.npz")["images"]
-    test_split = open_dataset(load_run(tiny_file)[2].config).images("test")
+    run = load_run(tiny_file)[2]
+    test_split = open_dataset(run.data, run.model).images("test")
     np.testing.assert_array_equal(images, test_split[np.sort(np.random.default_rng(0).choice(180, 20, replace=False))])
 
     again = (workdir, f"--input={tmp_path}/pictures", f"--out={tmp_path}/y.prnn", "--tile=5,200000")
@@ -232,7 +233,7 @@ def test_a_damaged_file_costs_one_line(tiny_file, tmp_path):
 
 def test_score_writes_each_image_and_compares_sets(tiny_file, tmp_path, capsys):
     model, params, run = load_run(tiny_file)
-    images = open_dataset(run.config).images("test")
+    images = open_dataset(run.data, run.model).images("test")
     np.savez(tmp_path / "inverted.npz", images=16 - images)
     flags = (f"--against={tmp_path}/inverted.npz", f"--out={tmp_path}/s.csv", f"--histogram={tmp_path}/h.png")
     assert run_in_process(score.main, f"--workdir={tiny_file}", *flags) == 0
@@ -254,7 +255,7 @@ def test_score_maps_what_is_unexpected(tiny_file, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == f"{tmp_path}/s.csv {tmp_path}/maps"
     model, params, run = load_run(tiny_file)
     names = np.sort(np.random.default_rng(0).choice(180, 3, replace=False))
-    images = open_dataset(run.config).images("test")[names]
+    images = open_dataset(run.data, run.model).images("test")[names]
     arrays = np.load(tmp_path / "maps" / "maps.npz")
     assert arrays["names"].tolist() == list(map(str, names))
     np.testing.assert_allclose(arrays["nats"], -prnn.log_probs(model, params, images), rtol=1e-5)

@@ -61,7 +61,7 @@ def test_evaluate_classifies(class_file, tmp_path, capsys):
     flags = (f"--workdir={class_file}", "--classify", "--num=30", f"--json={tmp_path}/s.json")
     assert run_in_process(evaluate.main, *flags) == 0
     model, params, run = load_run(class_file)
-    dataset = open_dataset(run.config)
+    dataset = open_dataset(run.data, run.model)
     images, conditions = at_most(dataset.examples("test"), 30)
     prior = log_prior(np.bincount(dataset.examples("train").conditions.labels))
     joint = classify(Scorer(model, params, make_mesh(), 16), images, prior)
@@ -103,7 +103,7 @@ def test_complete_and_compress_know_the_classes(class_file, tmp_path, capsys):
     assert "24 known pixels come after an unknown one in the model's order" in capsys.readouterr().err
     arrays = np.load(tmp_path / "c.npz")
     model, params, run = load_run(class_file)
-    images, conditions = open_dataset(run.config).examples("test")
+    images, conditions = open_dataset(run.data, run.model).examples("test")
     chosen = np.sort(np.random.default_rng(0).choice(180, 2, replace=False))
     np.testing.assert_array_equal(arrays["labels"], conditions.labels[chosen])
     log_prob = prnn.log_prob(model, params, arrays["completions"][:, 0], labels=arrays["labels"])
@@ -124,7 +124,7 @@ def test_complete_and_compress_know_the_classes(class_file, tmp_path, capsys):
 
 def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_file, tmp_path):
     model, params, run = load_run(class_file)
-    images, conditions = open_dataset(run.config).examples("test")
+    images, conditions = open_dataset(run.data, run.model).examples("test")
     np.savez(tmp_path / "labelled.npz", images=images[:5], labels=conditions.labels[:5])
     np.savez(tmp_path / "bare.npz", images=images[:5])
     expected = prnn.log_prob(model, params, images[:5], labels=conditions.labels[:5])
@@ -141,7 +141,7 @@ def test_score_takes_labels_from_a_flag_a_file_or_the_data(class_file, tmp_path)
 
 def test_score_without_classes_sums_over_them(class_file, tmp_path, capsys):
     model, params, run = load_run(class_file)
-    images = open_dataset(run.config).images("test")[np.arange(5)]
+    images = open_dataset(run.data, run.model).images("test")[np.arange(5)]
     np.savez(tmp_path / "bare.npz", images=images)
     counts = np.arange(10)
     save_weights(tmp_path / "counted.safetensors", params, dataclasses.replace(run, class_counts=tuple(counts.tolist())))
@@ -161,7 +161,7 @@ def test_classify_sorts_pictures_of_folders(class_file, tmp_path, capsys):
     names = ("bat", "cat", "dog", "elk", "fox", "gnu", "hen", "ibis", "jay", "kea")
     run = dataclasses.replace(run, classes=names, class_counts=(1,) * 10)
     save_weights(tmp_path / "named.safetensors", params, run)
-    images, conditions = open_dataset(run.config).examples("test")
+    images, conditions = open_dataset(run.data, run.model).examples("test")
     for number in range(6):
         folder = tmp_path / "new" / ("yak" if number == 5 else names[conditions.labels[number]])
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def test_classify_counts_what_is_right_by_the_labels_of_the_data(class_file, tmp
     with (tmp_path / "c.csv").open() as file:
         rows = list(csv.DictReader(file))
     run = load_run(class_file)[2]
-    labels = open_dataset(run.config).examples("test").conditions.labels
+    labels = open_dataset(run.data, run.model).examples("test").conditions.labels
     assert [row["truth"] for row in rows] == [str(labels[int(row["image"])]) for row in rows]
     right = sum(row["truth"] == row["class"] for row in rows)
     assert f"{right} of 20 images right" in capsys.readouterr().out
@@ -216,7 +216,8 @@ def test_sample_shows_what_was_given_what_was_drawn_and_the_truth(pair_run, tmp_
     flags = (f"--workdir={pair_run}", f"--out={tmp_path}/s.png", f"--npz={tmp_path}/s.npz", "--num=2", "--outputs=3")
     assert run_in_process(sample.main, *flags, "--split=validation") == 0
     arrays = np.load(tmp_path / "s.npz")
-    images, conditions = open_dataset(load_run(pair_run)[2].config).examples("validation")
+    run = load_run(pair_run)[2]
+    images, conditions = open_dataset(run.data, run.model).examples("validation")
     chosen = np.sort(np.random.default_rng(0).choice(3, 2, replace=False))
     np.testing.assert_array_equal(arrays["context"], conditions.context[chosen].repeat(3, 0))
     cells = []
@@ -331,7 +332,7 @@ def test_a_training_tells_and_keeps_the_names_of_its_classes(tmp_path, monkeypat
     of_training = [int(count) for count in re.findall(r"\((\d+)\)", told.partition("classes (and")[2].partition("note")[0])]
     assert run.class_counts == tuple(of_training)
     assert sum(run.class_counts) == 24
-    images, conditions = open_dataset(run.config, classes=run.classes).examples(trained.split)
+    images, conditions = open_dataset(run.data, run.model, classes=run.classes).examples(trained.split)
     log_prob = prnn.log_prob(model, params, images[np.arange(len(images))], labels=conditions.labels)
     assert -float(log_prob.mean()) == pytest.approx(trained.nats, rel=1e-5)
     assert run.classes == ("cat", "dog", "owl")

@@ -34,7 +34,8 @@ def column(rows, name):
 
 @pytest.fixture(scope="module")
 def validation_images(tiny_run):
-    return open_dataset(load_run(tiny_run[0])[2].config).images("validation")
+    run = load_run(tiny_run[0])[2]
+    return open_dataset(run.data, run.model).images("validation")
 
 
 def test_a_run_keeps_the_scores_of_its_validation_images(tiny_run, exported, validation_images):

@@ -11,6 +11,7 @@ from tfds_sets import random_images, store
 from pixel_rnn_jax.cli import configuration, datasets
 from pixel_rnn_jax.data import DataConfig, Dataset
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.training.config import TrainConfig
 
 
 def as_set(images):
@@ -159,5 +160,6 @@ def test_a_set_without_training_images_is_refused(tmp_path):
 
 
 def test_the_shipped_configuration_reads_it(stored):
-    config = configuration.read_config("mnist_pixelcnn", [f"--config.data.data_dir={stored}"]).to_dict()
-    assert datasets.open_dataset(config).image_shape == (28, 28, 1)
+    config = configuration.read_config("mnist_pixelcnn", [f"--config.data.data_dir={stored}"])
+    config = TrainConfig.from_config_dict(config)
+    assert datasets.open_dataset(config.data, config.model).image_shape == (28, 28, 1)

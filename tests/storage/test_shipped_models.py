@@ -82,7 +82,7 @@ def test_every_shipped_model_has_a_card(name):
 
 def test_the_prior_of_the_digits_is_that_of_their_training_images():
     run = load_run("digits_class_conditional")[2]
-    labels = datasets.open_dataset(run.config).examples("train").conditions.labels
+    labels = datasets.open_dataset(run.data, run.model).examples("train").conditions.labels
     assert run.class_counts == tuple(np.bincount(labels))
 
 
@@ -149,7 +149,7 @@ def test_whole_splits_of_cifar(name, split, published, data_dir):
 
 def score_split(name, data_dir, split):
     model, params, run = load_run(name)
-    examples = datasets.open_dataset(run.config, data_dir).examples(split)
+    examples = datasets.open_dataset(run.data, run.model, data_dir).examples(split)
     found = Scorer(model, params, make_mesh(), 64).evaluate(split, *examples)
     assert found.num_images == {"test": 10_000, "validation": 5_000}[split]
     return found
@@ -159,7 +159,7 @@ def score_split(name, data_dir, split):
 @pytest.mark.parametrize("name", DIGITS)
 def test_digits(name):
     model, params, run = load_run(name)
-    examples = datasets.open_dataset(run.config, None, run.classes).examples("test")
+    examples = datasets.open_dataset(run.data, run.model, None, run.classes).examples("test")
     found = Scorer(model, params, make_mesh(), 64).evaluate("test", *examples)
     np.testing.assert_allclose(found.nats, DIGITS[name], atol=0.01)
 

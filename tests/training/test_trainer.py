@@ -46,7 +46,7 @@ def never(*args, **kwargs):
 
 
 def whole_batch(images):
-    return {"image": images, "conditions": UNCONDITIONAL, "mask": np.ones(len(images), bool)}
+    return {"image": images, "conditions": UNCONDITIONAL}
 
 
 def test_a_few_steps_beat_independent_pixels():

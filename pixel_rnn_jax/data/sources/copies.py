@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from pixel_rnn_jax.data.sources.source import say
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.parallel.distributed import tell
 from pixel_rnn_jax.progress import progress_bar
 
 ENDING_BYTES = 4096
@@ -31,12 +31,14 @@ def apart(
         later.update(contents[split])
         left_out = len(files[split]) - len(kept[split])
         if left_out:
-            say(f"{folder}, {split}: left out {left_out} of {len(files[split])} files, copies of which are in a later split")
+            tell(f"{folder}, {split}: left out {left_out} of {len(files[split])} files, copies of which are in a later split")
         if not kept[split]:
             raise InputError(f"{folder}: {split} must hold files that are in no later split; there is none.")
     copies = len(contents["train"]) - len(set(contents["train"]))
     if copies:
-        say(f"{folder}, train: {copies} of {len(kept['train'])} files are copies of others, with which they stay in one split")
+        tell(
+            f"{folder}, train: {copies} of {len(kept['train'])} files are copies of others, with which they stay in one split"
+        )
     return {split: kept[split] for split in files}, np.array(contents["train"])
 
 

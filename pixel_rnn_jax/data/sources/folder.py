@@ -13,10 +13,11 @@ from pixel_rnn_jax.data.decode import MODES, check_large_enough, decode, other_s
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.data.sources.copies import apart
 from pixel_rnn_jax.data.sources.folder_files import check_no_splits_below, files_below, some, split_folders
-from pixel_rnn_jax.data.sources.source import Source, say
+from pixel_rnn_jax.data.sources.source import Source
 from pixel_rnn_jax.errors import InputError, about
 from pixel_rnn_jax.images import value_type
 from pixel_rnn_jax.models.config import ModelConfig
+from pixel_rnn_jax.parallel.distributed import tell
 from pixel_rnn_jax.paths import in_data_dir, local_copy
 from pixel_rnn_jax.progress import progress_bar
 
@@ -45,7 +46,7 @@ def read_folder(argument: str, config: DataConfig, model: ModelConfig) -> Source
         used[split], size, skipped = _usable(files, size, config, channels, levels)
         if skipped:
             names = [f"{path.relative_to(folder)} {fault}" for path, fault in skipped]
-            say(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {some(names)}")
+            tell(f"{folder}, {split}: skipped {len(skipped)} of {len(files)} files: {some(names)}")
         if not used[split]:
             raise InputError(f"{folder} must hold PNG, JPEG, WebP or TIFF images; there is none for {split}.")
     used, copies = apart(folder, used, config.num_threads)

@@ -5,8 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pixel_rnn_jax.data.sources.source import by_split, say
+from pixel_rnn_jax.data.sources.source import by_split
 from pixel_rnn_jax.errors import InputError
+from pixel_rnn_jax.parallel.distributed import tell
 
 # Of files that people call pictures, whether we read them or not.
 ENDINGS = (
@@ -40,7 +41,7 @@ def split_folders(folder: Path) -> dict[str, Path]:
             f" pictures, if its folders are splits; got {', '.join(sorted({*folders, *pictures}))}."
         )
     meant = (name if name == split else f"{name} ({split})" for split, name in splits.items())
-    say(f"{folder}: its folders are taken as splits: {', '.join(meant)}")
+    tell(f"{folder}: its folders are taken as splits: {', '.join(meant)}")
     return {split: folder / name for split, name in splits.items()}
 
 

@@ -1,7 +1,6 @@
 """What every kind of source provides, and how validation images are taken from those for training."""
 
 import dataclasses
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +9,6 @@ from jaxtyping import Integer, Shaped
 
 from pixel_rnn_jax.data.image_set import LazyImages
 from pixel_rnn_jax.errors import InputError
-from pixel_rnn_jax.parallel.distributed import is_main
 
 SPELLINGS = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test", "testing")}
 SPLITS = tuple(SPELLINGS)
@@ -71,9 +69,3 @@ def by_split(names: Iterable[str], place: Any) -> dict[str, str]:
                     raise InputError(f"{place} must hold one of each split; {found[split]} and {name} both mean {split}.")
                 found[split] = name
     return {split: found[split] for split in SPLITS if split in found}
-
-
-def say(line: str) -> None:
-    """Prints what a source makes of its files, to standard error."""
-    if is_main():
-        print(line, file=sys.stderr)
