@@ -15,6 +15,7 @@ from pixel_rnn_jax.data.dataset import Dataset
 from pixel_rnn_jax.data.decode import MODES
 from pixel_rnn_jax.data.given_pictures import read_given
 from pixel_rnn_jax.data.image_set import take
+from pixel_rnn_jax.data.sources.tfds import is_prepared
 from pixel_rnn_jax.errors import MAX_SEED, InputError, check_integer
 from pixel_rnn_jax.evaluation.classify import joint_log_probs, log_prior
 from pixel_rnn_jax.generation.sampling import complete, sample
@@ -99,6 +100,9 @@ class Pretrained:
             dataset = Dataset(dataclasses.replace(data, source=SAMPLES[data.source]), self.config, carve=False)
             images = dataset.images("train")  # their only split
         else:
+            kind, _, name = data.source.partition(":")
+            if kind == "tfds" and not is_prepared(name, data):
+                raise InputError(f"the images of {data.source} are not on this machine; `pixel-rnn evaluate` downloads them.")
             dataset = Dataset(data, self.config, self._run.classes)
             images = dataset.images(dataset.final_split)
         return take(images, np.arange(min(num, len(images))))

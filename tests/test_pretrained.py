@@ -11,6 +11,7 @@ from scipy.special import log_softmax, logsumexp
 
 import pixel_rnn_jax as prnn
 from pixel_rnn_jax import pretrained
+from pixel_rnn_jax.data.sources import tfds
 from pixel_rnn_jax.storage.card import make_card
 from pixel_rnn_jax.storage.run_record import RunRecord
 
@@ -218,6 +219,13 @@ def test_examples_are_test_images(name, count, shape):
 def test_examples_of_data_that_is_elsewhere(grey):
     elsewhere = loaded(levels=8, data={"source": "npz:nowhere.npz"})
     with pytest.raises(ValueError, match=r"nowhere\.npz"):
+        elsewhere.examples()
+
+
+def test_examples_download_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds, "_prepare", lambda builder: pytest.fail("a download would start"))
+    elsewhere = loaded(levels=256, data={"source": "tfds:fashion_mnist", "data_dir": str(tmp_path)})
+    with pytest.raises(ValueError, match="the images of tfds:fashion_mnist are not on this machine"):
         elsewhere.examples()
 
 

@@ -26,9 +26,7 @@ def read_tfds(argument: str, config: DataConfig, model: ModelConfig) -> Source:
     """The images of a TFDS set, which is downloaded and prepared first if the data directory lacks it."""
     import tensorflow_datasets as tfds  # imported here, since it takes a second
 
-    data_dir = config.data_dir and str(as_path(config.data_dir))
-    with damage_as(f"tfds:{argument} cannot be opened; see tensorflow.org/datasets/catalog for its name"):
-        builder = tfds.builder(argument, data_dir=data_dir, file_format="array_record")
+    builder = _builder(argument, config)
     if is_remote(builder.data_path) and is_folder(builder.data_path):
         builder = tfds.builder_from_directory(local_copy(builder.data_path))  # remote records would cost a request each
     if not builder.data_path.exists():
@@ -59,6 +57,19 @@ def read_tfds(argument: str, config: DataConfig, model: ModelConfig) -> Source:
                 labels[split] = np.array(_column(records, "label"))[order]
     levels = 2 if builder.name in BINARY else 256
     return Source(images, levels=levels, labels=labels, classes=classes, in_published_order=True)
+
+
+def is_prepared(argument: str, config: DataConfig) -> bool:
+    """Whether the data directory has a TFDS set, so that `read_tfds` downloads nothing."""
+    return _builder(argument, config).data_path.exists()
+
+
+def _builder(argument: str, config: DataConfig) -> Any:
+    import tensorflow_datasets as tfds
+
+    data_dir = config.data_dir and str(as_path(config.data_dir))
+    with damage_as(f"tfds:{argument} cannot be opened; see tensorflow.org/datasets/catalog for its name"):
+        return tfds.builder(argument, data_dir=data_dir, file_format="array_record")
 
 
 def _naming_damage(name: Any) -> contextlib.AbstractContextManager[None]:
