@@ -234,14 +234,10 @@ def class_prior(run: RunRecord) -> Float64[np.ndarray, " classes"]:
 def outside_box(field: str, box: Any, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     """The pixels outside a box: top, left, bottom, right (exclusive). Raises `InputError`, which names the field."""
     height, width = size
-    numbers = np.ravel(box)
-    sides = tuple(numbers.tolist())
-    if (
-        len(sides) != 4
-        or numbers.dtype.kind not in "iu"
-        or not (0 <= sides[0] < sides[2] <= height and 0 <= sides[1] < sides[3] <= width)
-    ):
-        got = ",".join(map(str, sides))
+    sides = np.ravel(box)
+    are_pixels = len(sides) == 4 and sides.dtype.kind in "iu"
+    if not are_pixels or not (0 <= sides[0] < sides[2] <= height and 0 <= sides[1] < sides[3] <= width):
+        got = ",".join(map(str, sides.tolist()))
         raise InputError(f"{field} must be TOP,LEFT,BOTTOM,RIGHT within images of {height}x{width} pixels; got {got}.")
     top, left, bottom, right = sides
     known = np.ones(size, bool)

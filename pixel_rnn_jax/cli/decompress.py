@@ -10,7 +10,7 @@ from pixel_rnn_jax.cli import command, flags, outputs, pictures
 from pixel_rnn_jax.cli.compress import conditions_path
 from pixel_rnn_jax.compression.codec import decompress
 from pixel_rnn_jax.compression.container import Header, unpack
-from pixel_rnn_jax.data.user_files import read_conditions
+from pixel_rnn_jax.data.user_files import is_npz, read_conditions
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
 from pixel_rnn_jax.paths import write_whole
@@ -36,10 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise InputError(f"the model is conditional: --given must name its labels or context; there is no file {path}.")
         conditions = read_conditions(path)
     images = decompress(model, params, blob, *conditions)
-    kind = args.out.suffix.lower()
-    if kind == ".npz":
+    if is_npz(args.out):
         outputs.write_arrays(args.out, images=images)
-    elif kind:
+    elif args.out.suffix:
         write_whole(args.out, pictures.png_bytes(pictures.exact_pictures(images[0], model.config.levels)))
     else:
         names = pictures.picture_names(len(images))
@@ -56,10 +55,10 @@ def _file_or_folder(path: str) -> Path:
 
 def _check_output(path: Path, header: Header) -> None:
     """Raises `InputError` unless this kind of file can hold the images."""
-    kind = path.suffix.lower()
-    if kind != ".npz":
-        pictures.check_channels(header.channels, f"--out={path}")
-    if kind == ".png" and header.num != 1:
+    if is_npz(path):
+        return
+    pictures.check_channels(header.channels, f"--out={path}")
+    if path.suffix and header.num != 1:
         raise InputError(f"--out={path} holds one image; there are {header.num}: name a new folder, or an npz file.")
 
 

@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 
 import jax
-import numpy as np
 
 from pixel_rnn_jax.cli import command, flags, inputs, outputs, pictures
 from pixel_rnn_jax.errors import InputError
 from pixel_rnn_jax.generation.batched import generate
+from pixel_rnn_jax.generation.sampling import nothing_known
 from pixel_rnn_jax.generation.sheet import Plan, lay_out, plan_from_contexts, plan_of_classes
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL, check_conditions
 from pixel_rnn_jax.models.config import ModelConfig
@@ -60,12 +60,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.pictures:
         pictures.check_channels(config.channels, "--pictures")
     tell(f"drawing {plan.num} images of {plan.size[0]}x{plan.size[1]} pixels")
-    known = np.zeros(plan.size, bool)
+    blank, known = nothing_known(config, plan.num, plan.size)
     images = generate(
         model,
         params,
         jax.random.key(args.seed),
-        np.zeros((plan.num, *plan.size, config.channels), np.uint8),
+        blank,
         known,
         conditions=plan.conditions,
         temperature=args.temperature,

@@ -65,10 +65,10 @@ def is_main() -> bool:
     return jax.process_index() == 0
 
 
-def tell(*lines: str) -> None:
-    """Prints lines for the user to standard error; of several processes, only the main one does."""
+def tell(line: str) -> None:
+    """Prints a line for the user to standard error; of several processes, only the main one does."""
     if is_main():
-        print(*lines, sep="\n", file=sys.stderr)
+        print(line, file=sys.stderr)
 
 
 def on_main(function: Callable[[], T], *, raises: tuple[type[Exception], ...] = (InputError, OSError)) -> T | None:

@@ -1,7 +1,6 @@
 """The state that a training starts from: that of a checkpoint, or a new one."""
 
 import dataclasses
-import json
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -19,8 +18,11 @@ from pixel_rnn_jax.training.run import TrainingRun
 from pixel_rnn_jax.training.step import TrainState
 
 SHOWN_CLASSES = 5  # in messages
-# The fields of `DataConfig` on which the validation images depend.
-WHICH_IMAGES = ("source", "size", "source_levels", "quantize", "binarization", "context", "alpha", "skip_bad", "seed")
+# The fields on which the validation images depend.
+WHICH_IMAGES = {"eval_images"} | {
+    f"data.{name}"
+    for name in ("source", "size", "source_levels", "quantize", "binarization", "context", "alpha", "skip_bad", "seed")
+}
 
 
 def start_or_resume(
@@ -95,10 +97,14 @@ def with_defaults(old: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
 
 
 def _same_images(run: TrainingRun, record: RunRecord) -> bool:
-    """Whether a run validates on the images on which those validations were made."""
-    new = json.loads(json.dumps(dataclasses.asdict(run.config)))
-    old = with_defaults(record.config, new)
-    return old["eval_images"] == new["eval_images"] and all(old["data"][name] == new["data"][name] for name in WHICH_IMAGES)
+    """Whether a run validates on the images on which the validations of its record were made."""
+    return WHICH_IMAGES.isdisjoint(change.partition(":")[0] for change in _changes(run, record))
+
+
+def _changes(run: TrainingRun, record: RunRecord) -> list[str]:
+    """The fields, besides the mesh, in which the configuration of a run differs from that of its record."""
+    old = with_defaults(record.config, dataclasses.asdict(TrainConfig(model=record.model)))
+    return changed_fields({**old, "mesh": None}, {**dataclasses.asdict(run.config), "mesh": None})
 
 
 def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints, *, allow_change: bool) -> None:
@@ -106,14 +112,12 @@ def _check_config(run: TrainingRun, record: RunRecord, checkpoints: Checkpoints,
 
     Without `allow_change`, the configuration must be the one with which its training was started.
     """
-    directory, new = checkpoints.directory.parent, dataclasses.asdict(run.config)
-    old = with_defaults(record.config, dataclasses.asdict(TrainConfig(model=record.model)))
-    changes = changed_fields({**old, "mesh": None}, {**new, "mesh": None})
+    directory, changes = checkpoints.directory.parent, _changes(run, record)
     parameters_differ = abstract_params(record.make_model()) != abstract_params(run.model)
     classes_differ = bool(run.config.model.num_classes) and record.classes != run.data.classes
     if classes_differ:
         changes.append(f"classes: {_some(record.classes)} -> {_some(run.data.classes)}")
-    if parameters_differ or classes_differ or old["optimizer"]["name"] != new["optimizer"]["name"]:
+    if parameters_differ or classes_differ or record.config["optimizer"]["name"] != run.config.optimizer.name:
         flags = f"--init_params={shlex.quote(str(directory))}{' --init_missing' * parameters_differ}"
         remedy = f"Its state does not fit; a new run, in another work directory, can start with its parameters: {flags}"
     elif changes and not allow_change:

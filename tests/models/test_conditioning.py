@@ -137,10 +137,6 @@ def test_probabilities_of_all_images_add_up_to_one_whatever_is_given(fields, giv
     np.testing.assert_allclose(np.exp(np.float64(log_prob)).sum(), 1, atol=1e-5)
 
 
-IMAGES = np.zeros((2, 4, 6, 1), np.uint8)
-CLASSES = {"num_classes": 3}
-
-
 def test_deep_context_images_keep_their_low_bits_in_bfloat16():
     model, params = make_model("pixel_cnn", dtype="bfloat16", context_channels=1, context_levels=65_536)
     contexts = np.array([50_000, 50_040], np.uint16)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint16)
@@ -148,6 +144,8 @@ def test_deep_context_images_keep_their_low_bits_in_bfloat16():
     assert np.any(first != second)
 
 
+IMAGES = np.zeros((2, 4, 6, 1), np.uint8)
+CLASSES = {"num_classes": 3}
 HALF = {"context_channels": 1, "context_levels": 4, "context_scale": 2}
 
 
