@@ -3,6 +3,8 @@
 import dataclasses
 import multiprocessing
 import shutil
+import struct
+import zlib
 from argparse import Namespace
 
 import cloudpickle
@@ -199,6 +201,21 @@ def test_bad_files_are_named_or_counted(tmp_path, capsys):
 def test_a_missing_folder_is_refused(tmp_path, argument):
     with pytest.raises(InputError, match="must name a folder; got"):
         Dataset(DataConfig(source=f"folder:{argument}", data_dir=str(tmp_path)), takes(256, 3))
+
+
+def test_a_picture_whose_header_hides_that_it_is_turned(tmp_path):
+    """A PNG file may hold its orientation behind the pixels."""
+    write_images(tmp_path, 4, (8, 6, 3))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    whole = (tmp_path / "2.png").read_bytes()
+    (tmp_path / "2.png").write_bytes(whole[:-12] + chunk + whole[-12:])  # before the last chunk, IEND
+    with pytest.raises(InputError, match="2.png is 6x8 pixels, others are 8x6; set data.size"):
+        open_all(tmp_path)
+    assert [len(images) for images in open_all(tmp_path, skip_bad=True)] == [2, 1]
+    assert [len(images) for images in open_all(tmp_path, size=(6, 6))] == [3, 1]
 
 
 def test_a_folder_without_images_is_refused(tmp_path):

@@ -16,6 +16,8 @@ import pytest
 from conftest import LAYERS, make_model, measured, slow_but, tiny_config
 
 import pixel_rnn_jax as prnn
+from pixel_rnn_jax.data import at_most
+from pixel_rnn_jax.evaluation import score as score_module
 from pixel_rnn_jax.evaluation.score import LiveUnits, Score
 from pixel_rnn_jax.models.conditioning import UNCONDITIONAL
 from pixel_rnn_jax.models.params import abstract_params
@@ -327,6 +329,13 @@ def test_scores_on_other_images_do_not_count_for_the_best(tiny_run, change, kept
     with Checkpoints(whole, read_only=True) as checkpoints:
         _, validations = start_or_resume(prepare(tiny_config(change)), checkpoints, allow_config_change=True)
         assert (validations.best_step is not None and validations.best_step == checkpoints.best_step) == kept
+
+
+def test_a_validation_is_not_refused_for_memory_that_another_program_takes(monkeypatch):
+    monkeypatch.setattr(score_module, "free_memory", lambda devices: 0)
+    run = prepare(tiny_config())
+    images = at_most(run.data.examples("validation"), 8)
+    assert run.evaluate(run.init().ema, "validation", images).num_images == 8
 
 
 def test_init_from_goes_on_with_another_run_in_a_new_folder(tiny_run, tmp_path):
