@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import logsumexp
 
-from pixel_rnn_jax.cli import command, datasets, flags, outputs
+from pixel_rnn_jax.cli import command, datasets, flags, inputs, outputs
 from pixel_rnn_jax.cli.scorers import make_scorer
 from pixel_rnn_jax.data import Dataset, Examples, at_most
 from pixel_rnn_jax.errors import InputError
@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError("--classify needs a class-conditional model; this one has num_classes=0.")
     dataset = datasets.open_dataset(run.data, run.model, args.data_dir, run.classes)
     split = args.split or dataset.final_split
-    examples = at_most(dataset.examples(split), args.num or 0)
+    examples = dataset.examples(split)
+    examples = at_most(examples, inputs.checked_num(split, args.num, None, len(examples.images)))
     scorer = make_scorer(model, params, run, examples.images, args.batch_size)
     more = classify_examples(scorer, dataset, examples) if args.classify else {}
     if model.config.sizes:

@@ -14,6 +14,7 @@ from pixel_rnn_jax.cli.datasets import open_dataset
 from pixel_rnn_jax.cli.flags import AS_IS
 from pixel_rnn_jax.data import SOURCES, Examples, ImageSet, at_most
 from pixel_rnn_jax.data.conditioning import grey
+from pixel_rnn_jax.data.config import AS_STORED
 from pixel_rnn_jax.data.dataset import Dataset
 from pixel_rnn_jax.data.image_set import decoded, joined, random_numbers, take
 from pixel_rnn_jax.data.user_files import (
@@ -90,7 +91,7 @@ def open_input(
     if not names_data(path):  # a source has checked its own
         check_conditions(model, conditions, found.images.shape[:3])
         conditions = plain(model, conditions)  # files may hold any type of integers
-    num = _checked_num(found.name, args.num, default_num, len(found.images))
+    num = checked_num(found.name, args.num, default_num, len(found.images))
     if num < len(found.images):
         numbers = random_numbers(len(found.images), num, args.seed)
         chosen = take(Examples(found.images, conditions), numbers)
@@ -124,7 +125,7 @@ def open_contexts(
     check_shape(conditions.context, channels=model.context_channels)
     num, height, width, _ = conditions.context.shape
     check_conditions(model, conditions, (num, height * model.context_scale, width * model.context_scale))
-    return at_most(plain(model, conditions), _checked_num(path, args.num, default_num, num), args.seed), None
+    return at_most(plain(model, conditions), checked_num(path, args.num, default_num, num), args.seed), None
 
 
 def names_data(path: str | None) -> bool:
@@ -147,6 +148,16 @@ def present(conditions: Conditions) -> dict[str, np.ndarray]:
     return {name: np.asarray(array) for name, array in conditions._asdict().items() if array is not None}
 
 
+def checked_num(name: str, asked: int | None, default: int | None, count: int) -> int:
+    """How many of `count` images to take; raises `InputError` if more are asked for."""
+    if not count:
+        raise InputError(f"{name} must hold at least 1 image; got 0.")
+    num = min(default or count, count) if asked is None else asked
+    if not 1 <= num <= count:
+        raise InputError(f"--num must be from 1 to {count}, the images in {name}; got {num}.")
+    return num
+
+
 def _check_flags(args: argparse.Namespace) -> None:
     """Raises `InputError` if there are flags for data sources, but all images come from files."""
     paths = [args.input, *filter(None, [getattr(args, "against", None)])]
@@ -161,16 +172,6 @@ def _check_flags(args: argparse.Namespace) -> None:
         )
     if args.binarization is not None and not any(sources):
         raise InputError(f"--binarization is for a data source that is named; got {args.binarization!r} without one.")
-
-
-def _checked_num(name: str, asked: int | None, default: int | None, count: int) -> int:
-    """How many of `count` images to take."""
-    if not count:
-        raise InputError(f"{name} must hold at least 1 image; got 0.")
-    num = min(default or count, count) if asked is None else asked
-    if not 1 <= num <= count:
-        raise InputError(f"--num must be from 1 to {count}, the images in {name}; got {num}.")
-    return num
 
 
 def _picture_size(args: argparse.Namespace, default: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -217,6 +218,8 @@ def _input_of_source(path: str | None, args: argparse.Namespace, run: RunRecord,
     dataset = open_dataset(data, model, args.data_dir, run.classes, carve=not whole)
     if reduced and size:
         tell(f"{data.source}: larger images are cut and reduced to {size[0]}x{size[1]} pixels; {SIZE_FLAG}")
+    if lossless and data.preprocessing != AS_STORED:
+        tell(f"{data.source}: {data.preprocessing}; the resulting values are kept, not the stored ones")
     if whole:
         return _whole(data.source, dataset)
     split = args.split or dataset.final_split

@@ -11,6 +11,7 @@ from pixel_rnn_jax.errors import InputError, check_integer, check_size
 
 BINARIZATIONS = ("none", "threshold", "stochastic")
 CONTEXTS = ("paired", "grey")
+AS_STORED = "values as stored"
 ALPHAS = ("error", "white", "black", "drop")
 
 
@@ -88,7 +89,7 @@ class DataConfig:
             "stochastic": f"stochastic binarization (seed {self.seed})",
         }[self.binarization]
         alpha = {"error": "", "drop": "transparency dropped"}.get(self.alpha, f"transparency on {self.alpha}")
-        return ", ".join(filter(None, (alpha, size, levels))) or "values as stored"
+        return ", ".join(filter(None, (alpha, size, levels))) or AS_STORED
 
     def fits_in_memory(self, images: Any) -> bool:
         """Whether a split is decoded once and kept: any array or set of images, with `shape` and `dtype`."""

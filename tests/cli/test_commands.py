@@ -336,6 +336,7 @@ def test_mistakes_cost_one_line(tmp_path, main, argv, message):
     [
         (evaluate.main, ["--split=dev"], "split must be one of train, validation, test for digits; got 'dev'"),
         (evaluate.main, ["--batch_size=3"], "multiple of the 8 devices"),
+        (evaluate.main, ["--num=181"], "--num must be from 1 to 180, the images in test; got 181"),
         (sample.main, ["--num=0"], "argument --num: 0 must be at least 1"),
         (sample.main, ["--seed=4294967296"], "argument --seed: 4294967296 must be from 0 to 4294967295"),
         (sample.main, ["--outputs=3"], "--outputs is only for models that take context images"),

@@ -128,7 +128,7 @@ def test_images_are_made_of_one_size(tmp_path):
         open_folder(tmp_path, size=(17, 8))
 
 
-def test_a_picture_of_ones_own_is_treated_like_those_of_the_training(tmp_path):
+def test_a_picture_of_ones_own_is_treated_like_those_of_the_training(tmp_path, capsys):
     write_images(tmp_path / "train", 3, (16, 24, 3))
     write_images(tmp_path / "test", 2, (20, 18, 3))
     fields = {"source": f"folder:{tmp_path}", "size": (12, 8), "quantize": True}
@@ -155,6 +155,9 @@ def test_a_picture_of_ones_own_is_treated_like_those_of_the_training(tmp_path):
     assert one.names == [file.name]
     with pytest.raises(InputError, match=r"between the model's 8 levels.* 256 levels .* keeps all pictures"):
         open_input(str(file), args, run, lossless=True)
+    assert "not the stored ones" not in capsys.readouterr().err
+    open_input(None, args, run, lossless=True)
+    assert "cut and reduced to 12x8, quantized; the resulting values are kept, not the stored ones" in capsys.readouterr().err
     Image.new("RGB", (8, 11)).save(file)
     with pytest.raises(InputError, match=r"is 11x8 pixels, smaller than 12x8.*--size=as-is"):
         open_input(str(file), args, run)
