@@ -55,7 +55,7 @@ COLOUR = {"head": 1024, "outputs": 3 * 256, "channels": 3}
 MIXTURE = {"head": 128, "outputs": 3 * 30}  # of ten logistics
 BINARY = {"head": 32, "outputs": 1, "channels": 1}
 MODELS = {
-    "mnist_pixelcnn": (15 * pixel_cnn(32) + rest(15, 32, **BINARY | {"head": 64}), 275_585),
+    "mnist_pixelcnn": (24 * pixel_cnn(24) + rest(24, 24, **BINARY | {"head": 48}), 245_617),
     "mnist_rowlstm": (7 * row_lstm(32) + rest(7, 32, **BINARY | {"head": 64}), 314_881),
     "mnist_diagonal_bilstm": (7 * diagonal_bilstm(16) + rest(7, 16, **BINARY), 73_633),
     "mnist_diagonal_bilstm_1layer": (diagonal_bilstm(32) + rest(1, 32, **BINARY), 45_793),
