@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = datasets.open_dataset(run.data, run.model, args.data_dir, run.classes)
     split = args.split or dataset.final_split
     examples = dataset.examples(split)
-    examples = at_most(examples, inputs.checked_num(split, args.num, None, len(examples.images)))
+    examples = at_most(examples, inputs.checked_num(split, len(examples.images), args.num))
     scorer = make_scorer(model, params, run, examples.images, args.batch_size)
     more = classify_examples(scorer, dataset, examples) if args.classify else {}
     if model.config.sizes:

@@ -91,7 +91,7 @@ def open_input(
     if not names_data(path):  # a source has checked its own
         check_conditions(model, conditions, found.images.shape[:3])
         conditions = plain(model, conditions)  # files may hold any type of integers
-    num = checked_num(found.name, args.num, default_num, len(found.images))
+    num = checked_num(found.name, len(found.images), args.num, default_num)
     if num < len(found.images):
         numbers = random_numbers(len(found.images), num, args.seed)
         chosen = take(Examples(found.images, conditions), numbers)
@@ -125,7 +125,7 @@ def open_contexts(
     check_shape(conditions.context, channels=model.context_channels)
     num, height, width, _ = conditions.context.shape
     check_conditions(model, conditions, (num, height * model.context_scale, width * model.context_scale))
-    return at_most(plain(model, conditions), checked_num(path, args.num, default_num, num), args.seed), None
+    return at_most(plain(model, conditions), checked_num(path, num, args.num, default_num), args.seed), None
 
 
 def names_data(path: str | None) -> bool:
@@ -148,8 +148,8 @@ def present(conditions: Conditions) -> dict[str, np.ndarray]:
     return {name: np.asarray(array) for name, array in conditions._asdict().items() if array is not None}
 
 
-def checked_num(name: str, asked: int | None, default: int | None, count: int) -> int:
-    """How many of `count` images to take; raises `InputError` if more are asked for."""
+def checked_num(name: str, count: int, asked: int | None, default: int | None = None) -> int:
+    """How many of `count` images to take: those asked for, else the default, else all; raises `InputError` if too few."""
     if not count:
         raise InputError(f"{name} must hold at least 1 image; got 0.")
     num = min(default or count, count) if asked is None else asked

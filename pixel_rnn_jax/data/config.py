@@ -11,8 +11,8 @@ from pixel_rnn_jax.errors import InputError, check_integer, check_size
 
 BINARIZATIONS = ("none", "threshold", "stochastic")
 CONTEXTS = ("paired", "grey")
-AS_STORED = "values as stored"
 ALPHAS = ("error", "white", "black", "drop")
+AS_STORED = "values as stored"  # `DataConfig.preprocessing` where nothing is altered
 
 
 @no_type_check  # __post_init__ checks the fields and raises ValueErrors
